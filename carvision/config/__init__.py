@@ -1,0 +1,22 @@
+"""Configuration: typed, frozen, resolved from YAML layers. ``load_config`` is the way in."""
+
+from carvision.config.load import (
+    DEFAULT_MODEL,
+    list_models,
+    list_recipes,
+    load_config,
+    split_models,
+)
+from carvision.config.schema import AugmentationConfig, Config, LossConfig, SplitSettings
+
+__all__ = [
+    "DEFAULT_MODEL",
+    "AugmentationConfig",
+    "Config",
+    "LossConfig",
+    "SplitSettings",
+    "list_models",
+    "list_recipes",
+    "load_config",
+    "split_models",
+]

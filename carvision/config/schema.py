@@ -1,0 +1,195 @@
+"""The shape of a configuration: frozen pydantic models, one a section.
+
+Values live in the YAML files beside this module, not here: a field without a value is an error, so
+that nothing has two defaults.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+#: Every backbone halves the image five times; below 32 px nothing is left of it.
+Pixels = Annotated[int, Field(ge=32, le=4096)]
+
+
+class Section(BaseModel):
+    """A frozen part of the configuration that refuses keys it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class SplitSettings(Section):
+    """How a manifest divides its photos: folds, and the classes that count as one.
+
+    The defaults are for data that is prepared for the first time.
+    """
+
+    folds: Annotated[int, Field(ge=2, le=100)] = 5
+    split_seed: Seed = 0
+    same_classes: tuple[tuple[str, ...], ...] = ()
+
+    @model_validator(mode="after")
+    def _each_class_once(self) -> Self:
+        names = [name for group in self.same_classes for name in group]
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise ValueError(f"same_classes names {repeated} more than once")
+        if any(len(group) < 2 for group in self.same_classes):
+            raise ValueError("same_classes: a group needs at least two classes")
+        return self
+
+
+class DataConfig(Section):
+    """What the user says of the split, and how photos are loaded; None leaves it as it is."""
+
+    folds: Annotated[int, Field(ge=2, le=100)] | None
+    split_seed: Seed | None
+    same_classes: tuple[tuple[str, ...], ...] | None
+    workers: Annotated[int, Field(ge=0)] | None
+
+    def split(self, prepared: SplitSettings | None = None) -> SplitSettings:
+        """The settings given here, completed from ``prepared`` or the defaults."""
+        given = self.model_dump(exclude={"workers"}, exclude_none=True)
+        return SplitSettings.model_validate((prepared or SplitSettings()).model_dump() | given)
+
+    @model_validator(mode="after")
+    def _valid_split(self) -> Self:
+        self.split()
+        return self
+
+
+class ModelConfig(Section):
+    """A backbone: timm's name, the size it is evaluated at, and where its weights come from."""
+
+    timm_name: str
+    image_size: Pixels
+    fixed_size: bool
+    pretrained: bool
+    weights: Path | None
+    starter: str | None
+    ensemble_weight: Positive
+    drop_rate: Annotated[float, Field(ge=0, lt=1)]
+    drop_path_rate: Annotated[float, Field(ge=0, lt=1)]
+    pool: Literal["default", "gem"]
+    gem_p: Positive
+
+
+class TrainConfig(Section):
+    """Length, batch and size of a fold's training."""
+
+    epochs: Count
+    max_steps: Count | None
+    batch_size: Annotated[int, Field(ge=2)]
+    image_size: Pixels | None
+    grad_clip: Positive | None
+
+
+class OptimizerConfig(Section):
+    """The optimiser; ``lr`` is the peak of the schedule."""
+
+    name: Literal["adamw", "sgd"]
+    lr: Positive
+    head_lr_factor: Positive
+    weight_decay: NotNegative
+    momentum: Annotated[float, Field(ge=0, lt=1)]
+
+
+class ScheduleConfig(Section):
+    """The learning rate over time."""
+
+    name: Literal["cosine", "cosine_restarts"]
+    warmup_epochs: NotNegative
+    t_0: Count
+    t_mult: Count
+    eta_min: NotNegative
+
+
+class LossConfig(Section):
+    """The training loss."""
+
+    name: Literal["cross_entropy", "focal"]
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    focal_gamma: NotNegative
+
+
+class AugmentationConfig(Section):
+    """How training photos are varied."""
+
+    crop_scale: tuple[Annotated[float, Field(gt=0, le=1)], Annotated[float, Field(gt=0, le=1)]]
+    crop_jitter: Annotated[float, Field(ge=0, lt=1)]
+    hflip: Share
+    brightness: Share
+    contrast: Share
+    saturation: Share
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.crop_scale[0] > self.crop_scale[1]:
+            raise ValueError("crop_scale: the smaller share comes first")
+        return self
+
+
+class InferenceConfig(Section):
+    """Prediction, in validation and at test."""
+
+    batch_size: Count
+
+
+class Config(Section):
+    """One backbone's resolved configuration."""
+
+    name: str
+    recipe: str
+    seed: Seed
+    device: Literal["auto", "cpu", "cuda", "mps"]
+    precision: Literal["auto", "fp32", "bf16"]
+    data: DataConfig
+    model: ModelConfig
+    train: TrainConfig
+    optimizer: OptimizerConfig
+    schedule: ScheduleConfig
+    loss: LossConfig
+    augmentation: AugmentationConfig
+    inference: InferenceConfig
+
+    @model_validator(mode="after")
+    def _combinations(self) -> Self:
+        size = self.train.image_size
+        if self.model.fixed_size and size not in (None, self.model.image_size):
+            raise ValueError(
+                f"train.image_size: {self.name} trains at the size it is evaluated at, "
+                f"model.image_size={self.model.image_size}; got {size}"
+            )
+        if self.schedule.eta_min > self.optimizer.lr:
+            raise ValueError("schedule.eta_min is above optimizer.lr")
+        return self
+
+    @property
+    def train_image_size(self) -> int:
+        """Side in pixels of a training image.
+
+        Random crops magnify, so training sees a smaller size than evaluation does
+        (Touvron et al., arXiv 1906.06423).
+        """
+        if self.train.image_size is not None:
+            return self.train.image_size
+        if self.model.fixed_size:
+            return self.model.image_size
+        return max(32, round(0.8 * self.model.image_size / 32) * 32)
+
+    def result_settings(self) -> dict[str, Any]:
+        """Every setting that changes the result, beside the data: no device, workers, paths."""
+        settings = self.model_dump(mode="json")
+        for key in ("device", "data", "inference"):
+            del settings[key]
+        # The weights' content is what matters; their file's name stands in for it.
+        weights = self.model.weights
+        settings["model"]["weights"] = weights.name if weights else None
+        settings["train"]["image_size"] = self.train_image_size
+        return settings

@@ -1,0 +1,33 @@
+"""The formats that pass between steps, and the protocol by which steps report."""
+
+from carvision.contracts.classes import ClassMap, nfc
+from carvision.contracts.ensemble import EnsembleSpec, Member, Score
+from carvision.contracts.predictions import (
+    Predictions,
+    TrueClass,
+    concatenated,
+    concatenated_true_class,
+    read_predictions,
+    read_true_class,
+    write_predictions,
+)
+from carvision.contracts.tracker import Tracker, TrackerGroup
+from carvision.contracts.views import VIEWS
+
+__all__ = [
+    "VIEWS",
+    "ClassMap",
+    "EnsembleSpec",
+    "Member",
+    "Predictions",
+    "Score",
+    "Tracker",
+    "TrackerGroup",
+    "TrueClass",
+    "concatenated",
+    "concatenated_true_class",
+    "nfc",
+    "read_predictions",
+    "read_true_class",
+    "write_predictions",
+]

@@ -1,0 +1,6 @@
+"""The five steps of test-time augmentation, by name and in the order of every stored array."""
+
+from typing import Final
+
+#: ``rot90`` turns counter-clockwise.
+VIEWS: Final[tuple[str, ...]] = ("original", "hflip", "vflip", "hvflip", "rot90")

@@ -1,0 +1,1 @@
+"""Photos: scan, manifest, folds, decoding, augmentation, loading; and the submission."""

@@ -1,0 +1,128 @@
+"""The manifest: which photos there are, of which class, in which fold. It names the data.
+
+``manifest.parquet`` holds one row a photo, ``classes.json`` the merged classes. Paths in it are
+relative, so it is the same on every machine.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from carvision.config import SplitSettings
+from carvision.contracts import ClassMap
+from carvision.data.folds import assign_folds
+from carvision.data.layout import Layout, Photo
+from carvision.data.scan import scan_photos
+from carvision.errors import DataError
+from carvision.files import read_json, replacing, write_json
+
+_COLUMNS = [
+    "image_id",
+    "path",
+    "label",
+    "class_index",
+    "width",
+    "height",
+    "content_hash",
+    "perceptual_hash",
+    "group",
+    "fold",
+    "excluded",
+]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """One row a photo, sorted by ``image_id``; ``fold`` counts from 1, and is 0 where excluded."""
+
+    frame: pd.DataFrame
+    classes: ClassMap
+
+    @property
+    def usable(self) -> pd.DataFrame:
+        """The rows that are not excluded."""
+        return self.frame[self.frame["excluded"] == ""]
+
+    @property
+    def folds(self) -> int:
+        """The number of folds."""
+        return int(self.frame["fold"].max())
+
+    @property
+    def fingerprint(self) -> str:
+        """Names the data: independent of order, machine and absolute path."""
+        digest = hashlib.sha256(repr(self.classes).encode())
+        content = self.frame.drop(columns="path").sort_values("image_id")
+        for row in content.itertuples(index=False, name=None):
+            digest.update("\0".join(map(str, row)).encode() + b"\n")
+        return digest.hexdigest()[:16]
+
+    def split(self, fold: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """The training and the validation rows of ``fold``."""
+        rows = self.usable
+        return rows[rows["fold"] != fold], rows[rows["fold"] == fold]
+
+
+def build_manifest(
+    layout: Layout,
+    photos: list[Photo],
+    split: SplitSettings,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Manifest:
+    """Scan ``photos`` and deal out the folds.
+
+    Raises:
+        DataError: no photo, no readable photo, fewer than two classes, or a class with fewer
+            photos than folds.
+    """
+    if not photos:
+        raise DataError(
+            f"{layout.train} holds no photo in a class folder; expected train/<class>/*.jpg"
+        )
+    frame = scan_photos(layout.root, photos, progress)
+    frame["label"] = [layout.label_of(photo) for photo in photos]
+    readable = frame["excluded"] == ""
+    if not readable.any():
+        raise DataError(
+            f"none of the {len(frame)} photos in {layout.train} can be read; the first: "
+            f"{frame['image_id'].iloc[0]}: {frame['excluded'].iloc[0]}"
+        )
+    classes = ClassMap.of(frame["label"], split.same_classes)
+    if len(classes.names) < 2:
+        raise DataError(
+            f"{layout.train} holds a single class, {classes.names[0]!r}; two are needed"
+        )
+    frame["class_index"] = frame["label"].map(classes.index_by_folder()).astype(np.int64)
+    # Equal photos share a group, which is named by the first of them.
+    first = frame.groupby("content_hash")["image_id"].transform("first")
+    frame["group"] = first.where(readable, frame["image_id"])
+    frame["fold"] = 0
+    frame.loc[readable, "fold"] = assign_folds(
+        frame[readable], classes.names, split.folds, split.split_seed
+    )
+    return Manifest(frame[_COLUMNS].reset_index(drop=True), classes)
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write ``manifest.parquet`` and ``classes.json`` into ``folder``."""
+    with replacing(folder / "manifest.parquet") as temporary:
+        manifest.frame.to_parquet(temporary, index=False)
+    write_json(folder / "classes.json", manifest.classes.to_json())
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The inverse of :func:`write_manifest`.
+
+    Raises:
+        DataError: a file is missing or damaged.
+    """
+    try:
+        frame = pd.read_parquet(folder / "manifest.parquet")
+        classes = ClassMap.from_json(read_json(folder / "classes.json"))
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"the manifest in {folder} cannot be read: {error}") from error
+    return Manifest(frame, classes)

@@ -1,0 +1,56 @@
+"""Look at each photo once: size, content hash, perceptual hash, and whether it can be read."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from os import cpu_count
+from pathlib import Path
+
+import imagehash
+import pandas as pd
+from PIL import Image, ImageOps
+
+from carvision.data.layout import Photo
+
+#: Pillow raises above twice this many pixels; beyond it a photo is a decompression bomb.
+Image.MAX_IMAGE_PIXELS = 100_000_000
+
+
+def scan_photos(
+    root: Path, photos: Sequence[Photo], progress: Callable[[int], None] = lambda done: None
+) -> pd.DataFrame:
+    """One row a photo: ``image_id``, ``path``, ``width``, ``height`` (as shown), ``content_hash``,
+    ``perceptual_hash`` and ``excluded`` (empty, or why the photo cannot be used).
+
+    Decoding releases the interpreter's lock, so threads do the work of processes.
+    """
+    rows = []
+    with ThreadPoolExecutor(cpu_count() or 1) as pool:
+        for row in pool.map(lambda photo: _scan(root, photo), photos):
+            rows.append(row)
+            progress(1)
+    return pd.DataFrame(rows)
+
+
+def _scan(root: Path, photo: Photo) -> dict[str, object]:
+    row: dict[str, object] = {
+        "image_id": photo.image_id,
+        "path": photo.path,
+        "width": 0,
+        "height": 0,
+        "content_hash": "",
+        "perceptual_hash": "",
+        "excluded": "",
+    }
+    full = root / photo.path
+    try:
+        row["content_hash"] = hashlib.sha256(full.read_bytes()).hexdigest()[:32]
+        with Image.open(full) as image:
+            image.load()
+            shown = ImageOps.exif_transpose(image)
+            row["width"], row["height"] = shown.size
+            row["perceptual_hash"] = str(imagehash.phash(shown.convert("RGB")))
+    # Pillow's plugins raise many kinds of errors on broken files; each means the same here.
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        row["excluded"] = f"unreadable: {type(error).__name__}: {error}"
+    return row

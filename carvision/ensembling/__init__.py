@@ -1,0 +1,13 @@
+"""Mixtures of members' out-of-fold predictions, and the study that weighs them."""
+
+from carvision.ensembling.mixture import mixture_log_loss, normalised, tempered
+from carvision.ensembling.study import Tuned, starting_points, tune_weights
+
+__all__ = [
+    "Tuned",
+    "mixture_log_loss",
+    "normalised",
+    "starting_points",
+    "tempered",
+    "tune_weights",
+]

@@ -1,0 +1,108 @@
+"""An Optuna study over the ensemble's raw weights, in its own RDB storage.
+
+The storage is not MLflow's database: both keep alembic tables, and neither opens the other's.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import optuna
+from numpy.typing import NDArray
+from optuna.trial import TrialState
+
+from carvision.ensembling.mixture import mixture_log_loss, normalised
+from carvision.errors import ConfigError
+
+Candidate = tuple[str, str]
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """The best weights found, ``[candidates]``, and their log loss."""
+
+    weights: NDArray[np.float64]
+    log_loss: float
+    trials: int
+
+
+def starting_points(
+    candidates: Sequence[Candidate], member_weights: Mapping[str, float]
+) -> dict[str, NDArray[np.float64]]:
+    """Simple rules by name, each a weight for every candidate: the study never ends above them.
+
+    ``member_weights`` are the plan's, which spread equally over a member's views.
+    """
+    members = list(dict.fromkeys(member for member, _ in candidates))
+    rules = {
+        "equal": np.ones(len(candidates)),
+        "plan": np.array([member_weights[member] for member, _ in candidates]),
+    }
+    for i, (member, view) in enumerate(candidates):
+        rules[f"{member} {view}"] = np.eye(len(candidates))[i]
+    for member in members:
+        own = np.array([float(name == member) for name, _ in candidates])
+        rules[f"{member} all views"] = own
+    for view in dict.fromkeys(view for _, view in candidates):
+        rules[f"all members {view}"] = np.array([float(name == view) for _, name in candidates])
+    return {name: normalised(weights) for name, weights in rules.items()}
+
+
+def tune_weights(
+    true_class: NDArray[np.floating],
+    candidates: Sequence[Candidate],
+    rules: Mapping[str, NDArray[np.float64]],
+    *,
+    trials: int,
+    study_name: str,
+    storage: str,
+    seed: int,
+    on_trial: Callable[[float], None] = lambda best: None,
+) -> Tuned:
+    """Minimise the out-of-fold log loss over raw weights with TPE.
+
+    ``true_class`` holds probabilities ``[images, candidates]``. ``trials`` is the study's total: a
+    study that was interrupted goes on, one that is complete is only read. ``on_trial`` gets the
+    best log loss so far.
+
+    Raises:
+        ConfigError: ``trials`` is below one.
+    """
+    if trials < 1:
+        raise ConfigError(f"trials: expected at least 1, got {trials}")
+    study = optuna.create_study(
+        study_name=study_name, storage=storage, direction="minimize", load_if_exists=True
+    )
+    _close_interrupted(study)
+    done = len(study.get_trials(states=(TrialState.COMPLETE,)))
+    # The same seed again would draw the same first points again.
+    study.sampler = optuna.samplers.TPESampler(seed=seed + len(study.trials))
+    names = [f"{member}/{view}" for member, view in candidates]
+    if done == 0:
+        for rule, weights in rules.items():
+            params = dict(zip(names, weights.tolist(), strict=True))
+            study.enqueue_trial(params, user_attrs={"rule": rule}, skip_if_exists=True)
+
+    def objective(trial: optuna.Trial) -> float:
+        raw = np.array([trial.suggest_float(name, 0.0, 1.0) for name in names])
+        return mixture_log_loss(true_class, normalised(raw))
+
+    # Every rule is tried, however few trials were asked for.
+    remaining = max(trials, len(rules)) - done
+    if remaining > 0:
+        study.optimize(
+            objective, n_trials=remaining, callbacks=[lambda s, _: on_trial(s.best_value)]
+        )
+    best = normalised(np.array([study.best_params[name] for name in names]))
+    return Tuned(best, study.best_value, len(study.get_trials(states=(TrialState.COMPLETE,))))
+
+
+def _close_interrupted(study: optuna.Study) -> None:
+    """A killed process leaves its trial running for ever."""
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        log.info("closing trial %d, left running by a process that was stopped", trial.number)
+        study.tell(trial.number, state=TrialState.FAIL)

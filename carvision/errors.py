@@ -1,0 +1,29 @@
+"""The errors that carvision raises on purpose; each message says what to do.
+
+Everything derives from :class:`CarvisionError`, which the entry points print as one plain message.
+Any other exception is a defect, and keeps its traceback.
+"""
+
+
+class CarvisionError(Exception):
+    """Base of all errors whose message is meant for the user."""
+
+
+class ConfigError(CarvisionError):
+    """An unknown key, a value of the wrong type, or a combination that cannot run."""
+
+
+class DataError(CarvisionError):
+    """Photos, a test list, a template or answers that cannot be used as they are."""
+
+
+class WeightsError(CarvisionError):
+    """Pretrained or stored weights that cannot be had, or do not fit the model."""
+
+
+class PredictionsError(CarvisionError):
+    """Stored predictions that are incomplete, repeated, or of other data than expected."""
+
+
+class TrackingError(CarvisionError):
+    """The tracking store or the registry lacks something that a step needs."""

@@ -1,0 +1,99 @@
+"""The prediction engine: each photo is decoded once, every view of it is made on the device."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from carvision.contracts import EnsembleSpec
+from carvision.data.loader import WholePhotos, default_workers, whole_photo_loader
+from carvision.data.views import apply_view
+from carvision.ensembling.mixture import tempered
+from carvision.inference.device import autocast
+from carvision.models import Bundle, Preprocessing
+
+
+def _silent(images: int) -> None:
+    """Progress that nobody watches."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """How to compute: device, precision, photos at a time, loader processes, and who watches."""
+
+    device: str
+    precision: str
+    batch_size: int
+    workers: int | None = None
+    progress: Callable[[int], None] = _silent
+
+    @property
+    def loader_workers(self) -> int:
+        """Processes that decode."""
+        return default_workers(self.device) if self.workers is None else self.workers
+
+
+def predict_views(
+    model: nn.Module,
+    preprocessing: Preprocessing,
+    sources: Sequence[Path | bytes],
+    views: Sequence[str],
+    engine: Engine,
+) -> NDArray[np.float32]:
+    """Log-probabilities of one model, ``[views, images, classes]``.
+
+    The model is moved to the engine's device, and left in evaluation mode.
+    """
+    model = model.to(engine.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    photos = WholePhotos(sources, preprocessing.image_size)
+    # Few photos are not worth starting processes for.
+    workers = engine.loader_workers if len(photos) > 4 * engine.batch_size else 0
+    batches: list[NDArray[np.float32]] = []
+    loader = whole_photo_loader(photos, engine.batch_size, workers, engine.device)
+    with torch.inference_mode(), autocast(engine.device, engine.precision):
+        for images in loader:
+            on_device = images.to(engine.device, non_blocking=True)
+            pixels = preprocessing.normalise(on_device).to(memory_format=torch.channels_last)
+            logits = torch.stack([model(apply_view(pixels, view)) for view in views])
+            batches.append(logits.float().log_softmax(dim=2).cpu().numpy())
+            engine.progress(len(images) * len(views))
+    return np.concatenate(batches, axis=1)
+
+
+def predict_member(
+    bundle: Bundle,
+    sources: Sequence[Path | bytes],
+    temperatures: Mapping[str, float],
+    engine: Engine,
+) -> NDArray[np.float64]:
+    """Probabilities of a backbone for the views of ``temperatures``, ``[views, images, classes]``.
+
+    Each fold's log-probabilities are tempered, then the folds' probabilities are averaged.
+    """
+    views = list(temperatures)
+    by_view = np.array([temperatures[view] for view in views])[:, None, None]
+    total: NDArray[np.float64] | float = 0.0
+    for fold in bundle.folds:
+        model = bundle.load_fold(fold)
+        log_p = predict_views(model, bundle.preprocessing, sources, views, engine)
+        total = total + np.exp(tempered(log_p, by_view))
+    return np.asarray(total) / len(bundle.folds)
+
+
+def predict_ensemble(
+    spec: EnsembleSpec,
+    members: Sequence[NDArray[np.floating]],
+) -> NDArray[np.float64]:
+    """Mix what :func:`predict_member` gave for each member of ``spec``: ``[images, classes]``.
+
+    ``members`` hold the active views only, in their order.
+    """
+    mixed: NDArray[np.float64] | float = 0.0
+    for member, probabilities in zip(spec.members, members, strict=True):
+        weights = np.array([member.weights[view] for view in member.active_views])
+        mixed = mixed + np.tensordot(weights, probabilities, axes=1)
+    return np.asarray(mixed)

@@ -1,0 +1,25 @@
+"""Backbones, pretrained weights, losses, and the folder that holds a trained backbone."""
+
+from carvision.models.backbone import (
+    Preprocessing,
+    build_model,
+    check_buildable,
+    classifier_parameters,
+    preprocessing_of,
+)
+from carvision.models.bundle import Bundle, read_bundle, write_bundle
+from carvision.models.losses import build_loss
+from carvision.models.weights import ensure_weights
+
+__all__ = [
+    "Bundle",
+    "Preprocessing",
+    "build_loss",
+    "build_model",
+    "check_buildable",
+    "classifier_parameters",
+    "ensure_weights",
+    "preprocessing_of",
+    "read_bundle",
+    "write_bundle",
+]

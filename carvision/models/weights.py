@@ -1,0 +1,89 @@
+"""Pretrained weights: a starter's package, a file of the user's, or the hub.
+
+Whether they can be had is settled before any other work (:func:`ensure_weights`).
+"""
+
+import logging
+import zipfile
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import safetensors.torch
+import torch
+from huggingface_hub import hf_hub_download
+from huggingface_hub.utils import logging as hub_logging
+from safetensors import SafetensorError
+
+from carvision.config import Config
+from carvision.errors import WeightsError
+from carvision.models._torchvision import ensure_torchvision
+from carvision.models.starters import starter_file
+
+ensure_torchvision()
+import timm  # noqa: E402
+
+log = logging.getLogger(__name__)
+
+
+def ensure_weights(config: Config) -> None:
+    """Fetch or find a configuration's pretrained weights; a download is cached for later.
+
+    Raises:
+        WeightsError: they can be had in none of the ways; the message names them all.
+    """
+    model = config.model
+    if not model.pretrained:
+        return
+    if model.weights is not None:
+        if not model.weights.is_file():
+            raise WeightsError(f"model.weights={model.weights}: there is no such file")
+        return
+    if model.starter is not None:
+        starter_file(model.starter)
+        return
+    hub_id = _pretrained_cfg(model.timm_name).hf_hub_id
+    log.info("fetching %s from the hub, unless it is there already", hub_id)
+    # Each of the client's five retries would warn; the error below says it once.
+    hub_logging.set_verbosity_error()
+    try:
+        hf_hub_download(hub_id, "model.safetensors")
+    # The hub's client raises OSError, ValueError and its HTTP library's errors alike.
+    except Exception as error:
+        reason = str(error).splitlines()[0]
+        raise WeightsError(
+            f"the weights of {config.name} ({hub_id}) cannot be fetched from the hub: {reason}\n"
+            "Three ways on:\n"
+            "  reach the hub once (the download is kept), then run the same command again;\n"
+            f"  set=model.weights=FILE  with timm's weights of {model.timm_name}, "
+            ".safetensors or .pth, copied from elsewhere;\n"
+            "  set=model.pretrained=false  to train from random weights"
+        ) from error
+
+
+def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
+    """Tensors of a ``.safetensors`` or ``.pth`` file; code in a pickle is refused, never run.
+
+    Raises:
+        WeightsError: the file holds anything but named tensors.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            return safetensors.torch.load_file(path)
+        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, UnpicklingError, SafetensorError, zipfile.BadZipFile) as error:
+        raise WeightsError(f"{path} cannot be read as weights: {error}") from error
+    for key in ("state_dict_ema", "model_ema", "state_dict", "model"):
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+            break
+    if not isinstance(content, dict) or not all(torch.is_tensor(v) for v in content.values()):
+        raise WeightsError(f"{path} holds no state dict: expected named tensors")
+    return content
+
+
+def _pretrained_cfg(timm_name: str) -> Any:
+    cfg = timm.get_pretrained_cfg(timm_name)
+    if cfg is None or not cfg.hf_hub_id:
+        raise WeightsError(f"timm knows no pretrained weights for {timm_name!r}")
+    return cfg

@@ -1,0 +1,10 @@
+"""One module for each entry point: the order of its steps, in plain words."""
+
+from carvision.pipelines.ensemble import ensemble
+from carvision.pipelines.main import main
+from carvision.pipelines.prepare import prepare
+from carvision.pipelines.session import run_entry_point
+from carvision.pipelines.train import train
+from carvision.pipelines.tune import tune
+
+__all__ = ["ensemble", "main", "prepare", "run_entry_point", "train", "tune"]

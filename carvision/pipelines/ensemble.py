@@ -1,0 +1,193 @@
+"""registered ensemble -> submission.csv, through the weights of each view."""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from carvision.config import Config, load_config
+from carvision.contracts import (
+    VIEWS,
+    ClassMap,
+    EnsembleSpec,
+    Predictions,
+    nfc,
+    write_predictions,
+)
+from carvision.data.layout import Layout
+from carvision.data.manifest import Manifest
+from carvision.data.submission import (
+    Template,
+    build_submission,
+    read_answers,
+    write_submission,
+)
+from carvision.data.test_photos import TestPhotos
+from carvision.errors import ConfigError, TrackingError
+from carvision.inference import (
+    Engine,
+    predict_ensemble,
+    predict_member,
+    resolve_device,
+    resolve_precision,
+)
+from carvision.metrics import competition_log_loss
+from carvision.pipelines.prepare import prepared_data
+from carvision.pipelines.session import announce, show_address
+from carvision.pipelines.tune import build_spec, choose_members
+from carvision.reporting.console import console, progress
+from carvision.reporting.tables import show_test_scores, show_weights
+from carvision.tracking.registry import champion_ensemble, member_version
+from carvision.tracking.store import DATA, tracked_run
+
+STAGE_ENSEMBLE = "ensemble"
+
+
+def ensemble(config: Config, data: str, *, test: str, output: Path, tta_steps: int) -> Path:
+    """The entry point: predict the test photos with the champion, and write the submission.
+
+    ``test`` is a folder or a CSV, empty for the data's own. Without a registered ensemble the
+    plan's fixed weights are used over the registered backbones.
+
+    Raises:
+        ConfigError: ``tta_steps`` is out of range.
+        DataError: a test photo is missing, or the template is of other classes.
+        TrackingError: neither an ensemble nor a backbone is registered.
+    """
+    if not 1 <= tta_steps <= len(VIEWS):
+        raise ConfigError(f"tta_steps={tta_steps}: expected 1 to {len(VIEWS)} ({', '.join(VIEWS)})")
+    with tracked_run(STAGE_ENSEMBLE, "ensemble") as run:
+        prepared = prepared_data(config, data)
+        mlflow.set_tag(DATA, prepared.manifest.fingerprint)
+        beside = Layout.at(Path(test).absolute().parent) if test else prepared.layout
+        photos = TestPhotos.of(prepared.layout, test)
+        spec = _specification(prepared.manifest).with_views(VIEWS[:tta_steps])
+        template = template_for(beside, photos, spec.classes)
+        show_weights(spec)
+        members = _predict(config, spec, photos)
+        submission = build_submission(
+            template, spec.classes, photos.ids, predict_ensemble(spec, members)
+        )
+        write_submission(output, submission)
+        mlflow.log_artifact(str(output))
+        _log_predictions(spec, photos, members)
+        if beside.answers:
+            answers = [nfc(label) for label in read_answers(beside.answers, template.ids)]
+            _show_scores(spec, template, photos, members, submission, answers)
+        console.print(
+            f"submission: {output.resolve()} ({len(submission):,} rows)",
+            highlight=False,
+            soft_wrap=True,
+        )
+        show_address(run)
+    return output
+
+
+def template_for(layout: Layout, photos: TestPhotos, classes: ClassMap) -> Template:
+    """The template that lies beside the test photos, or one of the classes' own columns.
+
+    Raises:
+        DataError: it is of other classes, or of other photos.
+    """
+    if layout.template:
+        template = Template.read(layout.template)
+    else:
+        template = Template.of_classes(photos.ids, classes)
+    template.check(classes, photos.ids)
+    return template
+
+
+def _specification(manifest: Manifest) -> EnsembleSpec:
+    champion = champion_ensemble()
+    if champion is not None:
+        version, spec = champion
+        announce(f"using carvision-ensemble version {version}, the champion")
+        if spec.score is not None and spec.score.data != manifest.fingerprint:
+            announce("it was tuned on other data than this; a new `tune` would use this data")
+        return spec
+    members = choose_members(manifest.fingerprint, ())
+    names = ", ".join(f"{member.preset} v{member.version}" for member in members)
+    announce(
+        f"no ensemble is registered yet: using the plan's fixed weights over {names}, every view "
+        "alike; a view that hurts is not left out: better run `mlflow run . -e tune` first"
+    )
+    plan = np.array([load_config(member.preset).model.ensemble_weight for member in members])
+    weights = np.outer(plan / plan.sum(), np.full(len(VIEWS), 1 / len(VIEWS)))
+    return build_spec(manifest, members, weights, None)
+
+
+def _predict(config: Config, spec: EnsembleSpec, photos: TestPhotos) -> list[NDArray[np.float64]]:
+    """Each member's probabilities for its active views, ``[views, images, classes]``."""
+    device = resolve_device(config.device)
+    precision = resolve_precision(config.precision, device)
+    members = []
+    with tempfile.TemporaryDirectory() as folder:
+        for member in spec.members:
+            version = member_version(member.registered_model, member.version)
+            into = Path(folder) / member.preset
+            into.mkdir()
+            bundle = version.fetch(into)
+            if bundle.classes != spec.classes:
+                raise TrackingError(
+                    f"{version.name} version {version.version} is of other classes than the "
+                    "ensemble; tune again: mlflow run . -e tune"
+                )
+            total = len(photos.paths) * len(member.active_views) * len(bundle.folds)
+            with progress(f"predicting with {member.preset}", total) as predicted:
+                engine = Engine(
+                    device, precision, config.inference.batch_size, config.data.workers, predicted
+                )
+                temperatures = member.active_temperatures
+                members.append(predict_member(bundle, photos.paths, temperatures, engine))
+    return members
+
+
+def _log_predictions(
+    spec: EnsembleSpec, photos: TestPhotos, members: Sequence[NDArray[np.floating]]
+) -> None:
+    """Keep each member's test predictions, in the format of the out-of-fold ones."""
+    index = pd.DataFrame({"image_id": photos.ids, "class_index": -1, "fold": 0})
+    smallest = np.finfo(np.float32).tiny
+    with tempfile.TemporaryDirectory() as folder:
+        for member, probabilities in zip(spec.members, members, strict=True):
+            log_p = np.log(np.maximum(probabilities, smallest)).astype(np.float32)
+            predictions = Predictions(index, member.active_views, log_p)
+            write_predictions(Path(folder) / member.preset, predictions)
+        mlflow.log_artifacts(folder, "predictions")
+
+
+def _show_scores(
+    spec: EnsembleSpec,
+    template: Template,
+    photos: TestPhotos,
+    members: Sequence[NDArray[np.floating]],
+    submission: pd.DataFrame,
+    answers: Sequence[str],
+) -> None:
+    """The true scores: of each member's original view, and of the submission as it was written."""
+    rows: list[tuple[str, float | None, float, float]] = []
+    for member, probabilities in zip(spec.members, members, strict=True):
+        if VIEWS[0] in member.active_views:
+            alone = probabilities[member.active_views.index(VIEWS[0])]
+            table = build_submission(template, spec.classes, photos.ids, alone)
+            version = member_version(member.registered_model, member.version)
+            scores = _score(table, answers)
+            rows.append((f"{member.preset}, no TTA", version.oof_log_loss, *scores))
+    log_loss, accuracy = _score(submission, answers)
+    expected = spec.score.log_loss if spec.score else None
+    rows.append(("ensemble", expected, log_loss, accuracy))
+    show_test_scores(f"True scores of {len(answers):,} test photos", rows)
+    mlflow.log_metrics({"test/log_loss": log_loss, "test/accuracy": accuracy})
+
+
+def _score(submission: pd.DataFrame, answers: Sequence[str]) -> tuple[float, float]:
+    """Log loss and accuracy; a merged class's columns are equal, so any of them is right."""
+    probabilities = submission.drop(columns="ID").rename(columns=nfc)
+    best = probabilities.max(axis=1).to_numpy()
+    rows = np.arange(len(answers))
+    chosen = probabilities.to_numpy()[rows, probabilities.columns.get_indexer(pd.Index(answers))]
+    return competition_log_loss(answers, probabilities), float((chosen == best).mean())

@@ -1,0 +1,107 @@
+"""photos -> manifest: look at every photo, merge classes, deal out the folds.
+
+Also how every other step finds its data: ``latest``, ``sample``, or a folder.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from carvision.config import Config, SplitSettings
+from carvision.data.layout import Layout, Photo, listing_digest
+from carvision.data.manifest import Manifest, build_manifest
+from carvision.data.sample import write_sample
+from carvision.errors import DataError
+from carvision.pipelines.session import announce, show_address
+from carvision.reporting.console import progress
+from carvision.reporting.tables import show_manifest
+from carvision.tracking.prepared import STAGE_PREPARE, PreparedRun, log_prepared, prepared_runs
+from carvision.tracking.store import log_settings, tracked_run
+
+SAMPLE_FOLDER = Path("work/sample")
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """A manifest and the photos that it lists."""
+
+    manifest: Manifest
+    layout: Layout
+
+
+def prepare(config: Config, data: str) -> PreparedData:
+    """The entry point: scan ``data`` anew, whatever was prepared before."""
+    layout, previous = _locate(data)
+    return _prepare(layout, layout.training_photos(), config.data.split(previous))
+
+
+def prepared_data(config: Config, data: str) -> PreparedData:
+    """The data of another step, prepared now where it was not, or is no longer as it was.
+
+    Raises:
+        DataError: the folder does not exist, or cannot be prepared.
+    """
+    layout, _ = _locate(data)
+    photos = layout.training_photos()
+    listing = listing_digest(photos)
+    same_root = [run for run in prepared_runs() if run.root == layout.root]
+    split = config.data.split(same_root[0].split if same_root else None)
+    for run in same_root:
+        if run.listing == listing and run.split == split:
+            run.mark_used()
+            manifest = run.manifest()
+            announce(_description(layout.root, manifest))
+            return PreparedData(manifest, layout)
+    if same_root:
+        changed = "the photos" if same_root[0].listing != listing else "the folds or classes"
+        announce(f"{changed} changed since {layout.root} was prepared; preparing it again")
+    return _prepare(layout, photos, split)
+
+
+def known_manifest(config: Config, data: str) -> Manifest:
+    """The manifest of a step that needs no photo; ``latest`` may be from another machine."""
+    runs = prepared_runs()
+    if data == "latest" and runs and config.data.split(runs[0].split) == runs[0].split:
+        manifest = runs[0].manifest()
+        announce(_description(runs[0].root, manifest))
+        return manifest
+    return prepared_data(config, data).manifest
+
+
+def _locate(data: str) -> tuple[Layout, SplitSettings | None]:
+    """The data's folder, and how it was divided before."""
+    runs = prepared_runs()
+    if data == "latest":
+        if not runs:
+            announce("no data was prepared yet: using the embedded sample of scanned digits")
+            data = "sample"
+        else:
+            return _layout_of(runs[0]), runs[0].split
+    layout = Layout.at(write_sample(SAMPLE_FOLDER) if data == "sample" else Path(data))
+    return layout, next((run.split for run in runs if run.root == layout.root), None)
+
+
+def _layout_of(run: PreparedRun) -> Layout:
+    if not run.root.is_dir():
+        raise DataError(
+            f"data=latest was prepared from {run.root}, which is not on this machine any more; "
+            "give data=PATH"
+        )
+    return Layout.at(run.root)
+
+
+def _prepare(layout: Layout, photos: list[Photo], split: SplitSettings) -> PreparedData:
+    with tracked_run(STAGE_PREPARE, f"prepare {layout.root.name}") as run:
+        log_settings({"data": str(layout.root), **split.model_dump(mode="json")})
+        with progress("scanning", len(photos)) as scanned:
+            manifest = build_manifest(layout, photos, split, scanned)
+        log_prepared(manifest, layout.root, listing_digest(photos), split)
+        show_manifest(manifest)
+        show_address(run)
+    return PreparedData(manifest, layout)
+
+
+def _description(root: Path, manifest: Manifest) -> str:
+    return (
+        f"data: {root} ({len(manifest.usable):,} photos, {len(manifest.classes.names)} classes, "
+        f"{manifest.folds} folds, {manifest.fingerprint})"
+    )

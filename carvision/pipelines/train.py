@@ -1,0 +1,162 @@
+"""manifest -> out-of-fold predictions and a registered model, for each backbone.
+
+A run for the backbone, a child run for each fold. Folds that an earlier run finished with the same
+settings are taken over; whoever trains the rest registers the version.
+"""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import mlflow
+import numpy as np
+from mlflow.entities import Run
+
+from carvision.config import Config
+from carvision.contracts import Predictions, TrackerGroup
+from carvision.errors import ConfigError
+from carvision.inference import resolve_device
+from carvision.metrics import accuracy, log_loss_of_true_class
+from carvision.models import check_buildable, ensure_weights, read_bundle, write_bundle
+from carvision.pipelines.prepare import PreparedData, prepared_data
+from carvision.pipelines.session import announce, show_address
+from carvision.reporting.tables import show_folds
+from carvision.reporting.training_progress import TrainingProgress
+from carvision.tracking.fold_sets import (
+    STAGE_FOLD,
+    fetch_oof,
+    fetch_weights,
+    finished_folds,
+    log_fold,
+    set_name,
+)
+from carvision.tracking.mlflow_tracker import MlflowTracker
+from carvision.tracking.registry import MemberVersion, find_member, register_member
+from carvision.tracking.store import DATA, FOLD, MODEL, SET, log_settings, tracked_run
+from carvision.training import train_fold
+
+STAGE_TRAIN = "train"
+
+
+def train(configs: Sequence[Config], data: str, fold: str, resume: str) -> list[MemberVersion]:
+    """The entry point: train each of ``configs`` on ``fold`` (``all``, ``2`` or ``1,3``).
+
+    ``resume`` is ``auto`` or ``never``: whether folds that were finished before are taken over.
+
+    Raises:
+        CarvisionError: anything that would stop a run later is refused before the first one.
+    """
+    if resume not in ("auto", "never"):
+        raise ConfigError(f"resume={resume!r}: expected auto or never")
+    for config in configs:
+        check_buildable(config)
+        resolve_device(config.device)
+        ensure_weights(config)
+    names = ",".join(config.name for config in configs)
+    with tracked_run(STAGE_TRAIN, f"train {names}") as run:
+        prepared = prepared_data(configs[0], data)
+        folds = _parse_folds(fold, prepared.manifest.folds)
+        if len(configs) == 1:
+            return [_train_backbone(run, configs[0], prepared, folds, resume)]
+        versions = []
+        for config in configs:
+            with tracked_run(STAGE_TRAIN, f"train {config.name}") as child:
+                versions.append(_train_backbone(child, config, prepared, folds, resume))
+        show_address(run)
+        return versions
+
+
+def _train_backbone(
+    run: Run, config: Config, prepared: PreparedData, folds: Sequence[int], resume: str
+) -> MemberVersion:
+    fingerprint = prepared.manifest.fingerprint
+    set_id = set_name(config, fingerprint)
+    tags = {MODEL: config.name, SET: set_id, DATA: fingerprint}
+    mlflow.set_tags(tags)
+    log_settings(config.model_dump(mode="json"))
+    done = finished_folds(set_id) if resume == "auto" else {}
+    for fold in folds:
+        if fold in done:
+            announce(
+                f"{config.name} fold {fold}: finished before with these settings, in run "
+                f"{done[fold].info.run_id}; taken over (resume=never trains it again)"
+            )
+        else:
+            _train_fold(config, prepared, fold, tags)
+    version = _register(config, prepared, set_id)
+    show_address(run)
+    return version
+
+
+def _train_fold(config: Config, prepared: PreparedData, fold: int, tags: dict[str, str]) -> None:
+    name = f"{config.name} fold {fold}"
+    with (
+        tracked_run(STAGE_FOLD, name, {**tags, FOLD: str(fold)}) as run,
+        tempfile.TemporaryDirectory() as folder,
+        TrainingProgress() as bar,
+    ):
+        tracker = TrackerGroup([MlflowTracker(run.info.run_id), bar])
+        result = train_fold(
+            config, prepared.manifest, prepared.layout.root, fold, Path(folder), tracker
+        )
+        log_fold(result)
+
+
+def _register(config: Config, prepared: PreparedData, set_id: str) -> MemberVersion:
+    """Score the folds that the set has by now, and register them unless that was done before."""
+    manifest = prepared.manifest
+    runs = finished_folds(set_id)
+    fold_runs = {fold: run.info.run_id for fold, run in runs.items()}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        oof = fetch_oof(list(fold_runs.values()), folder / "oof")
+        scores = _oof_scores(oof)
+        losses = [run.data.metrics["best/val_log_loss"] for run in runs.values()]
+        mlflow.log_metrics(
+            scores
+            | {"best/val_log_loss_mean": np.mean(losses), "best/val_log_loss_std": np.std(losses)}
+        )
+        version = find_member(config.name, set_id, list(fold_runs.values()))
+        how = "registered before as"
+        if version is None:
+            how = "registered as"
+            weights = fetch_weights(runs, folder)
+            write_bundle(folder / "bundle", config, manifest.classes, weights)
+            version = register_member(
+                read_bundle(folder / "bundle"),
+                data=manifest.fingerprint,
+                set_id=set_id,
+                fold_runs=fold_runs,
+                all_folds=manifest.folds,
+                oof_log_loss=scores["oof/log_loss"],
+            )
+    show_folds(config.name, {fold: run.data.metrics for fold, run in runs.items()}, scores)
+    announce(
+        f"{how} {version.name} version {version.version}, "
+        f"{len(fold_runs)} of {manifest.folds} folds"
+    )
+    if version.trial_run:
+        announce("a trial run (train.max_steps): its predictions cover a part of the photos")
+    return version
+
+
+def _oof_scores(oof: Predictions) -> dict[str, float]:
+    """Scores of the original view over all folds' photos."""
+    targets = oof.index["class_index"].to_numpy()
+    return {
+        "oof/log_loss": log_loss_of_true_class(oof.true_class().log_probabilities[0]),
+        "oof/accuracy": accuracy(oof.log_probabilities[0], targets),
+    }
+
+
+def _parse_folds(fold: str, folds: int) -> list[int]:
+    everything = list(range(1, folds + 1))
+    if fold == "all":
+        return everything
+    try:
+        wanted = sorted({int(part) for part in fold.split(",")})
+    except ValueError:
+        raise ConfigError(f"fold={fold!r}: expected all, or numbers from 1") from None
+    if not set(wanted) <= set(everything):
+        raise ConfigError(f"fold={fold!r}: this data has the folds 1 to {folds}")
+    return wanted

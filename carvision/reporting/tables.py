@@ -1,0 +1,80 @@
+"""The table that ends each step."""
+
+from collections.abc import Mapping, Sequence
+
+from rich.table import Table
+
+from carvision.contracts import EnsembleSpec
+from carvision.data.manifest import Manifest
+from carvision.reporting.console import console
+
+
+def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table whose first column is text and whose others are numbers."""
+    table = Table(title=title, title_justify="left")
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="left" if i == 0 else "right")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+def show_manifest(manifest: Manifest) -> None:
+    """What was prepared."""
+    usable = manifest.usable
+    counts = usable["class_index"].value_counts()
+    rows = [
+        ("photos", f"{len(manifest.frame):,}"),
+        ("excluded", f"{len(manifest.frame) - len(usable):,}"),
+        ("exact duplicates", f"{len(usable) - usable['group'].nunique():,}"),
+        ("classes", f"{len(manifest.classes.names):,}"),
+        ("photos a class", f"{counts.min():,} to {counts.max():,}"),
+        ("folds", f"{manifest.folds}"),
+        ("fingerprint", manifest.fingerprint),
+    ]
+    show_table("Prepared data", ["what", "value"], rows)
+
+
+def show_folds(
+    name: str, folds: Mapping[int, Mapping[str, float]], oof: Mapping[str, float]
+) -> None:
+    """A backbone's folds, and what they give together."""
+    rows = [
+        (
+            f"fold {fold}",
+            f"{metrics['best/epoch']:.0f}",
+            f"{metrics['best/val_log_loss']:.4f}",
+            f"{metrics['best/val_accuracy']:.2%}",
+        )
+        for fold, metrics in folds.items()
+    ]
+    total = ("out of fold", "", f"{oof['oof/log_loss']:.4f}", f"{oof['oof/accuracy']:.2%}")
+    show_table(name, ["", "best epoch", "log loss", "accuracy"], [*rows, total])
+
+
+def show_weights(spec: EnsembleSpec) -> None:
+    """An ensemble's weight for each member and view."""
+    views = list(dict.fromkeys(view for member in spec.members for view in member.weights))
+    rows = [
+        (
+            f"{member.preset} v{member.version}",
+            *(f"{member.weights.get(view, 0):.3f}" for view in views),
+        )
+        for member in spec.members
+    ]
+    show_table("Ensemble weights", ["member", *views], rows)
+
+
+def show_oof_scores(photos: int, rows: Sequence[tuple[str, float]]) -> None:
+    """Log losses out of fold."""
+    lines = [(name, f"{value:.4f}") for name, value in rows]
+    show_table(f"Out of fold, {photos:,} photos", ["", "log loss"], lines)
+
+
+def show_test_scores(title: str, rows: Sequence[tuple[str, float | None, float, float]]) -> None:
+    """What was expected out of fold, beside what the test's answers say."""
+    lines = [
+        (name, "–" if oof is None else f"{oof:.4f}", f"{log_loss:.4f}", f"{accuracy:.2%}")
+        for name, oof, log_loss, accuracy in rows
+    ]
+    show_table(title, ["", "OOF log loss", "test log loss", "test accuracy"], lines)

@@ -1,0 +1,24 @@
+"""The MLflow pyfunc face of registered models, for anyone who has the registry's address."""
+
+from pathlib import Path
+from typing import Final
+
+from carvision.serving.artifacts import BUNDLE, SPEC, SPEC_FILE, fetch_bundle, fetch_spec
+from carvision.serving.face import default_model_config, input_example, model_signature
+
+#: Models from code: MLflow copies the file, and runs it when the model is loaded.
+MEMBER_CODE: Final = Path(__file__).parent / "member_code.py"
+ENSEMBLE_CODE: Final = Path(__file__).parent / "ensemble_code.py"
+
+__all__ = [
+    "BUNDLE",
+    "ENSEMBLE_CODE",
+    "MEMBER_CODE",
+    "SPEC",
+    "SPEC_FILE",
+    "default_model_config",
+    "fetch_bundle",
+    "fetch_spec",
+    "input_example",
+    "model_signature",
+]

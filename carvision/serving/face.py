@@ -1,0 +1,78 @@
+"""Input and output of every registered model, the same for a backbone and an ensemble.
+
+In: a table with one column ``image``, base64 text or raw bytes of an encoded photo. Out: one column
+a class, by name, probabilities that sum to one.
+"""
+
+import base64
+import binascii
+import os
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, Schema
+from mlflow.types.schema import AnyType
+from PIL import Image
+
+from carvision.errors import DataError
+
+#: Set to 1 by whoever runs a server to let requests name files of it.
+ALLOW_PATHS: Final = "CARVISION_ALLOW_PATHS"
+#: Keys of the model's configuration. MLflow logs them as parameters of the run, beside the entry
+#: point's own, so their names must differ from those.
+ALLOW_PATHS_KEY: Final = "allow_paths"
+SERVE_DEVICE: Final = "serve_device"
+_COLUMN = "image"
+
+
+def model_signature(class_names: tuple[str, ...]) -> ModelSignature:
+    """The signature of a model of these classes."""
+    # Text and bytes alike: MLflow has no type for either-or but this one.
+    inputs = Schema([ColSpec(AnyType(), _COLUMN)])
+    return ModelSignature(inputs, Schema([ColSpec("double", name) for name in class_names]))
+
+
+def default_model_config() -> dict[str, Any]:
+    """What ``load_model(..., model_config=...)`` may override."""
+    return {ALLOW_PATHS_KEY: False, SERVE_DEVICE: "auto"}
+
+
+def input_example() -> pd.DataFrame:
+    """One grey photo, as base64 text."""
+    buffer = BytesIO()
+    Image.new("RGB", (32, 32), (128, 128, 128)).save(buffer, "JPEG")
+    return pd.DataFrame({_COLUMN: [base64.b64encode(buffer.getvalue()).decode()]})
+
+
+def paths_allowed(model_config: dict[str, Any] | None) -> bool:
+    """Whether the loader's environment or the model's configuration lets input name files."""
+    return os.environ.get(ALLOW_PATHS) == "1" or bool((model_config or {}).get(ALLOW_PATHS_KEY))
+
+
+def encoded_photos(table: pd.DataFrame, *, allow_paths: bool) -> list[Path | bytes]:
+    """The photos of a model's input.
+
+    Raises:
+        DataError: there is no column ``image``, or a value is none of what is accepted.
+    """
+    if _COLUMN not in table.columns:
+        raise DataError(f"expected a column {_COLUMN!r}, got {list(table.columns)[:10]}")
+    return [_photo(value, row, allow_paths) for row, value in enumerate(table[_COLUMN])]
+
+
+def _photo(value: object, row: int, allow_paths: bool) -> Path | bytes:
+    if isinstance(value, bytes | bytearray | memoryview):
+        return bytes(value)
+    if not isinstance(value, str):
+        raise DataError(f"image {row}: expected base64 text or bytes, got {type(value).__name__}")
+    try:
+        return base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError):
+        pass
+    if allow_paths and Path(value).is_file():
+        return Path(value)
+    hint = "" if allow_paths else f" (paths are off: the server's {ALLOW_PATHS}=1 allows them)"
+    raise DataError(f"image {row}: neither base64 text nor bytes of an encoded photo{hint}")

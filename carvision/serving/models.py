@@ -1,0 +1,120 @@
+"""The pyfunc models: what ``mlflow.pyfunc.load_model`` gives."""
+
+import tempfile
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from mlflow.pyfunc import PythonModel
+from numpy.typing import NDArray
+from torch import nn
+
+from carvision.contracts import VIEWS, EnsembleSpec
+from carvision.files import read_json
+from carvision.inference import (
+    Engine,
+    predict_ensemble,
+    predict_member,
+    resolve_device,
+    resolve_precision,
+)
+from carvision.models import Bundle, read_bundle
+from carvision.serving.artifacts import BUNDLE, SPEC, fetch_bundle
+from carvision.serving.face import SERVE_DEVICE, encoded_photos, paths_allowed
+
+_BATCH = 32
+
+
+@dataclass(frozen=True)
+class _ResidentBundle(Bundle):
+    """A bundle that keeps its models in memory: a server answers many requests."""
+
+    models: dict[int, nn.Module] = field(default_factory=dict)
+
+    def load_fold(self, fold: int) -> nn.Module:
+        if fold not in self.models:
+            self.models[fold] = super().load_fold(fold)
+        return self.models[fold]
+
+
+def _resident(folder: Path) -> _ResidentBundle:
+    bundle = read_bundle(folder)
+    return _ResidentBundle(
+        bundle.folder, bundle.config, bundle.classes, bundle.preprocessing, bundle.folds
+    )
+
+
+class _PhotoModel(PythonModel):  # type: ignore[misc]
+    """What both models share: their input, and the engine."""
+
+    def load_context(self, context: Any) -> None:
+        settings = context.model_config or {}
+        self._allow_paths = paths_allowed(settings)
+        device = resolve_device(settings.get(SERVE_DEVICE, "auto"))
+        # In this process: a server has its own ways of running in parallel.
+        self._engine = Engine(device, resolve_precision("auto", device), _BATCH, workers=0)
+
+    # MLflow reads the type hints: any but a table's would be taken for a schema.
+    def predict(
+        self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+    ) -> pd.DataFrame:
+        """One column a class, by name, for each row's photo."""
+        photos = encoded_photos(model_input, allow_paths=self._allow_paths)
+        names = self._class_names()
+        if not photos:
+            return pd.DataFrame(columns=list(names), dtype=np.float64)
+        return pd.DataFrame(self._probabilities(photos), columns=list(names))
+
+    @abstractmethod
+    def _class_names(self) -> tuple[str, ...]:
+        """The output's columns."""
+
+    @abstractmethod
+    def _probabilities(self, photos: Sequence[Path | bytes]) -> NDArray[np.floating]:
+        """``[images, classes]``."""
+
+
+class MemberModel(_PhotoModel):
+    """A backbone: the mean of its folds on the original view."""
+
+    def load_context(self, context: Any) -> None:
+        super().load_context(context)
+        self._bundle = _resident(Path(context.artifacts[BUNDLE]))
+
+    def _class_names(self) -> tuple[str, ...]:
+        return self._bundle.classes.names
+
+    def _probabilities(self, photos: Sequence[Path | bytes]) -> NDArray[np.floating]:
+        return predict_member(self._bundle, photos, {VIEWS[0]: 1.0}, self._engine)[0]
+
+
+class EnsembleModel(_PhotoModel):
+    """An ensemble, whose members are fetched from the registry at the versions that it pins."""
+
+    def load_context(self, context: Any) -> None:
+        super().load_context(context)
+        self._spec = EnsembleSpec.model_validate(read_json(Path(context.artifacts[SPEC])))
+        self._spec = self._spec.with_views(VIEWS)
+        # Weights are read when a fold is first used; the folder lives as long as the model.
+        self._folder = tempfile.TemporaryDirectory(prefix="carvision-")
+        self._bundles = []
+        for member in self._spec.members:
+            into = Path(self._folder.name) / member.preset
+            into.mkdir()
+            self._bundles.append(
+                _resident(fetch_bundle(member.registered_model, member.version, into))
+            )
+
+    def _class_names(self) -> tuple[str, ...]:
+        return self._spec.class_names
+
+    def _probabilities(self, photos: Sequence[Path | bytes]) -> NDArray[np.floating]:
+        members = [
+            predict_member(bundle, photos, member.active_temperatures, self._engine)
+            for bundle, member in zip(self._bundles, self._spec.members, strict=True)
+        ]
+        return predict_ensemble(self._spec, members)

@@ -1,0 +1,1 @@
+"""Everything that faces MLflow: runs, prepared data, fold sets, the registry."""

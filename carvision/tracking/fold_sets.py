@@ -1,0 +1,102 @@
+"""Fold sets: the folds of one backbone, trained with one configuration on one data set.
+
+The set's name is made of everything that changes the result, so folds that were trained on
+different days or machines find each other in the tracking store.
+"""
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import mlflow
+from mlflow.entities import Run
+
+from carvision.config import Config
+from carvision.contracts import (
+    Predictions,
+    TrueClass,
+    concatenated,
+    concatenated_true_class,
+    read_predictions,
+    read_true_class,
+    write_predictions,
+)
+from carvision.tracking.store import FOLD, SET, fetch, find_runs
+from carvision.training import FoldResult
+
+STAGE_FOLD: Final = "fold"
+_WEIGHTS = "checkpoint"
+_PREDICTIONS = "predictions"
+
+
+def set_name(config: Config, fingerprint: str) -> str:
+    """The identity of a fold set."""
+    content = json.dumps(config.result_settings() | {"fingerprint": fingerprint}, sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def log_fold(result: FoldResult) -> None:
+    """Log a finished fold into the open run: best metrics, best weights, predictions."""
+    best = {name.replace("val/", "best/val_"): value for name, value in result.metrics.items()}
+    mlflow.log_metrics(best | {"best/epoch": float(result.best_epoch)})
+    mlflow.log_artifact(str(result.weights), _WEIGHTS)
+    with tempfile.TemporaryDirectory() as folder:
+        write_predictions(Path(folder) / _PREDICTIONS, result.predictions)
+        mlflow.log_artifacts(str(Path(folder) / _PREDICTIONS), _PREDICTIONS)
+
+
+def finished_folds(name: str) -> dict[int, Run]:
+    """The newest finished run of each fold of a set."""
+    runs: dict[int, Run] = {}
+    for run in find_runs(STAGE_FOLD, {SET: name}):
+        runs.setdefault(int(run.data.tags[FOLD]), run)
+    return dict(sorted(runs.items()))
+
+
+def fetch_weights(runs: Mapping[int, Run], into: Path) -> dict[int, Path]:
+    """Download each fold's best weights."""
+    paths = {}
+    for fold, run in runs.items():
+        folder = into / f"fold{fold}"
+        folder.mkdir()
+        paths[fold] = fetch(run.info.run_id, f"{_WEIGHTS}/best.safetensors", folder)
+    return paths
+
+
+def fetch_oof(run_ids: Sequence[str], into: Path) -> Predictions:
+    """Download and join the out-of-fold predictions of a set's fold runs.
+
+    Raises:
+        PredictionsError: a run's predictions are damaged, or do not fit the others.
+    """
+    folders = [_own_folder(into, run_id) for run_id in run_ids]
+    return concatenated(
+        [
+            read_predictions(fetch(run_id, _PREDICTIONS, folder))
+            for run_id, folder in zip(run_ids, folders, strict=True)
+        ]
+    )
+
+
+def fetch_true_class(run_ids: Sequence[str], into: Path) -> TrueClass:
+    """The same, but only what a log loss needs: megabytes instead of hundreds of them.
+
+    Raises:
+        PredictionsError: a run's predictions are damaged, or do not fit the others.
+    """
+    parts = []
+    for run_id in run_ids:
+        folder = _own_folder(into, run_id)
+        for name in ("index.parquet", "views.json", "true_class.npy"):
+            fetch(run_id, f"{_PREDICTIONS}/{name}", folder)
+        parts.append(read_true_class(folder))
+    return concatenated_true_class(parts)
+
+
+def _own_folder(into: Path, run_id: str) -> Path:
+    folder = into / run_id
+    folder.mkdir(parents=True)
+    return folder

@@ -1,0 +1,88 @@
+"""Prepared data in the tracking store: the run that holds a manifest, and how to find it."""
+
+import json
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import mlflow
+from mlflow.entities import Run
+
+from carvision.config import SplitSettings
+from carvision.data.manifest import Manifest, read_manifest, write_manifest
+from carvision.tracking.store import DATA, client, fetch, find_runs
+
+STAGE_PREPARE: Final = "prepare"
+_ROOT = "carvision.root"
+_LISTING = "carvision.listing"
+_SPLIT = "carvision.split"
+_USED = "carvision.used_at"
+
+
+@dataclass(frozen=True)
+class PreparedRun:
+    """A prepare run: where the photos were, how they were divided, and what names the result."""
+
+    run: Run
+
+    @property
+    def root(self) -> Path:
+        """The data's folder on the machine that prepared it."""
+        return Path(self.run.data.tags[_ROOT])
+
+    @property
+    def listing(self) -> str:
+        """Digest of the photos' names, sizes and times at that moment."""
+        return self.run.data.tags[_LISTING]
+
+    @property
+    def split(self) -> SplitSettings:
+        """The settings that the folds were dealt with."""
+        return SplitSettings.model_validate(json.loads(self.run.data.tags[_SPLIT]))
+
+    def manifest(self) -> Manifest:
+        """The manifest, read from the run's artifacts."""
+        with tempfile.TemporaryDirectory() as folder:
+            return read_manifest(fetch(self.run.info.run_id, "manifest", Path(folder)))
+
+    def mark_used(self) -> None:
+        """Make this the data that ``data=latest`` means."""
+        client().set_tag(self.run.info.run_id, _USED, _now())
+
+
+def log_prepared(manifest: Manifest, root: Path, listing: str, split: SplitSettings) -> None:
+    """Log a manifest into the open run, so that later steps find it."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_manifest(Path(folder), manifest)
+        mlflow.log_artifacts(folder, "manifest")
+    usable = manifest.usable
+    mlflow.log_metrics(
+        {
+            "photos": len(manifest.frame),
+            "excluded": len(manifest.frame) - len(usable),
+            "classes": len(manifest.classes.names),
+            "duplicates": len(usable) - usable["group"].nunique(),
+        }
+    )
+    # Last: a run with these tags is complete.
+    mlflow.set_tags(
+        {
+            DATA: manifest.fingerprint,
+            _ROOT: str(root),
+            _LISTING: listing,
+            _SPLIT: split.model_dump_json(),
+            _USED: _now(),
+        }
+    )
+
+
+def prepared_runs() -> list[PreparedRun]:
+    """Every prepare run of this store, the one used last first."""
+    runs = [run for run in find_runs(STAGE_PREPARE, {}) if _USED in run.data.tags]
+    return [PreparedRun(run) for run in sorted(runs, key=lambda r: r.data.tags[_USED])[::-1]]
+
+
+def _now() -> str:
+    return f"{time.time():020.6f}"

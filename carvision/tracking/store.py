@@ -1,0 +1,99 @@
+"""Runs in MLflow: how one is opened, tagged, found again, and addressed in the UI."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import mlflow
+import yaml
+from mlflow.entities import Run
+from mlflow.tracking import MlflowClient
+
+#: Tags that the steps find each other's runs by.
+STAGE: Final = "carvision.stage"
+MODEL: Final = "carvision.model"
+FOLD: Final = "carvision.fold"
+SET: Final = "carvision.set"
+DATA: Final = "carvision.data"
+
+#: MLflow refuses longer parameter values.
+_LONGEST_PARAM = 6000
+
+
+@contextmanager
+def tracked_run(stage: str, name: str, tags: Mapping[str, str] | None = None) -> Iterator[Run]:
+    """A run of ``stage``: the one ``mlflow run`` opened, a new one, or a child of the open one.
+
+    It ends FINISHED, FAILED after an error, and KILLED after Ctrl-C.
+    """
+    nested = mlflow.active_run() is not None
+    with mlflow.start_run(nested=nested) as run:
+        mlflow.set_tags({STAGE: stage, "mlflow.runName": name, **(tags or {})})
+        try:
+            yield run
+        except KeyboardInterrupt:
+            mlflow.end_run("KILLED")
+            raise
+
+
+def find_runs(stage: str, tags: Mapping[str, str]) -> list[Run]:
+    """Finished runs with these tags in all experiments, the newest first."""
+    conditions = [f"tags.`{key}` = '{value}'" for key, value in {STAGE: stage, **tags}.items()]
+    return mlflow.search_runs(
+        filter_string=" and ".join([*conditions, "attributes.status = 'FINISHED'"]),
+        order_by=["attributes.start_time DESC"],
+        search_all_experiments=True,
+        output_format="list",
+    )
+
+
+def log_settings(settings: Mapping[str, Any]) -> None:
+    """The resolved configuration: as parameters to compare, and whole as ``config.yaml``.
+
+    The parameters have a prefix: ``mlflow run`` has logged its own under the bare names.
+    """
+    flat = {f"config.{key}": str(value)[:_LONGEST_PARAM] for key, value in _flat(settings)}
+    mlflow.log_params(flat)
+    mlflow.log_text(
+        yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True), "config.yaml"
+    )
+
+
+def fetch(run_id: str, path: str, into: Path) -> Path:
+    """Download an artifact of a run below ``into``; return where it lies."""
+    return Path(
+        mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=path, dst_path=str(into))
+    )
+
+
+def client() -> MlflowClient:
+    """A client of the store that is in use."""
+    return MlflowClient()
+
+
+def run_address(run: Run) -> str:
+    """Where the UI shows a run; for a local store, once ``mlflow ui`` runs."""
+    uri = mlflow.get_tracking_uri()
+    base = uri.rstrip("/") if uri.startswith("http") else "http://127.0.0.1:5000"
+    return f"{base}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
+
+
+def is_local_store() -> bool:
+    """Whether the UI has to be started to see anything."""
+    return not mlflow.get_tracking_uri().startswith("http")
+
+
+def quiet_mlflow() -> None:
+    """Keep MLflow's own progress bars and address lines out of ours."""
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value

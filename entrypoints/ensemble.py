@@ -1,0 +1,23 @@
+"""mlflow run . -e ensemble -P output=my_submission.csv"""
+
+from pathlib import Path
+
+import typer
+
+from carvision.config import load_config
+from carvision.pipelines import ensemble, run_entry_point
+
+
+def command(
+    data: str = "latest",
+    test: str = typer.Option("", help="a folder or a CSV; empty takes the data's own test photos"),
+    output: Path = Path("submission.csv"),
+    tta_steps: int = typer.Option(5, help="the first so many of the five views"),
+    device: str = typer.Option("", help="auto, cpu, cuda or mps"),
+) -> None:
+    """The registered ensemble to a submission."""
+    ensemble(load_config(device=device), data, test=test, output=output, tta_steps=tta_steps)
+
+
+if __name__ == "__main__":
+    run_entry_point(command)

@@ -1,0 +1,31 @@
+"""mlflow run . -e train -P model=swin_large"""
+
+import typer
+
+from carvision.config import DEFAULT_MODEL, load_config, split_models
+from carvision.pipelines import run_entry_point, train
+
+
+def command(
+    model: str = typer.Option(DEFAULT_MODEL, help="a backbone, a,b, or all"),
+    data: str = "latest",
+    fold: str = typer.Option("all", help="all, or numbers from 1: 2 or 1,3"),
+    recipe: str = "",
+    config: str = typer.Option("", help="a YAML file of your own settings"),
+    overrides: str = typer.Option("", "--set", help='e.g. "train.epochs=3 loss.name=focal"'),
+    resume: str = typer.Option("auto", help="auto takes finished folds over, never does not"),
+    device: str = typer.Option("", help="auto, cpu, cuda or mps"),
+    seed: str = "",
+) -> None:
+    """Train backbones on folds: out-of-fold predictions and registered models."""
+    configs = [
+        load_config(
+            name, recipe=recipe, config=config, overrides=overrides, device=device, seed=seed
+        )
+        for name in split_models(model)
+    ]
+    train(configs, data, fold, resume)
+
+
+if __name__ == "__main__":
+    run_entry_point(command)
