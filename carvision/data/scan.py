@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 from os import cpu_count
 from pathlib import Path
 
@@ -44,8 +45,9 @@ def _scan(root: Path, photo: Photo) -> dict[str, object]:
     }
     full = root / photo.path
     try:
-        row["content_hash"] = hashlib.sha256(full.read_bytes()).hexdigest()[:32]
-        with Image.open(full) as image:
+        content = full.read_bytes()
+        row["content_hash"] = hashlib.sha256(content).hexdigest()[:32]
+        with Image.open(BytesIO(content)) as image:
             image.load()
             shown = ImageOps.exif_transpose(image)
             row["width"], row["height"] = shown.size

@@ -69,7 +69,8 @@ class Template:
         if absent:
             raise DataError(
                 f"the template has no column for {len(absent)} of {len(classes.names)} trained "
-                f"classes: {absent[:10]}; is this ensemble of other data than the template?"
+                f"classes: {absent[:10]}; if they are of other data, tune on this data first: "
+                "mlflow run . -e tune"
             )
         trained = classes.index_by_folder()
         untrained = [column for column in self.columns if nfc(column) not in trained]
@@ -99,6 +100,8 @@ def build_submission(
     rows = pd.Index(ids).get_indexer(pd.Index(template.ids))
     class_of = classes.index_by_folder()
     floor = np.full(len(rows), FLOOR_PROBABILITY)
+    # A mean may round to a hair above one, which the competition refuses.
+    probabilities = probabilities.clip(0, 1)
     table = {
         column: probabilities[rows, class_of[nfc(column)]] if nfc(column) in class_of else floor
         for column in template.columns

@@ -12,7 +12,7 @@ SPEC_FILE: Final = "ensemble.json"
 
 
 def fetch_bundle(name: str, version: int, into: Path) -> Path:
-    """Download a backbone's bundle; weights that lie on this machine are not copied twice."""
+    """Download a backbone's bundle."""
     return _fetch(name, version, BUNDLE, into)
 
 

@@ -1,0 +1,154 @@
+"""Bad input is refused with what and where, before any training."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from carvision.config import load_config
+from carvision.data.layout import Layout
+from carvision.errors import CarvisionError, ConfigError, DataError, TrackingError, WeightsError
+from carvision.pipelines import ensemble, main, prepare, train, tune
+from carvision.pipelines.prepare import prepared_data
+from carvision.tracking.store import find_runs
+from tests.conftest import write_photos
+
+_SETTINGS = "data.folds=2 model.image_size=32 train.epochs=1 device=cpu"
+
+
+def _prepare(root: Path, settings: str = _SETTINGS) -> None:
+    prepare(load_config(overrides=settings), str(root))
+
+
+def _main(root: Path) -> None:
+    config = load_config(overrides=_SETTINGS)
+    main([config], str(root), trials=1, tta_steps=5, output=root / "submission.csv")
+
+
+def _without_test_photo(root: Path) -> None:
+    (root / "test" / "TEST_00003.jpg").unlink()
+    _main(root)
+
+
+def _template_without_class(root: Path) -> None:
+    path = root / "sample_submission.csv"
+    pd.read_csv(path, encoding="utf-8-sig").drop(columns="Niro").to_csv(path, index=False)
+    _main(root)
+
+
+def _template_of_other_photos(root: Path) -> None:
+    path = root / "sample_submission.csv"
+    table = pd.read_csv(path, encoding="utf-8-sig")
+    table["ID"] = table["ID"].str.replace("TEST_00000", "TEST_99999")
+    table.to_csv(path, index=False)
+    _main(root)
+
+
+def _no_photo(root: Path) -> None:
+    for path in (root / "train").rglob("*.jpg"):
+        path.rename(path.with_suffix(".txt"))
+    _prepare(root)
+
+
+def _all_broken(root: Path) -> None:
+    for path in (root / "train").rglob("*.jpg"):
+        path.write_text("not a photo")
+    _prepare(root)
+
+
+def _tta_steps(root: Path) -> None:
+    config = load_config(overrides=_SETTINGS)
+    ensemble(config, str(root), test="", output=root / "submission.csv", tta_steps=6)
+
+
+def _train(root: Path, model: str = "efficientnet_lite0", fold: str = "1", **kw: str) -> None:
+    train([load_config(model, **kw)], str(root), fold, "auto")
+
+
+@pytest.mark.parametrize(
+    ("run", "kind", "message"),
+    [
+        (lambda root: _prepare(root / "nowhere"), DataError, "nowhere does not exist"),
+        (_no_photo, DataError, "holds no photo"),
+        (_all_broken, DataError, "none of the 32 photos"),
+        (
+            lambda root: _prepare(root, "data.folds=9"),
+            DataError,
+            r"4 classes have fewer distinct photos than data.folds=9: .*Niro \(8\)",
+        ),
+        (_without_test_photo, DataError, r"test.csv, line 5: the photo '\./test/TEST_00003.jpg'"),
+        (_template_without_class, DataError, r"no column for 1 of 4 trained classes: \['Niro'\]"),
+        (_template_of_other_photos, DataError, "TEST_99999"),
+        (_tta_steps, ConfigError, "tta_steps=6: expected 1 to 5"),
+        (lambda root: _train(root, "swin"), ConfigError, "did you mean 'swin_large'"),
+        (lambda root: _train(root, recipe="finetun"), ConfigError, "did you mean 'finetune'"),
+        (
+            lambda root: _train(root, overrides="train.epoch=1"),
+            ConfigError,
+            "unknown key 'train.epoch' .did you mean 'train.epochs'",
+        ),
+        (lambda root: _train(root, recipe="plan"), ConfigError, "gem .* is not built yet"),
+        (
+            lambda root: _train(root, fold="9", overrides=_SETTINGS),
+            ConfigError,
+            "this data has the folds 1 to 2",
+        ),
+        (
+            lambda root: tune(load_config(overrides=_SETTINGS), str(root), [], 5),
+            TrackingError,
+            "train first: mlflow run . -e train -P model=efficientnet_lite0",
+        ),
+    ],
+)
+def test_refused(
+    run: Callable[[Path], None],
+    kind: type[CarvisionError],
+    message: str,
+    store: Path,
+    tmp_path: Path,
+) -> None:
+    root = write_photos(tmp_path / "photos")
+    with pytest.raises(kind, match=message):
+        run(root)
+    assert find_runs("fold", {}) == []
+    assert not list(root.glob("submission.csv"))
+
+
+def test_no_weights_is_an_error_before_any_work(
+    store: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreachable(*args: object) -> None:
+        raise OSError("no route to the hub")
+
+    monkeypatch.setattr("carvision.models.weights.hf_hub_download", unreachable)
+    runs = len(find_runs("prepare", {}))
+    with pytest.raises(WeightsError) as caught:
+        _train(photos, "swin_large")
+    for way in ("hub", "model.weights=FILE", "model.pretrained=false"):
+        assert way in str(caught.value)
+    assert len(find_runs("prepare", {})) == runs
+
+
+def test_prepared_data_is_used_again_until_it_changes(store: Path, tmp_path: Path) -> None:
+    root = write_photos(tmp_path / "photos")
+    config = load_config(overrides="data.folds=4")
+    first = prepared_data(config, str(root)).manifest
+    runs = len(find_runs("prepare", {}))
+    # Folds that nobody asks for stay as they were prepared.
+    assert prepared_data(load_config(), str(root)).manifest.fingerprint == first.fingerprint
+    assert len(find_runs("prepare", {})) == runs
+    (root / "train" / "Niro" / "Niro_0000.jpg").unlink()
+    second = prepared_data(load_config(), "latest").manifest
+    assert second.folds == 4
+    assert second.fingerprint != first.fingerprint
+    assert prepared_data(load_config(overrides="data.folds=2"), "latest").manifest.folds == 2
+
+
+def test_latest_is_the_data_that_was_used_last(store: Path, tmp_path: Path) -> None:
+    config = load_config(overrides="data.folds=2")
+    one = write_photos(tmp_path / "one")
+    two = write_photos(tmp_path / "two")
+    for root in (one, two, one):
+        prepared_data(config, str(root))
+    assert prepared_data(config, "latest").layout == Layout.at(one)

@@ -1,0 +1,234 @@
+"""The main job inside one process: each step reads only what the one before left in MLflow."""
+
+import base64
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from carvision.config import Config, load_config
+from carvision.contracts import VIEWS, EnsembleSpec, read_predictions
+from carvision.data.manifest import read_manifest
+from carvision.errors import DataError, PredictionsError, TrackingError
+from carvision.inference import Engine, predict_member
+from carvision.metrics import competition_log_loss, log_loss_of_true_class
+from carvision.pipelines import ensemble, train, tune
+from carvision.tracking.registry import MemberVersion
+from carvision.tracking.store import find_runs
+from tests.conftest import SAME_CLASSES, write_photos
+
+_SETTINGS = "data.folds=2 model.image_size=32 train.epochs=2 precision=fp32 device=cpu"
+_CLASSES = ["K5_하이브리드", "Niro", "RAV4"]
+
+
+def _config(model: str, extra: str = "") -> Config:
+    groups = str(SAME_CLASSES).replace("'", "").replace(" ", "")
+    return load_config(model, overrides=f"{_SETTINGS} data.same_classes={groups} {extra}")
+
+
+@pytest.fixture(scope="module")
+def members(store: Path, photos: Path) -> list[MemberVersion]:
+    """Two backbones; the folds of the first were trained one by one."""
+    with pytest.raises(TrackingError, match=r"mlflow run \. -e train"):
+        ensemble(
+            _config("efficientnet_lite0"),
+            str(photos),
+            test="",
+            output=store / "early.csv",
+            tta_steps=5,
+        )
+    first = _config("efficientnet_lite0")
+    (incomplete,) = train([first], str(photos), "1", "auto")
+    assert incomplete.entry.tags["folds"] == "1/2"
+    return train([first, _config("efficientnet_lite1")], "latest", "all", "auto")
+
+
+@pytest.fixture(scope="module")
+def untuned(members: list[MemberVersion], store: Path, photos: Path) -> pd.DataFrame:
+    """The submission by the plan's weights, written before anything was tuned."""
+    config = _config("efficientnet_lite0")
+    path = ensemble(config, "latest", test="", output=store / "plan.csv", tta_steps=2)
+    return pd.read_csv(path, encoding="utf-8-sig")
+
+
+@pytest.fixture(scope="module")
+def spec(untuned: pd.DataFrame) -> EnsembleSpec:
+    """The tuned ensemble."""
+    return tune(_config("efficientnet_lite0"), "latest", [], 30)
+
+
+@pytest.fixture(scope="module")
+def submission(spec: EnsembleSpec, store: Path) -> pd.DataFrame:
+    """What the tuned ensemble submits."""
+    config = _config("efficientnet_lite0")
+    path = ensemble(config, "latest", test="", output=store / "submission.csv", tta_steps=5)
+    return pd.read_csv(path, encoding="utf-8-sig")
+
+
+def test_folds_of_other_days_join_one_set(members: list[MemberVersion]) -> None:
+    first = members[0]
+    assert (first.folds, first.entry.tags["folds"], first.version) == ((1, 2), "2/2", 2)
+    runs = find_runs("fold", {"carvision.set": first.entry.tags["carvision.set"]})
+    assert len(runs) == 2, "fold 1 was trained again"
+    parents = {run.data.tags["mlflow.parentRunId"] for run in runs}
+    assert len(parents) == 2
+
+
+def test_a_second_training_takes_everything_over(members: list[MemberVersion]) -> None:
+    before = len(find_runs("fold", {}))
+    (again,) = train([_config("efficientnet_lite0")], "latest", "all", "auto")
+    assert again.version == members[0].version
+    assert len(find_runs("fold", {})) == before
+
+
+def test_fold_runs_hold_what_the_contract_says(
+    members: list[MemberVersion], photos: Path, tmp_path: Path
+) -> None:
+    prepared = find_runs("prepare", {})[0]
+    folder = mlflow.artifacts.download_artifacts(
+        run_id=prepared.info.run_id, artifact_path="manifest", dst_path=str(tmp_path)
+    )
+    manifest = read_manifest(Path(folder))
+    assert list(manifest.classes.names) == _CLASSES
+    for fold, run_id in zip(members[0].folds, members[0].fold_runs, strict=True):
+        metrics = MlflowClient().get_run(run_id).data.metrics
+        assert {"train/loss", "val/log_loss", "val/accuracy", "val/top5", "val/ece", "lr"} <= set(
+            metrics
+        )
+        history = MlflowClient().get_metric_history(run_id, "val/log_loss")
+        assert min(point.value for point in history) == metrics["best/val_log_loss"]
+        into = tmp_path / run_id
+        into.mkdir()
+        stored = read_predictions(
+            Path(
+                mlflow.artifacts.download_artifacts(
+                    run_id=run_id, artifact_path="predictions", dst_path=str(into)
+                )
+            )
+        )
+        assert stored.views == VIEWS
+        _, validation = manifest.split(fold)
+        assert stored.index["image_id"].tolist() == validation["image_id"].tolist()
+        assert np.allclose(np.exp(stored.log_probabilities).sum(axis=2), 1, atol=1e-5)
+        original = stored.true_class().log_probabilities[0]
+        assert log_loss_of_true_class(original) == pytest.approx(metrics["best/val_log_loss"])
+
+
+def test_tuning_never_ends_above_the_best_member(
+    spec: EnsembleSpec, members: list[MemberVersion]
+) -> None:
+    assert spec.score is not None
+    assert spec.score.log_loss <= min(member.oof_log_loss for member in members) + 1e-9
+    assert spec.score.images == 32
+    assert [m.version for m in spec.members] == [member.version for member in members]
+
+
+def test_the_submission_follows_the_template(submission: pd.DataFrame, photos: Path) -> None:
+    template = pd.read_csv(photos / "sample_submission.csv", encoding="utf-8-sig")
+    assert submission.columns.tolist() == template.columns.tolist()
+    assert submission["ID"].tolist() == template["ID"].tolist()
+    assert (submission["K5_하이브리드"] == submission["K5_Hybrid"]).all()
+    assert np.allclose(submission[_CLASSES].sum(axis=1), 1)
+
+
+def test_the_test_score_is_logged_as_the_metric_says(
+    submission: pd.DataFrame, photos: Path
+) -> None:
+    answers = pd.read_csv(photos / "answers.csv", encoding="utf-8-sig")["label"].tolist()
+    logged = find_runs("ensemble", {})[0].data.metrics["test/log_loss"]
+    assert logged == pytest.approx(competition_log_loss(answers, submission))
+
+
+def test_the_plan_is_used_while_nothing_is_tuned(
+    untuned: pd.DataFrame, submission: pd.DataFrame
+) -> None:
+    assert untuned.shape == submission.shape
+    assert not np.allclose(untuned["Niro"], submission["Niro"])
+
+
+def test_anyone_can_load_the_ensemble(
+    submission: pd.DataFrame, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = mlflow.pyfunc.load_model("models:/carvision-ensemble@champion")
+    paths = [photos / "test" / f"{identifier}.jpg" for identifier in submission["ID"]]
+    encoded = [base64.b64encode(path.read_bytes()).decode() for path in paths]
+    raw = [path.read_bytes() for path in paths]
+    table = model.predict(pd.DataFrame({"image": encoded}))
+    assert table.columns.tolist() == _CLASSES
+    assert np.allclose(table.sum(axis=1), 1)
+    # The model computes in this machine's best precision, the submission in fp32.
+    assert np.abs(table["Niro"].to_numpy() - submission["Niro"].to_numpy()).max() < 0.02
+    pd.testing.assert_frame_equal(model.predict(pd.DataFrame({"image": raw})), table)
+    with pytest.raises((DataError, MlflowException), match="paths are off"):
+        model.predict(pd.DataFrame({"image": [str(paths[0])]}))
+    allowing = mlflow.pyfunc.load_model(
+        "models:/carvision-ensemble@champion", model_config={"allow_paths": True}
+    )
+    by_path = allowing.predict(pd.DataFrame({"image": [str(path) for path in paths]}))
+    pd.testing.assert_frame_equal(by_path, table)
+
+
+def test_anyone_can_load_a_backbone(
+    members: list[MemberVersion], photos: Path, tmp_path: Path
+) -> None:
+    model = mlflow.pyfunc.load_model("models:/carvision-efficientnet_lite1@champion")
+    path = next((photos / "train" / "Niro").iterdir())
+    table = model.predict(pd.DataFrame({"image": [path.read_bytes()]}))
+    assert table.columns.tolist() == _CLASSES
+    bundle = members[1].fetch(tmp_path)
+    engine = Engine("cpu", "fp32", batch_size=1)
+    original = predict_member(bundle, [path], {"original": 1.0}, engine)[0, 0]
+    assert np.allclose(table.loc[0], original, atol=0.02)
+
+
+def test_a_worse_ensemble_of_the_same_data_is_not_crowned(
+    spec: EnsembleSpec, members: list[MemberVersion]
+) -> None:
+    champion = MlflowClient().get_model_version_by_alias("carvision-ensemble", "champion")
+    worst = max(members, key=lambda member: member.oof_log_loss)
+    alone = tune(_config("efficientnet_lite0"), "latest", [worst.preset], 15)
+    assert alone.score is not None and spec.score is not None
+    assert alone.score.log_loss > spec.score.log_loss
+    holder = MlflowClient().get_model_version_by_alias("carvision-ensemble", "champion")
+    assert holder.version == champion.version
+
+
+def test_a_trial_run_stays_out_of_the_ensemble(
+    spec: EnsembleSpec, members: list[MemberVersion]
+) -> None:
+    trial = _config("efficientnet_lite2", "train.max_steps=1 train.batch_size=4")
+    (version,) = train([trial], "latest", "1", "auto")
+    assert version.trial_run
+    again = tune(_config("efficientnet_lite0"), "latest", [], 15)
+    assert {m.preset for m in again.members} == {"efficientnet_lite0", "efficientnet_lite1"}
+
+
+def test_members_without_a_common_photo_are_refused(
+    spec: EnsembleSpec, members: list[MemberVersion]
+) -> None:
+    for model, fold in {"efficientnet_lite0": "1", "efficientnet_lite1": "2"}.items():
+        train([_config(model, "seed=7 data.split_seed=3")], "latest", fold, "auto")
+    with pytest.raises(PredictionsError, match="no photo was predicted out of fold by all"):
+        tune(_config("efficientnet_lite0", "data.split_seed=3"), "latest", [], 15)
+
+
+def test_other_data_with_other_classes_is_refused_by_the_champion(
+    spec: EnsembleSpec, tmp_path: Path
+) -> None:
+    other = write_photos(tmp_path / "other", seed=1)
+    (other / "train" / "Niro").rename(other / "train" / "Sorento")
+    template = (other / "sample_submission.csv").read_text(encoding="utf-8-sig")
+    (other / "sample_submission.csv").write_text(template.replace("Niro", "Sorento"))
+    with pytest.raises(DataError, match="no column for 1 of 3 trained classes: \\['Niro'\\]"):
+        ensemble(
+            _config("efficientnet_lite0"),
+            str(other),
+            test="",
+            output=tmp_path / "s.csv",
+            tta_steps=5,
+        )
+    assert not (tmp_path / "s.csv").exists()
