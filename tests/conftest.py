@@ -8,11 +8,16 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+
+# On few busy cores torch's threads wait for each other longer than tiny images take.
+torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"
 
 #: Class folder -> colour. The first two are one car under two names.
 COLOURS = {

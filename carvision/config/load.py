@@ -53,7 +53,7 @@ def load_config(
     user = _user_file(Path(config)) if config else {}
     given = _overrides(overrides)
     given.update({key: value for key, value in values.items() if value not in (None, "")})
-    chosen = recipe or given.get("recipe") or user.get("recipe") or base["recipe"]
+    chosen = str(recipe or given.get("recipe") or user.get("recipe") or base["recipe"])
     _known(chosen, list_recipes(), "recipe")
     layers = [
         base,
@@ -100,8 +100,8 @@ def _user_file(path: Path) -> dict[str, Any]:
         raise ConfigError(f"config={path}: there is no such file")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ConfigError(f"config={path}: not valid YAML: {error}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"config={path}: not valid YAML in UTF-8: {error}") from None
     if not isinstance(content, dict):
         raise ConfigError(f"config={path}: expected a mapping of keys to values")
     return content
@@ -160,7 +160,7 @@ def _keys(section: type[BaseModel], prefix: str = "") -> list[str]:
 
 def _nearest(name: str, known: list[str]) -> str:
     # A key of the right name in the wrong section, then a key misspelt, then both at once.
-    by_leaf = {key.rpartition(".")[2]: key for key in known}
+    by_leaf = {key.rpartition(".")[2]: key for key in reversed(known)}
     own_leaf = name.rpartition(".")[2]
     whole = get_close_matches(name, known, n=1, cutoff=0.5)
     leaf = get_close_matches(own_leaf, list(by_leaf), n=1, cutoff=0.6)

@@ -188,8 +188,9 @@ class Config(Section):
         settings = self.model_dump(mode="json")
         for key in ("device", "data", "inference"):
             del settings[key]
-        # The weights' content is what matters; their file's name stands in for it.
-        weights = self.model.weights
-        settings["model"]["weights"] = weights.name if weights else None
+        # A weight in the ensemble changes no training.
+        del settings["model"]["ensemble_weight"]
+        # Where a file lies is of one machine; its content is for the caller to name.
+        settings["model"]["weights"] = None
         settings["train"]["image_size"] = self.train_image_size
         return settings

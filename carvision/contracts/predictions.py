@@ -78,7 +78,8 @@ def write_predictions(folder: Path, predictions: Predictions) -> None:
     with replacing_folder(folder) as temporary:
         predictions.index[_COLUMNS].to_parquet(temporary / "index.parquet", index=False)
         write_json(temporary / "views.json", list(predictions.views))
-        np.save(temporary / "log_probabilities.npy", predictions.log_probabilities)
+        values = np.asarray(predictions.log_probabilities, dtype=np.float32)
+        np.save(temporary / "log_probabilities.npy", values)
         if predictions.labelled:
             np.save(temporary / "true_class.npy", predictions.true_class().log_probabilities)
 
@@ -128,7 +129,7 @@ def _read(folder: Path, values: str) -> tuple[pd.DataFrame, tuple[str, ...], NDA
             tuple(read_json(folder / "views.json")),
             np.load(folder / values, mmap_mode="r"),
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise PredictionsError(f"{folder}: not a complete predictions folder: {error}") from error
 
 

@@ -57,6 +57,8 @@ class Manifest:
         """Names the data: independent of order, machine and absolute path."""
         digest = hashlib.sha256(repr(self.classes).encode())
         content = self.frame.drop(columns="path").sort_values("image_id")
+        # The reason quotes Pillow, whose words differ from version to version.
+        content["excluded"] = content["excluded"] != ""
         for row in content.itertuples(index=False, name=None):
             digest.update("\0".join(map(str, row)).encode() + b"\n")
         return digest.hexdigest()[:16]
@@ -83,6 +85,7 @@ def build_manifest(
         raise DataError(
             f"{layout.train} holds no photo in a class folder; expected train/<class>/*.jpg"
         )
+    _refuse_twins(photos)
     frame = scan_photos(layout.root, photos, progress)
     frame["label"] = [layout.label_of(photo) for photo in photos]
     readable = frame["excluded"] == ""
@@ -105,6 +108,17 @@ def build_manifest(
         frame[readable], classes.names, split.folds, split.split_seed
     )
     return Manifest(frame[_COLUMNS].reset_index(drop=True), classes)
+
+
+def _refuse_twins(photos: list[Photo]) -> None:
+    by_id: dict[str, str] = {}
+    for photo in photos:
+        twin = by_id.setdefault(photo.image_id, photo.path)
+        if twin != photo.path:
+            raise DataError(
+                f"two files differ only in the Unicode form of their names: {twin!r} and "
+                f"{photo.path!r}; rename or remove one of them"
+            )
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

@@ -9,12 +9,10 @@ from pathlib import Path
 
 import imagehash
 import pandas as pd
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
+from carvision.data.decode import UNREADABLE, to_rgb
 from carvision.data.layout import Photo
-
-#: Pillow raises above twice this many pixels; beyond it a photo is a decompression bomb.
-Image.MAX_IMAGE_PIXELS = 100_000_000
 
 
 def scan_photos(
@@ -51,8 +49,9 @@ def _scan(root: Path, photo: Photo) -> dict[str, object]:
             image.load()
             shown = ImageOps.exif_transpose(image)
             row["width"], row["height"] = shown.size
-            row["perceptual_hash"] = str(imagehash.phash(shown.convert("RGB")))
-    # Pillow's plugins raise many kinds of errors on broken files; each means the same here.
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            row["perceptual_hash"] = str(imagehash.phash(to_rgb(shown)))
+    except UnidentifiedImageError:
+        row["excluded"] = "unreadable: not an image"
+    except UNREADABLE as error:
         row["excluded"] = f"unreadable: {type(error).__name__}: {error}"
     return row

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from carvision.contracts import ClassMap, nfc
-from carvision.data.test_photos import read_table
+from carvision.data.test_photos import read_table, refuse_repeated
 from carvision.errors import DataError
 from carvision.files import replacing
 
@@ -41,6 +41,7 @@ class Template:
         normal = [nfc(column) for column in columns]
         if len(set(normal)) < len(normal):
             raise DataError(f"{path}: two columns have the same name")
+        refuse_repeated(table["ID"].tolist(), path)
         return cls(tuple(table["ID"]), columns)
 
     @classmethod
@@ -122,6 +123,7 @@ def read_answers(path: Path, ids: tuple[str, ...]) -> list[str]:
         DataError: an ID has no answer.
     """
     table = read_table(path, ["ID", "label"])
+    refuse_repeated(table["ID"].tolist(), path)
     answers = dict(zip(table["ID"], table["label"], strict=True))
     missing = [identifier for identifier in ids if identifier not in answers]
     if missing:

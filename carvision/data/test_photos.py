@@ -42,18 +42,18 @@ class TestPhotos:
         if not photos:
             raise DataError(f"test={folder} holds no photo")
         ids = [Path(photo.image_id).stem for photo in photos]
-        _refuse_repeated(ids, folder)
+        refuse_repeated(ids, folder)
         return cls(tuple(ids), tuple(folder / photo.path for photo in photos))
 
     @classmethod
     def _of_csv(cls, path: Path) -> "TestPhotos":
         table = read_table(path, ["ID", "img_path"])
-        _refuse_repeated(table["ID"].tolist(), path)
+        refuse_repeated(table["ID"].tolist(), path)
         paths = []
-        for row, name in enumerate(table["img_path"], start=2):
+        for line, name in table["img_path"].items():
             photo = _existing(path.parent, name)
             if photo is None:
-                raise DataError(f"{path}, line {row}: the photo {name!r} is missing")
+                raise DataError(f"{path}, line {line}: the photo {name!r} is missing")
             paths.append(photo)
         if not paths:
             raise DataError(f"{path} lists no photo")
@@ -61,35 +61,60 @@ class TestPhotos:
 
 
 def read_table(path: Path, columns: list[str]) -> pd.DataFrame:
-    """A CSV as text, with or without a byte-order mark.
+    """A CSV as text, with or without a byte-order mark, indexed by line number.
 
     Raises:
-        DataError: it cannot be read, or one of ``columns`` is missing.
+        DataError: it cannot be read, a row has too many fields, a column occurs twice, or one of
+            ``columns`` is missing.
     """
     try:
-        table = pd.read_csv(path, encoding="utf-8-sig", dtype=str, keep_default_na=False)
+        # The header is read as a row: pandas would rename a column that occurs twice, and take the
+        # first for an index where rows are longer than the header.
+        raw = pd.read_csv(
+            path,
+            encoding="utf-8-sig",
+            dtype=str,
+            header=None,
+            keep_default_na=False,
+            skip_blank_lines=False,
+        )
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
-    missing = [column for column in columns if column not in table.columns]
+    names = pd.Index(raw.iloc[0])
+    if names.has_duplicates:
+        raise DataError(f"{path}: two columns have the same name, {names[names.duplicated()][0]!r}")
+    missing = [column for column in columns if column not in names]
     if missing:
         raise DataError(
-            f"{path}: expected the columns {columns}, missing {missing}; "
-            f"got {list(table.columns)[:10]}"
+            f"{path}: expected the columns {columns}, missing {missing}; got {list(names)[:10]}"
         )
-    return table
+    table = raw.iloc[1:].set_axis(names, axis=1)
+    table.index += 1
+    return table[(table != "").any(axis=1)]
 
 
 def _existing(folder: Path, name: str) -> Path | None:
-    """The file, whichever Unicode form the disk and the list use."""
+    """The file, whichever Unicode form the disk and the list use for each part of its path."""
     path = folder / name
     if path.is_file():
         return path
-    if path.parent.is_dir():
-        return next((p for p in path.parent.iterdir() if nfc(p.name) == nfc(path.name)), None)
-    return None
+    found = folder
+    for part in Path(name).parts:
+        if not (found / part).exists():
+            if not found.is_dir():
+                return None
+            twins = [entry.name for entry in found.iterdir() if nfc(entry.name) == nfc(part)]
+            part = twins[0] if twins else part
+        found = found / part
+    return found if found.is_file() else None
 
 
-def _refuse_repeated(ids: list[str], source: Path) -> None:
+def refuse_repeated(ids: list[str], source: Path) -> None:
+    """Refuse IDs that would overwrite each other.
+
+    Raises:
+        DataError: an ID occurs more than once in ``source``.
+    """
     repeated = pd.Index(ids)[pd.Index(ids).duplicated()]
     if len(repeated):
         raise DataError(f"{source}: the ID {repeated[0]!r} occurs more than once")

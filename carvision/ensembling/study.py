@@ -78,27 +78,39 @@ def tune_weights(
         study_name=study_name, storage=storage, direction="minimize", load_if_exists=True
     )
     _close_interrupted(study)
-    done = len(study.get_trials(states=(TrialState.COMPLETE,)))
     # The same seed again would draw the same first points again.
     study.sampler = optuna.samplers.TPESampler(seed=seed + len(study.trials))
     names = [f"{member}/{view}" for member, view in candidates]
-    if done == 0:
-        for rule, weights in rules.items():
-            params = dict(zip(names, weights.tolist(), strict=True))
-            study.enqueue_trial(params, user_attrs={"rule": rule}, skip_if_exists=True)
+    _enqueue_missing(study, {rule: _params(names, rules[rule]) for rule in rules})
+    waiting = len(study.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
+    done = len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
 
     def objective(trial: optuna.Trial) -> float:
         raw = np.array([trial.suggest_float(name, 0.0, 1.0) for name in names])
         return mixture_log_loss(true_class, normalised(raw))
 
     # Every rule is tried, however few trials were asked for.
-    remaining = max(trials, len(rules)) - done
+    remaining = max(trials - done, waiting)
     if remaining > 0:
         study.optimize(
             objective, n_trials=remaining, callbacks=[lambda s, _: on_trial(s.best_value)]
         )
     best = normalised(np.array([study.best_params[name] for name in names]))
     return Tuned(best, study.best_value, len(study.get_trials(states=(TrialState.COMPLETE,))))
+
+
+def _params(names: Sequence[str], weights: NDArray[np.float64]) -> dict[str, float]:
+    return dict(zip(names, weights.tolist(), strict=True))
+
+
+def _enqueue_missing(study: optuna.Study, rules: Mapping[str, dict[str, float]]) -> None:
+    """Enqueue every rule that no trial has tried, or waits to try; equal rules count as one."""
+    states = (TrialState.COMPLETE, TrialState.WAITING)
+    known = [trial.system_attrs.get("fixed_params") for trial in study.get_trials(states=states)]
+    for rule, params in rules.items():
+        if params not in known:
+            study.enqueue_trial(params, user_attrs={"rule": rule})
+            known.append(params)
 
 
 def _close_interrupted(study: optuna.Study) -> None:

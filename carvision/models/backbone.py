@@ -8,12 +8,9 @@ from torch import nn
 
 from carvision.config import Config
 from carvision.errors import ConfigError, WeightsError
-from carvision.models._torchvision import ensure_torchvision
+from carvision.models._timm import pretrained_cfg, timm
 from carvision.models.starters import load_starter
 from carvision.models.weights import read_state_dict
-
-ensure_torchvision()
-import timm  # noqa: E402
 
 
 @dataclass(frozen=True)
@@ -42,9 +39,7 @@ class Preprocessing:
 
 def preprocessing_of(config: Config) -> Preprocessing:
     """The backbone's own mean and deviation, from timm, at the configured size."""
-    cfg = timm.get_pretrained_cfg(config.model.timm_name)
-    if cfg is None:
-        raise ConfigError(f"model.timm_name: timm knows no {config.model.timm_name!r}")
+    cfg = pretrained_cfg(config.model.timm_name)
     return Preprocessing(config.model.image_size, tuple(cfg.mean), tuple(cfg.std))
 
 
@@ -65,17 +60,19 @@ def build_model(config: Config, classes: int, *, pretrained: bool) -> nn.Module:
         options["img_size"] = model.image_size
     if not pretrained:
         return _create(config, num_classes=classes, **options)
+    # With its own classifier the weights must fit to the last tensor; timm is lenient, and would
+    # leave layers random, as soon as it is asked for another number of classes.
     if model.weights is not None:
-        state = read_state_dict(model.weights)
-        overlay = {"state_dict": state}
-        return _create(config, num_classes=classes, pretrained_cfg_overlay=overlay, **options)
-    if model.starter is not None:
-        starter = _create(config, **options)
-        load_starter(starter, model.starter)
-        # timm's own method, by which it keeps its classifier's initialisation.
-        starter.reset_classifier(classes)  # type: ignore[operator]
-        return starter
-    return _create(config, num_classes=classes, pretrained=True, **options)
+        overlay = {"state_dict": read_state_dict(model.weights)}
+        backbone = _create(config, pretrained=True, pretrained_cfg_overlay=overlay, **options)
+        backbone.pretrained_cfg.pop("state_dict")  # type: ignore[operator, union-attr]
+    elif model.starter is not None:
+        backbone = _create(config, **options)
+        load_starter(backbone, model.starter)
+    else:
+        backbone = _create(config, pretrained=True, **options)
+    backbone.reset_classifier(classes)  # type: ignore[operator]
+    return backbone
 
 
 def check_buildable(config: Config) -> None:
@@ -99,7 +96,7 @@ def classifier_parameters(model: nn.Module) -> set[str]:
 
 
 def _create(config: Config, **options: Any) -> nn.Module:
-    options.setdefault("pretrained", "pretrained_cfg_overlay" in options)
+    pretrained_cfg(config.model.timm_name)
     try:
         return timm.create_model(config.model.timm_name, **options)
     except AssertionError as error:

@@ -78,7 +78,7 @@ def read_bundle(folder: Path) -> Bundle:
             preprocessing=Preprocessing.from_json(content["preprocessing"]),
             folds=tuple(content["folds"]),
         )
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise WeightsError(f"{folder} holds no model of carvision: {error}") from error
 
 

@@ -57,16 +57,17 @@ def load_starter(model: nn.Module, package: str) -> None:
         WeightsError: the package is missing, or its tensors do not fit the model exactly.
     """
     state = torch.load(starter_file(package), map_location="cpu", weights_only=True)
-    # timm nests blocks in stages; the package numbers them through.
-    stages = [
-        (stage, block)
-        for stage, blocks in enumerate(model.get_submodule("blocks").children())
-        for block in range(len(list(blocks.children())))
-    ]
-    renamed = {_renamed(key, stages, set(state)): value for key, value in state.items()}
     try:
+        # timm nests blocks in stages; the package numbers them through.
+        stages = [
+            (stage, block)
+            for stage, blocks in enumerate(model.get_submodule("blocks").children())
+            for block in range(len(list(blocks.children())))
+        ]
+        renamed = {_renamed(key, stages, set(state)): value for key, value in state.items()}
         model.load_state_dict(renamed, strict=True)
-    except RuntimeError as error:
+    # Another architecture has no such blocks, or fewer of them, or tensors of other shapes.
+    except (AttributeError, IndexError, RuntimeError) as error:
         raise WeightsError(f"the weights in {package} do not fit: {error}") from error
 
 

@@ -4,24 +4,18 @@ Whether they can be had is settled before any other work (:func:`ensure_weights`
 """
 
 import logging
-import zipfile
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import safetensors.torch
 import torch
 from huggingface_hub import hf_hub_download
 from huggingface_hub.utils import logging as hub_logging
-from safetensors import SafetensorError
 
 from carvision.config import Config
 from carvision.errors import WeightsError
-from carvision.models._torchvision import ensure_torchvision
+from carvision.models._timm import pretrained_cfg
 from carvision.models.starters import starter_file
-
-ensure_torchvision()
-import timm  # noqa: E402
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +36,9 @@ def ensure_weights(config: Config) -> None:
     if model.starter is not None:
         starter_file(model.starter)
         return
-    hub_id = _pretrained_cfg(model.timm_name).hf_hub_id
+    hub_id = pretrained_cfg(model.timm_name).hf_hub_id
+    if not hub_id:
+        raise WeightsError(f"there are no pretrained weights of {model.timm_name!r} on the hub")
     log.info("fetching %s from the hub, unless it is there already", hub_id)
     # Each of the client's five retries would warn; the error below says it once.
     hub_logging.set_verbosity_error()
@@ -50,7 +46,7 @@ def ensure_weights(config: Config) -> None:
         hf_hub_download(hub_id, "model.safetensors")
     # The hub's client raises OSError, ValueError and its HTTP library's errors alike.
     except Exception as error:
-        reason = str(error).splitlines()[0]
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise WeightsError(
             f"the weights of {config.name} ({hub_id}) cannot be fetched from the hub: {reason}\n"
             "Three ways on:\n"
@@ -71,7 +67,8 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, UnpicklingError, SafetensorError, zipfile.BadZipFile) as error:
+    # What a damaged file raises depends on where it is damaged: any of a dozen kinds.
+    except Exception as error:
         raise WeightsError(f"{path} cannot be read as weights: {error}") from error
     for key in ("state_dict_ema", "model_ema", "state_dict", "model"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
@@ -80,10 +77,3 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
     if not isinstance(content, dict) or not all(torch.is_tensor(v) for v in content.values()):
         raise WeightsError(f"{path} holds no state dict: expected named tensors")
     return content
-
-
-def _pretrained_cfg(timm_name: str) -> Any:
-    cfg = timm.get_pretrained_cfg(timm_name)
-    if cfg is None or not cfg.hf_hub_id:
-        raise WeightsError(f"timm knows no pretrained weights for {timm_name!r}")
-    return cfg

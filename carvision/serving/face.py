@@ -26,6 +26,7 @@ ALLOW_PATHS: Final = "CARVISION_ALLOW_PATHS"
 ALLOW_PATHS_KEY: Final = "allow_paths"
 SERVE_DEVICE: Final = "serve_device"
 _COLUMN = "image"
+_LONGEST_PATH = 4096
 
 
 def model_signature(class_names: tuple[str, ...]) -> ModelSignature:
@@ -68,11 +69,13 @@ def _photo(value: object, row: int, allow_paths: bool) -> Path | bytes:
         return bytes(value)
     if not isinstance(value, str):
         raise DataError(f"image {row}: expected base64 text or bytes, got {type(value).__name__}")
+    # First, since a short path may be valid base64; no path is as long as a photo.
+    if allow_paths and len(value) <= _LONGEST_PATH and Path(value).is_file():
+        return Path(value)
     try:
-        return base64.b64decode(value, validate=True)
+        # The command line's base64 breaks lines.
+        return base64.b64decode("".join(value.split()), validate=True)
     except (binascii.Error, ValueError):
         pass
-    if allow_paths and Path(value).is_file():
-        return Path(value)
     hint = "" if allow_paths else f" (paths are off: the server's {ALLOW_PATHS}=1 allows them)"
     raise DataError(f"image {row}: neither base64 text nor bytes of an encoded photo{hint}")

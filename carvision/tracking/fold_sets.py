@@ -34,7 +34,12 @@ _PREDICTIONS = "predictions"
 
 def set_name(config: Config, fingerprint: str) -> str:
     """The identity of a fold set."""
-    content = json.dumps(config.result_settings() | {"fingerprint": fingerprint}, sort_keys=True)
+    settings = config.result_settings()
+    if config.model.weights is not None:
+        # What is in the file counts, not what it is called.
+        with config.model.weights.open("rb") as file:
+            settings["model"]["weights"] = hashlib.file_digest(file, "sha256").hexdigest()
+    content = json.dumps(settings | {"fingerprint": fingerprint}, sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 

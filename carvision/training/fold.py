@@ -85,8 +85,6 @@ class _FoldTraining:
         rows, validation = manifest.split(fold)
         if len(rows) < 2 or validation.empty:
             raise DataError(f"fold {fold}: too few photos to train and validate on")
-        self._validation = _validation_rows(validation, config)
-        self._sources: list[Path | bytes] = [root / path for path in self._validation["path"]]
         augmenter = Augmenter(config.augmentation, config.train_image_size, config.seed)
         self._sampler = EpochSampler(len(rows), config.seed)
         self._loader: DataLoader[Batch] = training_loader(
@@ -108,6 +106,12 @@ class _FoldTraining:
         planned = config.train.epochs * len(self._loader)
         self._total_steps = min(planned, config.train.max_steps or planned)
         self._step = 0
+        if self._total_steps < planned:
+            validation = _trial_rows(
+                validation, self._total_steps * config.train.batch_size, config.seed
+            )
+        self._validation = validation
+        self._sources: list[Path | bytes] = [root / path for path in validation["path"]]
 
     def run(self) -> FoldResult:
         """Train all epochs, then predict with the best weights."""
@@ -119,6 +123,8 @@ class _FoldTraining:
             epoch += 1
             trained = self._train_epoch(epoch)
             log_p = self._predict(VIEWS[:1])
+            # The last step may have ruined the weights without a loss to show it.
+            self._check_finite("validation", float(log_p.sum()), epoch)
             metrics = validation_metrics(log_p[0], self._targets)
             if best is None or metrics["val/log_loss"] < best[1]["val/log_loss"]:
                 best = (epoch, metrics, log_p)
@@ -148,13 +154,8 @@ class _FoldTraining:
         for images, targets in self._loader:
             factor = self._set_learning_rate()
             value = self._train_step(images, targets)
-            if not isfinite(value):
-                raise CarvisionError(
-                    f"{self._config.name} fold {self._fold}: the loss became {value} in epoch "
-                    f"{epoch}, step {self._step + 1}; try a smaller optimizer.lr "
-                    f"(now {self._config.optimizer.lr}) or precision=fp32"
-                )
             self._step += 1
+            self._check_finite("loss", value, epoch)
             steps += 1
             images_seen += len(images)
             total_loss += value
@@ -166,6 +167,14 @@ class _FoldTraining:
             "lr": self._config.optimizer.lr * factor,
             "images_per_second": images_seen / (time.perf_counter() - started),
         }
+
+    def _check_finite(self, what: str, value: float, epoch: int) -> None:
+        if not isfinite(value):
+            raise CarvisionError(
+                f"{self._config.name} fold {self._fold}: the {what} became {value} in epoch "
+                f"{epoch}, step {self._step}; try a smaller optimizer.lr "
+                f"(now {self._config.optimizer.lr}) or precision=fp32"
+            )
 
     def _train_step(self, images: torch.Tensor, targets: torch.Tensor) -> float:
         device = self._engine.device
@@ -207,10 +216,8 @@ class _FoldTraining:
         return self._accelerator.unwrap_model(self._model)
 
 
-def _validation_rows(rows: pd.DataFrame, config: Config) -> pd.DataFrame:
-    if config.train.max_steps is None:
-        return rows
-    trained_on = config.train.max_steps * config.train.batch_size
+def _trial_rows(rows: pd.DataFrame, trained_on: int, seed: int) -> pd.DataFrame:
+    """A random part of the validation rows, no larger than what a trial run trains on."""
     if trained_on >= len(rows):
         return rows
-    return rows.sample(trained_on, random_state=config.seed).sort_index()
+    return rows.sample(trained_on, random_state=seed).sort_index()

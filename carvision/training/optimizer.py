@@ -8,12 +8,17 @@ from carvision.models import classifier_parameters
 
 
 def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
-    """AdamW or SGD; norms and biases do not decay, the classifier has its own learning rate."""
+    """AdamW or SGD; the classifier has its own learning rate.
+
+    Norms and biases do not decay, nor what timm exempts: position embeddings, tables, tokens.
+    """
     head = classifier_parameters(model)
+    exempt = tuple(getattr(model, "no_weight_decay", tuple)())
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            key = (name in head, parameter.ndim > 1)
+            # Some of timm's models give whole names, some only the last part.
+            key = (name in head, parameter.ndim > 1 and not name.endswith(exempt))
             groups.setdefault(key, []).append(parameter)
     settings = [
         {

@@ -1,0 +1,161 @@
+"""The photos to predict: from a CSV or a folder, each of them there, each once."""
+
+import unicodedata
+
+import pytest
+
+from carvision.data.layout import Layout
+from carvision.data.test_photos import TestPhotos, read_table
+from carvision.errors import DataError
+
+BOM = "\ufeff"
+
+
+def _nfd(text):
+    return unicodedata.normalize("NFD", text)
+
+
+def _photo(root, name):
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"")
+    return path
+
+
+def _csv(root, text, name="test.csv", encoding="utf-8"):
+    path = root / name
+    path.write_bytes(text.encode(encoding))
+    return path
+
+
+@pytest.fixture
+def root(tmp_path):
+    for name in ("test/TEST_00000.jpg", "test/TEST_00001.jpg"):
+        _photo(tmp_path, name)
+    return tmp_path.resolve()
+
+
+ROWS = "ID,img_path\nTEST_00001,./test/TEST_00001.jpg\nTEST_00000,./test/TEST_00000.jpg\n"
+
+
+@pytest.mark.parametrize("start", ["", BOM])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_csv(root, start, end):
+    _csv(root, start + ROWS.replace("\n", end))
+    photos = TestPhotos.of(Layout.at(root))
+    # In the order of the list, not of the disk.
+    assert photos.ids == ("TEST_00001", "TEST_00000")
+    assert photos.paths == (root / "test/TEST_00001.jpg", root / "test/TEST_00000.jpg")
+
+
+def test_ids_stay_text(root):
+    _csv(root, "ID,img_path\n007,test/TEST_00000.jpg\nNA,test/TEST_00001.jpg\n")
+    assert TestPhotos.of(Layout.at(root)).ids == ("007", "NA")
+
+
+def test_folder(root):
+    _photo(root, "test/._TEST_00000.jpg")
+    _photo(root, "test/notes.txt")
+    photos = TestPhotos.of(Layout.at(root))
+    assert photos.ids == ("TEST_00000", "TEST_00001")
+    assert photos.paths == (root / "test/TEST_00000.jpg", root / "test/TEST_00001.jpg")
+
+
+def test_ones_own_list_or_folder(root, tmp_path_factory):
+    other = tmp_path_factory.mktemp("other").resolve()
+    _photo(other, "a/x.jpg")
+    _csv(other, "ID,img_path,note\nx,a/x.jpg,mine\n", "mine.csv")
+    layout = Layout.at(root)
+    for test in ("mine.csv", "a"):
+        photos = TestPhotos.of(layout, str(other / test))
+        assert (photos.ids, photos.paths) == (("x",), (other / "a/x.jpg",))
+
+
+def test_a_name_that_the_disk_decomposes(root):
+    path = _photo(root, "test/" + _nfd("라브4.jpg"))
+    _csv(root, f"{BOM}ID,img_path\n라브4,./test/라브4.jpg\n")
+    photos = TestPhotos.of(Layout.at(root))
+    assert photos.ids == ("라브4",)
+    assert photos.paths[0].samefile(path)
+
+
+def test_a_name_that_the_list_decomposes(root):
+    path = _photo(root, "test/라브4.jpg")
+    _csv(root, _nfd("ID,img_path\na,./test/라브4.jpg\n"))
+    assert TestPhotos.of(Layout.at(root)).paths[0].samefile(path)
+
+
+def test_a_folder_that_the_disk_decomposes(root):
+    path = _photo(root, _nfd("사진/a.jpg"))
+    if (root / "사진").is_dir():
+        pytest.skip("this disk knows both forms")
+    _csv(root, "ID,img_path\na,사진/a.jpg\n")
+    assert TestPhotos.of(Layout.at(root)).paths[0].samefile(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (ROWS + "TEST_00002,./test/TEST_00002.jpg\n", r"line 4: .*TEST_00002\.jpg' is missing"),
+        ("ID,img_path\na,nowhere/a.jpg\n", r"line 2: .*nowhere/a\.jpg' is missing"),
+        (ROWS + "TEST_00001,./test/TEST_00000.jpg\n", "'TEST_00001' occurs more than once"),
+        ("ID,img_path\n", "lists no photo"),
+        ("ID,path\na,b\n", r"expected the columns \['ID', 'img_path'\], missing \['img_path'\]"),
+        ("", "cannot be read"),
+    ],
+)
+def test_csv_refused(root, text, message):
+    path = _csv(root, text)
+    with pytest.raises(DataError, match=message) as error:
+        TestPhotos.of(Layout.at(root))
+    assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["", ".", "test"])
+def test_a_row_without_a_photo(root, name):
+    _csv(root, f"ID,img_path\na,{name}\n")
+    with pytest.raises(DataError, match=r"line 2: .* is missing"):
+        TestPhotos.of(Layout.at(root))
+
+
+def test_lines_are_counted_as_an_editor_does(root):
+    _csv(root, "ID,img_path\n\na,test/absent.jpg\n")
+    with pytest.raises(DataError, match="line 3: "):
+        TestPhotos.of(Layout.at(root))
+
+
+def test_rows_that_are_longer_than_the_header(root):
+    path = _csv(root, "ID,img_path\na,test/TEST_00000.jpg,\nb,test/TEST_00001.jpg,\n")
+    try:
+        table = read_table(path, ["ID"])
+    except DataError:
+        return
+    assert table["ID"].tolist() == ["a", "b"]
+
+
+def test_another_encoding_is_refused(root):
+    path = _csv(root, "ID,img_path\n라브,./test/라브.jpg\n", encoding="cp949")
+    with pytest.raises(DataError, match=r"test\.csv cannot be read"):
+        read_table(path, ["ID"])
+
+
+@pytest.mark.parametrize(
+    ("test", "message"),
+    [
+        ("absent.csv", "does not exist"),
+        ("test/TEST_00000.jpg", "is neither a folder nor a .csv"),
+        ("empty", "holds no photo"),
+        ("twice", "'a' occurs more than once"),
+    ],
+)
+def test_refused(root, test, message):
+    (root / "empty").mkdir()
+    _photo(root, "twice/x/a.jpg")
+    _photo(root, "twice/y/a.png")
+    with pytest.raises(DataError, match=message):
+        TestPhotos.of(Layout.at(root), str(root / test))
+
+
+def test_nothing_to_predict(tmp_path):
+    with pytest.raises(DataError, match=r"neither test\.csv nor test/"):
+        TestPhotos.of(Layout.at(tmp_path))

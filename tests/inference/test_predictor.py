@@ -1,0 +1,178 @@
+"""The prediction engine: views, folds and members, against photos that were really turned."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scipy.special import log_softmax
+
+from carvision.contracts import VIEWS, EnsembleSpec, Member
+from carvision.errors import DataError
+from carvision.inference import Engine, predict_ensemble, predict_member, predict_views
+from carvision.models import Bundle
+
+TURNED = {
+    "hflip": [Image.Transpose.FLIP_LEFT_RIGHT],
+    "vflip": [Image.Transpose.FLIP_TOP_BOTTOM],
+    "hvflip": [Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.FLIP_TOP_BOTTOM],
+    # Pillow turns counter-clockwise, too.
+    "rot90": [Image.Transpose.ROTATE_90],
+}
+
+
+def _engine(**values: object) -> Engine:
+    given = {"device": "cpu", "precision": "fp32", "batch_size": 3, "workers": 0}
+    return Engine(**(given | values))  # type: ignore[arg-type]
+
+
+def _predict(
+    bundle: Bundle,
+    sources: list[Path] | list[bytes],
+    views: tuple[str, ...] = VIEWS[:1],
+    fold: int = 1,
+    **options: object,
+) -> np.ndarray:
+    model = bundle.load_fold(fold)
+    return predict_views(model, bundle.preprocessing, sources, views, _engine(**options))
+
+
+def test_log_probabilities_of_every_view_and_photo(bundle: Bundle, sources: list[Path]) -> None:
+    found = _predict(bundle, sources, VIEWS)
+    assert found.shape == (5, 7, 3)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(np.exp(found.astype(np.float64)).sum(axis=2), 1, atol=1e-5)
+    # No two views, and no two photos, are the same to this model.
+    flat = found.reshape(35, 3)
+    distances = np.abs(flat[:, None] - flat[None]).max(axis=2) + np.eye(35)
+    assert distances.min() > 1e-4
+
+
+@pytest.mark.parametrize("view", TURNED)
+def test_a_view_is_the_turned_photos_original(
+    view: str, bundle: Bundle, sources: list[Path], tmp_path: Path
+) -> None:
+    turned = []
+    for path in sources:
+        with Image.open(path) as image:
+            for step in TURNED[view]:
+                image = image.transpose(step)
+            image.save(tmp_path / path.name)
+        turned.append(tmp_path / path.name)
+    both = _predict(bundle, sources, ("original", view))
+    np.testing.assert_allclose(both[1], _predict(bundle, turned)[0], atol=1e-5)
+    assert np.abs(both[1] - both[0]).max() > 1e-3
+
+
+def test_the_model_is_used_as_it_evaluates(bundle: Bundle, sources: list[Path]) -> None:
+    model = bundle.load_fold(1).train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    found = predict_views(model, bundle.preprocessing, sources, VIEWS[:1], _engine())
+    assert not model.training
+    np.testing.assert_array_equal(found, _predict(bundle, sources))
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 7, 50])
+def test_batches_do_not_matter(batch_size: int, bundle: Bundle, sources: list[Path]) -> None:
+    found = _predict(bundle, sources, VIEWS, batch_size=batch_size)
+    np.testing.assert_allclose(found, _predict(bundle, sources, VIEWS), atol=1e-5)
+
+
+def test_worker_processes_do_not_matter(bundle: Bundle, sources: list[Path]) -> None:
+    found = _predict(bundle, sources, batch_size=1, workers=1)
+    np.testing.assert_allclose(found, _predict(bundle, sources), atol=1e-5)
+
+
+def test_bytes_are_predicted_like_files(bundle: Bundle, sources: list[Path]) -> None:
+    content = [path.read_bytes() for path in sources]
+    np.testing.assert_array_equal(_predict(bundle, content), _predict(bundle, sources))
+
+
+def test_bf16_is_close_to_fp32(bundle: Bundle, sources: list[Path]) -> None:
+    found = _predict(bundle, sources, precision="bf16")
+    exact = _predict(bundle, sources)
+    assert found.dtype == np.float32
+    assert 0 < np.abs(np.exp(found) - np.exp(exact)).max() < 0.1
+
+
+@pytest.mark.parametrize("views", [VIEWS[:1], VIEWS[:3], VIEWS])
+def test_progress_counts_images_times_views(
+    views: tuple[str, ...], bundle: Bundle, sources: list[Path]
+) -> None:
+    seen: list[int] = []
+    _predict(bundle, sources, views, progress=seen.append)
+    assert seen == [3 * len(views), 3 * len(views), 1 * len(views)]
+
+
+def test_a_photo_that_cannot_be_read_is_named(
+    bundle: Bundle, sources: list[Path], tmp_path: Path
+) -> None:
+    (tmp_path / "broken.jpg").write_bytes(b"no photo")
+    with pytest.raises(DataError, match=r"broken\.jpg"):
+        _predict(bundle, [*sources, tmp_path / "broken.jpg"])
+
+
+@pytest.mark.parametrize(
+    "temperatures",
+    [{"original": 1.0}, {"original": 0.5, "rot90": 3.0}, {"vflip": 2.0, "hflip": 0.7}],
+)
+def test_a_member_is_the_mean_of_its_tempered_folds(
+    temperatures: dict[str, float], bundle: Bundle, sources: list[Path]
+) -> None:
+    expected = []
+    for view, temperature in temperatures.items():
+        folds = [_predict(bundle, sources, (view,), fold)[0] for fold in (1, 2)]
+        tempered = [log_softmax(f.astype(np.float64) / temperature, axis=1) for f in folds]
+        expected.append((np.exp(tempered[0]) + np.exp(tempered[1])) / 2)
+    found = predict_member(bundle, sources, temperatures, _engine())
+    assert found.shape == (len(temperatures), 7, 3)
+    np.testing.assert_allclose(found, np.array(expected), atol=1e-6)
+    # The mean of log-probabilities, the likely mistake, is something else.
+    assert np.abs(np.exp((tempered[0] + tempered[1]) / 2) - found[-1]).max() > 1e-4
+
+
+def _member(preset: str, weights: dict[str, float]) -> Member:
+    return Member(
+        preset=preset,
+        registered_model=f"carvision-{preset}",
+        version=1,
+        weights=weights,
+        temperatures=dict.fromkeys(weights, 1.0),
+    )
+
+
+def test_an_ensemble_is_the_weighted_sum() -> None:
+    spec = EnsembleSpec(
+        # Weights in another order than the views', and one of zero.
+        members=(
+            _member("efficientnet_lite0", {"rot90": 0.1, "original": 0.4, "vflip": 0.0}),
+            _member("efficientnet_lite1", {"hflip": 0.5}),
+        ),
+        mixing="arithmetic",
+        class_names=("a", "b", "c"),
+        class_folders=(("a",), ("b",), ("c",)),
+        score=None,
+    )
+    first, second = np.random.default_rng(0).dirichlet(np.ones(3), (2, 2, 6))
+    before = first.copy()
+    found = predict_ensemble(spec, [first, second[:1]])
+    expected = 0.4 * first[0] + 0.1 * first[1] + 0.5 * second[0]
+    np.testing.assert_allclose(found, expected)
+    np.testing.assert_allclose(found.sum(axis=1), 1)
+    np.testing.assert_array_equal(first, before)
+
+
+@pytest.mark.parametrize("given", [0, 1, 3])
+def test_a_member_too_few_or_too_many_is_not_passed_over(given: int) -> None:
+    member = _member("efficientnet_lite0", {"original": 0.5})
+    spec = EnsembleSpec(
+        members=(member, member),
+        mixing="arithmetic",
+        class_names=("a",),
+        class_folders=(("a",),),
+        score=None,
+    )
+    with pytest.raises(ValueError, match="zip"):
+        predict_ensemble(spec, [np.ones((1, 2, 1))] * given)

@@ -1,0 +1,101 @@
+"""Files and folders are replaced whole or not at all, and nothing temporary stays behind."""
+
+import stat
+
+import pytest
+
+from carvision.files import read_json, replacing, replacing_folder, write_json
+
+
+def _everything(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+
+
+def test_replacing_writes_and_replaces(tmp_path):
+    path = tmp_path / "new" / "table.csv"
+    for content in ("first", "second"):
+        with replacing(path) as temporary:
+            assert temporary.parent == path.parent
+            assert temporary.suffix == ".csv"
+            temporary.write_text(content)
+        assert path.read_text() == content
+    assert _everything(tmp_path) == ["new", "new/table.csv"]
+
+
+@pytest.mark.parametrize("before", [None, "old"])
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_a_failure_leaves_the_old_file(tmp_path, before, error):
+    path = tmp_path / "table.csv"
+    if before is not None:
+        path.write_text(before)
+    with pytest.raises(error), replacing(path) as temporary:
+        temporary.write_text("half of")
+        raise error
+    assert _everything(tmp_path) == ([] if before is None else ["table.csv"])
+    assert before is None or path.read_text() == before
+
+
+def test_the_old_file_stands_until_the_end(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("old")
+    with replacing(path) as temporary:
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+
+
+def test_a_published_file_has_the_rights_of_any_new_file(tmp_path):
+    (tmp_path / "plain").write_text("")
+    with replacing(tmp_path / "published") as temporary:
+        temporary.write_text("")
+    modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("plain", "published")]
+    assert modes[0] == modes[1]
+
+
+def test_replacing_folder_writes_and_replaces(tmp_path):
+    path = tmp_path / "new" / "folder"
+    with replacing_folder(path) as temporary:
+        (temporary / "a").write_text("1")
+        (temporary / "b").write_text("1")
+    with replacing_folder(path) as temporary:
+        assert _everything(temporary) == []
+        (temporary / "b").write_text("2")
+    assert _everything(tmp_path) == ["new", "new/folder", "new/folder/b"]
+    assert (path / "b").read_text() == "2"
+
+
+def test_a_published_folder_has_the_rights_of_any_new_folder(tmp_path):
+    (tmp_path / "plain").mkdir()
+    with replacing_folder(tmp_path / "published"):
+        pass
+    modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("plain", "published")]
+    assert modes[0] == modes[1]
+
+
+@pytest.mark.parametrize("existed", [False, True])
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_a_failure_leaves_the_old_folder(tmp_path, existed, error):
+    path = tmp_path / "folder"
+    if existed:
+        path.mkdir()
+        (path / "old").write_text("old")
+    with pytest.raises(error), replacing_folder(path) as temporary:
+        (temporary / "new").write_text("half of")
+        raise error
+    assert _everything(tmp_path) == (["folder", "folder/old"] if existed else [])
+
+
+def test_json_keeps_korean_readable(tmp_path):
+    path = tmp_path / "classes.json"
+    value = {"이름": ["라브4", 1, None]}
+    write_json(path, value)
+    assert read_json(path) == value
+    assert "라브4" in path.read_text(encoding="utf-8")
+
+
+def test_json_that_cannot_be_written_leaves_the_old_one(tmp_path):
+    path = tmp_path / "value.json"
+    write_json(path, 1)
+    with pytest.raises(TypeError):
+        write_json(path, object())
+    assert read_json(path) == 1
+    assert _everything(tmp_path) == ["value.json"]

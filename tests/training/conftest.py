@@ -1,0 +1,116 @@
+"""What the tests of training share: a manifest of small photos, a tiny run, a recording tracker."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from carvision.config import Config, SplitSettings, load_config
+from carvision.data.layout import Layout
+from carvision.data.manifest import Manifest, build_manifest
+from carvision.training import FoldResult, train_fold
+
+PER_CLASS = 12
+
+
+@dataclass
+class Recorder:
+    """A tracker that keeps what it is told."""
+
+    planned: int | None = None
+    steps: list[tuple[int, float]] = field(default_factory=list)
+    epochs: list[tuple[int, dict[str, float]]] = field(default_factory=list)
+    checkpoints: list[int] = field(default_factory=list)
+
+    def run_started(self, description: str, total_steps: int) -> None:
+        self.planned = total_steps
+
+    def step_ended(self, step: int, loss: float) -> None:
+        self.steps.append((step, loss))
+
+    def epoch_ended(self, epoch: int, metrics: Mapping[str, float]) -> None:
+        self.epochs.append((epoch, dict(metrics)))
+
+    def checkpoint_written(self, path: Path, epoch: int) -> None:
+        assert path.is_file()
+        self.checkpoints.append(epoch)
+
+    def warning(self, message: str) -> None:
+        """Nothing here asks for it."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """Photos and their manifest of three folds."""
+
+    root: Path
+    manifest: Manifest
+
+
+@dataclass(frozen=True)
+class Run:
+    """A fold that was trained, and what was reported meanwhile."""
+
+    config: Config
+    root: Path
+    result: FoldResult
+    recorder: Recorder
+
+
+def tiny(overrides: str = "", model: str = "efficientnet_lite0") -> Config:
+    """A configuration that trains a fold in a second or two, the same way each time."""
+    base = "model.image_size=32 train.image_size=32 train.epochs=2 train.batch_size=8"
+    return load_config(
+        model,
+        overrides=f"{base} data.workers=0 precision=fp32 {overrides}",
+        device="cpu",
+    )
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Data:
+    """Squares, stripes and discs on noise, 40 px."""
+    root = tmp_path_factory.mktemp("shapes")
+    generator = np.random.default_rng(8)
+    y, x = np.mgrid[:40, :40]
+    shapes = {
+        "square": (abs(x - 20) < 10) & (abs(y - 20) < 10),
+        "stripes": x % 8 < 4,
+        "disc": (x - 20) ** 2 + (y - 20) ** 2 < 150,
+    }
+    for name, shape in shapes.items():
+        (root / name).mkdir()
+        for i in range(PER_CLASS):
+            pixels = generator.normal(90, 30, (40, 40, 3))
+            pixels[shape] += generator.uniform(40, 130, 3)
+            image = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+            image.save(root / name / f"{i:02d}.jpg")
+    layout = Layout.at(root)
+    manifest = build_manifest(layout, layout.training_photos(), SplitSettings(folds=3))
+    return Data(layout.root, manifest)
+
+
+@pytest.fixture(scope="session")
+def train(data: Data, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Run]:
+    """Train one fold in a folder of its own."""
+
+    def run(config: Config, fold: int = 1, recorder: Recorder | None = None) -> Run:
+        recorder = recorder or Recorder()
+        folder = tmp_path_factory.mktemp("fold")
+        return Run(
+            config,
+            data.root,
+            train_fold(config, data.manifest, data.root, fold, folder, recorder),
+            recorder,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def trained(train: Callable[..., Run]) -> Run:
+    """Fold 2 of three epochs; no test changes it."""
+    return train(tiny("train.epochs=3"), fold=2)

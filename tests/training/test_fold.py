@@ -1,0 +1,189 @@
+"""One fold, really trained: its best epoch, its predictions, and that it can be repeated."""
+
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from carvision.contracts import VIEWS
+from carvision.errors import CarvisionError, DataError
+from carvision.inference import Engine, predict_views
+from carvision.metrics import validation_metrics
+from carvision.models import build_model, preprocessing_of
+from carvision.training import train_fold
+from tests.training.conftest import PER_CLASS, Data, Recorder, Run, tiny
+
+Train = Callable[..., Run]
+
+
+def test_the_best_epoch_is_the_one_of_lowest_validation_loss(trained: Run) -> None:
+    reported = dict(trained.recorder.epochs)
+    assert list(reported) == [1, 2, 3]
+    losses = {epoch: metrics["val/log_loss"] for epoch, metrics in reported.items()}
+    best = trained.result.best_epoch
+    assert losses[best] == min(losses.values())
+    for name, value in trained.result.metrics.items():
+        assert value == reported[best][name]
+    # A checkpoint was written at each improvement, and at no other epoch.
+    lowest = np.minimum.accumulate(list(losses.values()))
+    improved = [1] + [k + 2 for k, (a, b) in enumerate(pairwise(lowest)) if b < a]
+    assert trained.recorder.checkpoints == improved
+
+
+def test_an_epoch_before_the_last_can_be_the_best(train: Train) -> None:
+    """Its weights, and not the last ones, are kept and predict the other views."""
+    # The learning rate of a first epoch's warm-up is bearable, the next one's is not.
+    run = train(tiny("optimizer.lr=0.3 train.batch_size=4 schedule.warmup_epochs=1"))
+    losses = [metrics["val/log_loss"] for _, metrics in run.recorder.epochs]
+    best = int(np.argmin(losses)) + 1
+    assert run.result.best_epoch == best
+    assert best < 2, f"the test needs a run that gets worse, got {losses}"
+    _assert_weights_predict(run, VIEWS)
+
+
+def test_every_step_is_reported(trained: Run) -> None:
+    # 24 photos in batches of 8, three times.
+    assert trained.recorder.planned == 9
+    assert [step for step, _ in trained.recorder.steps] == list(range(1, 10))
+    for epoch, metrics in trained.recorder.epochs:
+        assert metrics["train/loss"] == trained.recorder.steps[3 * epoch - 1][1]
+        assert metrics["images_per_second"] > 0
+    rates = [metrics["lr"] for _, metrics in trained.recorder.epochs]
+    assert rates[0] == pytest.approx(trained.config.optimizer.lr)
+    assert rates[2] < rates[1] < rates[0]
+
+
+def test_predictions_cover_the_folds_photos_in_every_view(trained: Run, data: Data) -> None:
+    predictions = trained.result.predictions
+    frame = data.manifest.frame
+    expected = frame[frame["fold"] == 2].sort_values("image_id")
+    assert len(expected) == PER_CLASS
+    assert sorted(predictions.index["image_id"]) == expected["image_id"].tolist()
+    known = expected.set_index("image_id").loc[predictions.index["image_id"]]
+    assert predictions.index["class_index"].tolist() == known["class_index"].tolist()
+    assert set(predictions.index["fold"]) == {2}
+    assert predictions.views == VIEWS
+    values = predictions.log_probabilities
+    assert values.shape == (5, PER_CLASS, 3)
+    assert values.dtype == np.float32
+    np.testing.assert_allclose(np.exp(values.astype(np.float64)).sum(axis=2), 1, atol=1e-5)
+
+
+def test_metrics_are_those_of_the_stored_original_view(trained: Run) -> None:
+    predictions = trained.result.predictions
+    targets = predictions.index["class_index"].to_numpy()
+    again = validation_metrics(predictions.log_probabilities[0], targets)
+    assert again == pytest.approx(trained.result.metrics)
+
+
+def test_the_saved_weights_predict_what_was_stored(trained: Run) -> None:
+    _assert_weights_predict(trained, VIEWS)
+
+
+def test_a_second_run_is_bit_identical(train: Train) -> None:
+    first, second = (train(tiny()) for _ in range(2))
+    assert first.recorder.steps == second.recorder.steps
+    assert first.result.metrics == second.result.metrics
+    one, two = load_file(first.result.weights), load_file(second.result.weights)
+    assert one.keys() == two.keys()
+    for name in one:
+        assert torch.equal(one[name], two[name]), name
+    np.testing.assert_array_equal(
+        first.result.predictions.log_probabilities, second.result.predictions.log_probabilities
+    )
+
+
+@pytest.mark.parametrize(("option", "fold"), [("seed=1", 1), ("seed=0", 2)])
+def test_another_seed_or_fold_trains_otherwise(train: Train, option: str, fold: int) -> None:
+    first = train(tiny("train.max_steps=1"))
+    other = train(tiny(f"train.max_steps=1 {option}"), fold=fold)
+    assert first.recorder.steps != other.recorder.steps
+
+
+@pytest.mark.parametrize(
+    ("overrides", "steps", "validated"),
+    [
+        ("train.max_steps=1 train.batch_size=4", 1, 4),
+        ("train.max_steps=2 train.batch_size=4", 2, 8),
+        ("train.max_steps=1 train.batch_size=16", 1, PER_CLASS),
+        ("train.max_steps=4 train.batch_size=8", 4, PER_CLASS),
+        ("train.max_steps=99 train.batch_size=8", 6, PER_CLASS),
+    ],
+)
+def test_a_trial_run_validates_no_more_than_it_trained_on(
+    train: Train, data: Data, overrides: str, steps: int, validated: int
+) -> None:
+    run = train(tiny(overrides))
+    assert run.recorder.planned == len(run.recorder.steps) == steps
+    ids = run.result.predictions.index["image_id"]
+    assert len(ids) == validated
+    frame = data.manifest.frame
+    assert set(ids) <= set(frame[frame["fold"] == 1]["image_id"])
+
+
+def test_a_loss_that_is_not_finite_names_epoch_and_step(train: Train) -> None:
+    recorder = Recorder()
+    config = tiny("optimizer.name=sgd optimizer.lr=1e30 train.grad_clip=null")
+    with pytest.raises(CarvisionError) as caught:
+        train(config, recorder=recorder)
+    failed = len(recorder.steps) + 1
+    epoch = (failed - 1) // 3 + 1
+    for part in (f"epoch {epoch}, step {failed}", "fold 1", "efficientnet_lite0", "optimizer.lr"):
+        assert part in str(caught.value)
+
+
+def test_weights_ruined_by_the_last_step_are_no_result(train: Train) -> None:
+    """No training loss shows it any more; the validation loss does."""
+    text = "train.max_steps=1 optimizer.name=sgd optimizer.lr=1e30 train.grad_clip=null"
+    with pytest.raises(CarvisionError, match="epoch 1"):
+        train(tiny(f"{text} schedule.warmup_epochs=0"))
+
+
+@pytest.mark.parametrize(
+    "overrides", ["loss.name=focal loss.label_smoothing=0.1", "optimizer.name=sgd optimizer.lr=0.1"]
+)
+def test_other_recipes_train(train: Train, overrides: str) -> None:
+    run = train(tiny(f"{overrides} train.max_steps=2"))
+    assert all(np.isfinite(loss) for _, loss in run.recorder.steps)
+
+
+def test_backbones_of_different_precision_follow_each_other(train: Train) -> None:
+    runs = [
+        train(tiny(f"train.max_steps=1 precision={precision}", model=model))
+        for model, precision in (
+            ("efficientnet_lite0", "fp32"),
+            ("efficientnet_lite1", "bf16"),
+            ("efficientnet_lite0", "fp32"),
+        )
+    ]
+    # What came between left no trace in the third run.
+    assert runs[0].recorder.steps == runs[2].recorder.steps
+    assert runs[0].result.metrics == runs[2].result.metrics
+    for run in runs:
+        _assert_weights_predict(run, VIEWS)
+    assert {v.dtype for v in load_file(runs[1].result.weights).values()} == {
+        torch.float32,
+        torch.int64,
+    }
+
+
+@pytest.mark.parametrize("fold", [0, 4])
+def test_a_fold_that_does_not_exist_is_refused(data: Data, tmp_path: Path, fold: int) -> None:
+    with pytest.raises(DataError, match=f"fold {fold}"):
+        train_fold(tiny(), data.manifest, data.root, fold, tmp_path, Recorder())
+
+
+def _assert_weights_predict(run: Run, views: tuple[str, ...]) -> None:
+    """The saved weights, in a fresh model, give the stored predictions again."""
+    predictions = run.result.predictions
+    classes = predictions.log_probabilities.shape[2]
+    model = build_model(run.config, classes, pretrained=False)
+    model.load_state_dict(load_file(run.result.weights))
+    sources = [run.root / name for name in predictions.index["image_id"]]
+    engine = Engine("cpu", run.config.precision, run.config.inference.batch_size, workers=0)
+    found = predict_views(model, preprocessing_of(run.config), sources, views, engine)
+    np.testing.assert_allclose(found, predictions.log_probabilities, atol=1e-6)
