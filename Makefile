@@ -29,8 +29,8 @@ env: $(VENV)/ready  ## the environment alone: source .venv/bin/activate
 
 # The pins of conda.yaml constrain what pip takes. Without them it would take the newest torch.
 $(VENV)/ready: conda.yaml pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.11 ..." if sys.version_info < (3, 11) else 0)'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed: make PYTHON=..."'
 	sed -n 's/^ *- \([^ ]*==[^ ]*\)$$/\1/p' conda.yaml > $(VENV)/pins.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $(VENV)/pins.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(VENV)/pins.txt -e ".[dev]"

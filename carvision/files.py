@@ -51,6 +51,18 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A folder below ``work/`` that is gone afterwards.
+
+    Models are gigabytes, and a machine's own folder for temporary files is often its memory.
+    """
+    parent = Path("work/scratch")
+    parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=parent) as name:
+        yield Path(name).absolute()
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write ``value`` as readable JSON, atomically."""
     with replacing(path) as temporary:

@@ -11,6 +11,7 @@ from carvision.pipelines import main, run_entry_point
 def command(
     model: str = typer.Option("efficientnet_lite0,efficientnet_lite1", help="a,b, or all"),
     data: str = "latest",
+    test: str = typer.Option("", help="a folder or a CSV; empty takes the data's own test photos"),
     recipe: str = "",
     config: str = typer.Option("", help="a YAML file of your own settings"),
     overrides: str = typer.Option("", "--set", help='e.g. "train.epochs=3"'),
@@ -27,7 +28,7 @@ def command(
         )
         for name in split_models(model)
     ]
-    main(configs, data, trials=trials, tta_steps=tta_steps, output=output)
+    main(configs, data, test=test, trials=trials, tta_steps=tta_steps, output=output)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from carvision.config.load import (
     list_models,
     list_recipes,
     load_config,
+    restored_config,
     split_models,
 )
 from carvision.config.schema import AugmentationConfig, Config, LossConfig, SplitSettings
@@ -18,5 +19,6 @@ __all__ = [
     "list_models",
     "list_recipes",
     "load_config",
+    "restored_config",
     "split_models",
 ]

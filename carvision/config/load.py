@@ -70,6 +70,16 @@ def load_config(
         raise ConfigError(_explained(error)) from None
 
 
+def restored_config(stored: Mapping[str, Any]) -> Config:
+    """A configuration that an earlier version stored, completed with today's values.
+
+    Keys that came since take their present value, keys that went are ignored: a registered model
+    stays loadable.
+    """
+    today = load_config(stored["name"], recipe=stored["recipe"]).model_dump(mode="json")
+    return Config.model_validate(_overlaid(today, stored))
+
+
 def split_models(models: str) -> list[str]:
     """``"a,b"`` or ``"all"`` as a list of known presets, each once, in the order given."""
     if models.strip() == "all":
@@ -133,6 +143,15 @@ def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
         both = isinstance(value, dict) and isinstance(result.get(key), dict)
         result[key] = _merged(result[key], value) if both else value
     return result
+
+
+def _overlaid(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: _overlaid(value, above[key])
+        if isinstance(value, dict) and isinstance(above.get(key), Mapping)
+        else above.get(key, value)
+        for key, value in below.items()
+    }
 
 
 def _explained(error: ValidationError) -> str:

@@ -1,7 +1,8 @@
 """The shape of a configuration: frozen pydantic models, one a section.
 
 Values live in the YAML files beside this module, not here: a field without a value is an error, so
-that nothing has two defaults.
+that nothing has two defaults. (How data is split has its defaults here: they count only once, when
+it is prepared first.)
 """
 
 from pathlib import Path

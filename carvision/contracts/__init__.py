@@ -6,11 +6,11 @@ from carvision.contracts.predictions import (
     Predictions,
     TrueClass,
     concatenated,
-    concatenated_true_class,
     read_predictions,
     read_true_class,
     write_predictions,
 )
+from carvision.contracts.temperature import tempered
 from carvision.contracts.tracker import Tracker, TrackerGroup
 from carvision.contracts.views import VIEWS
 
@@ -25,9 +25,9 @@ __all__ = [
     "TrackerGroup",
     "TrueClass",
     "concatenated",
-    "concatenated_true_class",
     "nfc",
     "read_predictions",
     "read_true_class",
+    "tempered",
     "write_predictions",
 ]

@@ -106,17 +106,14 @@ def read_true_class(folder: Path) -> TrueClass:
     return TrueClass(index, views, values)
 
 
-def concatenated(parts: Sequence[Predictions]) -> Predictions:
-    """The parts' photos one after the other; the parts must share views and classes."""
-    _check_alike([(part.views, part.log_probabilities.shape[2]) for part in parts])
-    index = pd.concat([part.index for part in parts], ignore_index=True)
-    values = np.concatenate([part.log_probabilities for part in parts], axis=1)
-    return Predictions(index, parts[0].views, values)
+def concatenated(parts: Sequence[TrueClass]) -> TrueClass:
+    """The parts' photos one after the other.
 
-
-def concatenated_true_class(parts: Sequence[TrueClass]) -> TrueClass:
-    """The parts' photos one after the other; the parts must share their views."""
-    _check_alike([part.views for part in parts])
+    Raises:
+        PredictionsError: there is no part, or the parts are of different views.
+    """
+    if len({part.views for part in parts}) != 1:
+        raise PredictionsError(f"predictions of different views: {[part.views for part in parts]}")
     index = pd.concat([part.index for part in parts], ignore_index=True)
     values = np.concatenate([part.log_probabilities for part in parts], axis=1)
     return TrueClass(index, parts[0].views, values)
@@ -163,13 +160,6 @@ def _check_shape(
         raise PredictionsError(
             f"expected {expected[0]} views of {expected[1]} photos, got an array of {list(shape)}"
         )
-
-
-def _check_alike(kinds: Sequence[object]) -> None:
-    if not kinds:
-        raise PredictionsError("there are no predictions to put together")
-    if len(set(kinds)) > 1:
-        raise PredictionsError(f"predictions of different views or classes: {set(kinds)}")
 
 
 def _refuse_repeated(ids: pd.Index) -> None:

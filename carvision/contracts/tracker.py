@@ -14,6 +14,9 @@ class Tracker(Protocol):
     def step_ended(self, step: int, loss: float) -> None:
         """One optimiser step is done; ``loss`` is the running mean of the epoch so far."""
 
+    def images_predicted(self, done: int, total: int) -> None:
+        """Validation goes on; a photo counts once for each of its views."""
+
     def epoch_ended(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """An epoch was trained and validated."""
 
@@ -37,6 +40,10 @@ class TrackerGroup:
     def step_ended(self, step: int, loss: float) -> None:
         for tracker in self._trackers:
             tracker.step_ended(step, loss)
+
+    def images_predicted(self, done: int, total: int) -> None:
+        for tracker in self._trackers:
+            tracker.images_predicted(done, total)
 
     def epoch_ended(self, epoch: int, metrics: Mapping[str, float]) -> None:
         for tracker in self._trackers:

@@ -50,7 +50,10 @@ class WholePhotos(Dataset[torch.Tensor]):
         return len(self._sources)
 
     def __getitem__(self, index: int) -> torch.Tensor:
-        return _channels_first(decode(self._sources[index], self._size))
+        # Bytes have no name of their own; a path names itself.
+        source = self._sources[index]
+        name = f"image {index}" if isinstance(source, bytes) else None
+        return _channels_first(decode(source, self._size, name=name))
 
 
 class EpochSampler(Sampler[tuple[int, int]]):

@@ -7,16 +7,18 @@ relative, so it is the same on every machine.
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from carvision.config import SplitSettings
-from carvision.contracts import ClassMap
+from carvision.contracts import ClassMap, nfc
 from carvision.data.folds import assign_folds
 from carvision.data.layout import Layout, Photo
 from carvision.data.scan import scan_photos
+from carvision.data.submission import Template
 from carvision.errors import DataError
 from carvision.files import read_json, replacing, write_json
 
@@ -33,6 +35,9 @@ _COLUMNS = [
     "fold",
     "excluded",
 ]
+
+#: What the content hash pins already, but a library's next version may compute otherwise.
+_DERIVED = ["path", "width", "height", "perceptual_hash"]
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,7 @@ class Manifest:
     def fingerprint(self) -> str:
         """Names the data: independent of order, machine and absolute path."""
         digest = hashlib.sha256(repr(self.classes).encode())
-        content = self.frame.drop(columns="path").sort_values("image_id")
+        content = self.frame.drop(columns=_DERIVED).sort_values("image_id")
         # The reason quotes Pillow, whose words differ from version to version.
         content["excluded"] = content["excluded"] != ""
         for row in content.itertuples(index=False, name=None):
@@ -94,6 +99,7 @@ def build_manifest(
             f"none of the {len(frame)} photos in {layout.train} can be read; the first: "
             f"{frame['image_id'].iloc[0]}: {frame['excluded'].iloc[0]}"
         )
+    _refuse_misspelt(layout, frame["label"], split)
     classes = ClassMap.of(frame["label"], split.same_classes)
     if len(classes.names) < 2:
         raise DataError(
@@ -108,6 +114,20 @@ def build_manifest(
         frame[readable], classes.names, split.folds, split.split_seed
     )
     return Manifest(frame[_COLUMNS].reset_index(drop=True), classes)
+
+
+def _refuse_misspelt(layout: Layout, labels: pd.Series, split: SplitSettings) -> None:
+    known = set(labels)
+    if layout.template:
+        known |= {nfc(column) for column in Template.read(layout.template).columns}
+    for name in (nfc(name) for group in split.same_classes for name in group):
+        if name not in known:
+            nearest = get_close_matches(name, sorted(known), n=1)
+            hint = f" (did you mean {nearest[0]!r}?)" if nearest else ""
+            raise DataError(
+                f"data.same_classes: {name!r} is neither a class folder nor a column of the "
+                f"template{hint}"
+            )
 
 
 def _refuse_twins(photos: list[Photo]) -> None:

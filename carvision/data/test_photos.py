@@ -20,15 +20,16 @@ class TestPhotos:
     paths: tuple[Path, ...]
 
     @classmethod
-    def of(cls, layout: Layout, test: str = "") -> "TestPhotos":
-        """``test`` (a folder or a CSV), or the data's own ``test.csv`` or ``test/``.
+    def of(cls, layout: Layout | None, test: str = "") -> "TestPhotos":
+        """``test`` (a folder or a CSV), or the layout's own ``test.csv`` or ``test/``.
 
         Raises:
             DataError: there is nothing of the kind, or a listed photo is missing.
         """
-        source = Path(test) if test else layout.test
+        source = Path(test) if test else layout.test if layout else None
         if source is None:
-            raise DataError(f"{layout.root} holds neither test.csv nor test/; give test=PATH")
+            where = layout.root if layout else "the data"
+            raise DataError(f"{where} holds neither test.csv nor test/; give test=PATH")
         if source.is_dir():
             return cls._of_folder(source)
         if source.suffix.lower() == ".csv" and source.is_file():

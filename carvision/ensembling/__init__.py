@@ -1,6 +1,6 @@
 """Mixtures of members' out-of-fold predictions, and the study that weighs them."""
 
-from carvision.ensembling.mixture import mixture_log_loss, normalised, tempered
+from carvision.ensembling.mixture import mixture_log_loss, normalised
 from carvision.ensembling.study import Tuned, starting_points, tune_weights
 
 __all__ = [
@@ -8,6 +8,5 @@ __all__ = [
     "mixture_log_loss",
     "normalised",
     "starting_points",
-    "tempered",
     "tune_weights",
 ]

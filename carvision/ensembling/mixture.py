@@ -10,15 +10,6 @@ from numpy.typing import NDArray
 from carvision.metrics import log_loss_of_true_class
 
 
-def tempered(
-    log_probabilities: NDArray[np.floating], temperature: float | NDArray[np.floating]
-) -> NDArray[np.floating]:
-    """Log-probabilities divided by a temperature and normalised again over the last axis."""
-    scaled = log_probabilities / temperature
-    peak = scaled.max(axis=-1, keepdims=True)
-    return scaled - peak - np.log(np.exp(scaled - peak).sum(axis=-1, keepdims=True))
-
-
 def normalised(weights: NDArray[np.floating]) -> NDArray[np.float64]:
     """Weights scaled to sum to one; all zero becomes equal."""
     total = float(weights.sum())

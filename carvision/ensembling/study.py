@@ -96,7 +96,8 @@ def tune_weights(
             objective, n_trials=remaining, callbacks=[lambda s, _: on_trial(s.best_value)]
         )
     best = normalised(np.array([study.best_params[name] for name in names]))
-    return Tuned(best, study.best_value, len(study.get_trials(states=(TrialState.COMPLETE,))))
+    found = mixture_log_loss(true_class, best)
+    return Tuned(best, found, len(study.get_trials(states=(TrialState.COMPLETE,))))
 
 
 def _params(names: Sequence[str], weights: NDArray[np.float64]) -> dict[str, float]:

@@ -3,17 +3,18 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from carvision.contracts import EnsembleSpec
+from carvision.config import Config
+from carvision.contracts import EnsembleSpec, tempered
 from carvision.data.loader import WholePhotos, default_workers, whole_photo_loader
 from carvision.data.views import apply_view
-from carvision.ensembling.mixture import tempered
-from carvision.inference.device import autocast
+from carvision.inference.device import autocast, resolve_device, resolve_precision
 from carvision.models import Bundle, Preprocessing
 
 
@@ -30,6 +31,17 @@ class Engine:
     batch_size: int
     workers: int | None = None
     progress: Callable[[int], None] = _silent
+
+    @classmethod
+    def of(cls, config: Config, progress: Callable[[int], None] = _silent) -> Self:
+        """What a configuration asks for, as far as this machine has it.
+
+        Raises:
+            ConfigError: the wanted device is not there.
+        """
+        device = resolve_device(config.device)
+        precision = resolve_precision(config.precision, device)
+        return cls(device, precision, config.inference.batch_size, config.data.workers, progress)
 
     @property
     def loader_workers(self) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 from safetensors.torch import load_file
 from torch import nn
 
-from carvision.config import Config
+from carvision.config import Config, restored_config
 from carvision.contracts import ClassMap
 from carvision.errors import WeightsError
 from carvision.files import read_json, replacing_folder, write_json
@@ -48,10 +48,10 @@ class Bundle:
 def write_bundle(
     folder: Path, config: Config, classes: ClassMap, weights: Mapping[int, Path]
 ) -> None:
-    """Write a bundle of ``weights``, a safetensors file for each fold."""
+    """Write a bundle of ``weights``, a safetensors file for each fold, which are moved into it."""
     with replacing_folder(folder) as temporary:
         for fold, path in weights.items():
-            shutil.copyfile(path, temporary / _fold_file(fold))
+            shutil.move(path, temporary / _fold_file(fold))
         write_json(
             temporary / "model.json",
             {
@@ -73,7 +73,7 @@ def read_bundle(folder: Path) -> Bundle:
         content = read_json(folder / "model.json")
         return Bundle(
             folder=folder,
-            config=Config.model_validate(content["config"]),
+            config=restored_config(content["config"]),
             classes=ClassMap.from_json(content["classes"]),
             preprocessing=Preprocessing.from_json(content["preprocessing"]),
             folds=tuple(content["folds"]),

@@ -1,6 +1,5 @@
 """registered ensemble -> submission.csv, through the weights of each view."""
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from carvision.config import Config, load_config
+from carvision.config import Config
 from carvision.contracts import (
     VIEWS,
     ClassMap,
@@ -19,7 +18,6 @@ from carvision.contracts import (
     write_predictions,
 )
 from carvision.data.layout import Layout
-from carvision.data.manifest import Manifest
 from carvision.data.submission import (
     Template,
     build_submission,
@@ -28,15 +26,10 @@ from carvision.data.submission import (
 )
 from carvision.data.test_photos import TestPhotos
 from carvision.errors import ConfigError, TrackingError
-from carvision.inference import (
-    Engine,
-    predict_ensemble,
-    predict_member,
-    resolve_device,
-    resolve_precision,
-)
+from carvision.files import replacing, scratch_folder
+from carvision.inference import Engine, predict_ensemble, predict_member
 from carvision.metrics import competition_log_loss
-from carvision.pipelines.prepare import prepared_data
+from carvision.pipelines.prepare import find_layout, known_manifest
 from carvision.pipelines.session import announce, show_address
 from carvision.pipelines.tune import build_spec, choose_members
 from carvision.reporting.console import console, progress
@@ -60,23 +53,23 @@ def ensemble(config: Config, data: str, *, test: str, output: Path, tta_steps: i
     """
     if not 1 <= tta_steps <= len(VIEWS):
         raise ConfigError(f"tta_steps={tta_steps}: expected 1 to {len(VIEWS)} ({', '.join(VIEWS)})")
+    _check_writable(output)
     with tracked_run(STAGE_ENSEMBLE, "ensemble") as run:
-        prepared = prepared_data(config, data)
-        mlflow.set_tag(DATA, prepared.manifest.fingerprint)
-        beside = Layout.at(Path(test).absolute().parent) if test else prepared.layout
-        photos = TestPhotos.of(prepared.layout, test)
-        spec = _specification(prepared.manifest).with_views(VIEWS[:tta_steps])
+        layout = None if test else find_layout(data)
+        photos = TestPhotos.of(layout, test)
+        beside = layout or Layout.at(Path(test).absolute().parent)
+        spec = _specification(config, data).with_views(VIEWS[:tta_steps])
         template = template_for(beside, photos, spec.classes)
+        answers = read_answers(beside.answers, template.ids) if beside.answers else None
         show_weights(spec)
         members = _predict(config, spec, photos)
+        _log_predictions(spec, photos, members)
         submission = build_submission(
             template, spec.classes, photos.ids, predict_ensemble(spec, members)
         )
         write_submission(output, submission)
         mlflow.log_artifact(str(output))
-        _log_predictions(spec, photos, members)
-        if beside.answers:
-            answers = [nfc(label) for label in read_answers(beside.answers, template.ids)]
+        if answers is not None:
             _show_scores(spec, template, photos, members, submission, answers)
         console.print(
             f"submission: {output.resolve()} ({len(submission):,} rows)",
@@ -85,6 +78,18 @@ def ensemble(config: Config, data: str, *, test: str, output: Path, tta_steps: i
         )
         show_address(run)
     return output
+
+
+def _check_writable(output: Path) -> None:
+    """Refuse an output that cannot be written before the hours that fill it."""
+    if output.is_dir():
+        raise ConfigError(f"output={output} is a folder; give the name of a file")
+    try:
+        with replacing(output.with_name(f".{output.name}.probe")) as probe:
+            probe.write_text("")
+        output.with_name(f".{output.name}.probe").unlink()
+    except OSError as error:
+        raise ConfigError(f"output={output} cannot be written: {error}") from error
 
 
 def template_for(layout: Layout, photos: TestPhotos, classes: ClassMap) -> Template:
@@ -101,36 +106,35 @@ def template_for(layout: Layout, photos: TestPhotos, classes: ClassMap) -> Templ
     return template
 
 
-def _specification(manifest: Manifest) -> EnsembleSpec:
+def _specification(config: Config, data: str) -> EnsembleSpec:
     champion = champion_ensemble()
     if champion is not None:
         version, spec = champion
-        announce(f"using carvision-ensemble version {version}, the champion")
-        if spec.score is not None and spec.score.data != manifest.fingerprint:
-            announce("it was tuned on other data than this; a new `tune` would use this data")
+        tuned_on = spec.score.data if spec.score else "unknown"
+        announce(f"using carvision-ensemble version {version}, the champion, tuned on {tuned_on}")
+        mlflow.set_tag(DATA, tuned_on)
         return spec
+    manifest = known_manifest(config, data)
+    mlflow.set_tag(DATA, manifest.fingerprint)
     members = choose_members(manifest.fingerprint, ())
     names = ", ".join(f"{member.preset} v{member.version}" for member in members)
     announce(
         f"no ensemble is registered yet: using the plan's fixed weights over {names}, every view "
         "alike; a view that hurts is not left out: better run `mlflow run . -e tune` first"
     )
-    plan = np.array([load_config(member.preset).model.ensemble_weight for member in members])
+    plan = np.array([member.ensemble_weight for member in members])
     weights = np.outer(plan / plan.sum(), np.full(len(VIEWS), 1 / len(VIEWS)))
     return build_spec(manifest, members, weights, None)
 
 
 def _predict(config: Config, spec: EnsembleSpec, photos: TestPhotos) -> list[NDArray[np.float64]]:
     """Each member's probabilities for its active views, ``[views, images, classes]``."""
-    device = resolve_device(config.device)
-    precision = resolve_precision(config.precision, device)
     members = []
-    with tempfile.TemporaryDirectory() as folder:
-        for member in spec.members:
-            version = member_version(member.registered_model, member.version)
-            into = Path(folder) / member.preset
-            into.mkdir()
-            bundle = version.fetch(into)
+    for member in spec.members:
+        version = member_version(member.registered_model, member.version)
+        # One member's weights at a time: together they are tens of gigabytes.
+        with scratch_folder() as folder:
+            bundle = version.fetch(folder)
             if bundle.classes != spec.classes:
                 raise TrackingError(
                     f"{version.name} version {version.version} is of other classes than the "
@@ -138,9 +142,7 @@ def _predict(config: Config, spec: EnsembleSpec, photos: TestPhotos) -> list[NDA
                 )
             total = len(photos.paths) * len(member.active_views) * len(bundle.folds)
             with progress(f"predicting with {member.preset}", total) as predicted:
-                engine = Engine(
-                    device, precision, config.inference.batch_size, config.data.workers, predicted
-                )
+                engine = Engine.of(config, predicted)
                 temperatures = member.active_temperatures
                 members.append(predict_member(bundle, photos.paths, temperatures, engine))
     return members
@@ -152,12 +154,12 @@ def _log_predictions(
     """Keep each member's test predictions, in the format of the out-of-fold ones."""
     index = pd.DataFrame({"image_id": photos.ids, "class_index": -1, "fold": 0})
     smallest = np.finfo(np.float32).tiny
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch_folder() as folder:
         for member, probabilities in zip(spec.members, members, strict=True):
             log_p = np.log(np.maximum(probabilities, smallest)).astype(np.float32)
             predictions = Predictions(index, member.active_views, log_p)
-            write_predictions(Path(folder) / member.preset, predictions)
-        mlflow.log_artifacts(folder, "predictions")
+            write_predictions(folder / member.preset, predictions)
+        mlflow.log_artifacts(str(folder), "predictions")
 
 
 def _show_scores(
@@ -169,6 +171,7 @@ def _show_scores(
     answers: Sequence[str],
 ) -> None:
     """The true scores: of each member's original view, and of the submission as it was written."""
+    answers = _one_column_a_class(answers, template, spec.classes)
     rows: list[tuple[str, float | None, float, float]] = []
     for member, probabilities in zip(spec.members, members, strict=True):
         if VIEWS[0] in member.active_views:
@@ -182,6 +185,19 @@ def _show_scores(
     rows.append(("ensemble", expected, log_loss, accuracy))
     show_test_scores(f"True scores of {len(answers):,} test photos", rows)
     mlflow.log_metrics({"test/log_loss": log_loss, "test/accuracy": accuracy})
+
+
+def _one_column_a_class(answers: Sequence[str], template: Template, classes: ClassMap) -> list[str]:
+    """The answers under one name for each merged class.
+
+    The competition scores one column of a pair; answers made from folder names may use both.
+    """
+    class_of = classes.index_by_folder()
+    columns: dict[int, str] = {}
+    for column in map(nfc, template.columns):
+        if column in class_of:
+            columns.setdefault(class_of[column], column)
+    return [columns[class_of[label]] if label in class_of else label for label in map(nfc, answers)]
 
 
 def _score(submission: pd.DataFrame, answers: Sequence[str]) -> tuple[float, float]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from carvision.config import Config
+from carvision.data.layout import Layout
 from carvision.data.test_photos import TestPhotos
 from carvision.pipelines.ensemble import ensemble, template_for
 from carvision.pipelines.prepare import prepared_data
@@ -14,16 +15,23 @@ from carvision.tracking.store import tracked_run
 
 
 def main(
-    configs: Sequence[Config], data: str, *, trials: int, tta_steps: int, output: Path
+    configs: Sequence[Config],
+    data: str,
+    *,
+    test: str,
+    trials: int,
+    tta_steps: int,
+    output: Path,
 ) -> None:
     """The entry point: each step as it would run by itself, on the data of the first one."""
     with tracked_run("main", "main") as run:
         prepared = prepared_data(configs[0], data)
         # The last step's input is looked at first, before hours are spent on the others.
-        photos = TestPhotos.of(prepared.layout)
-        template_for(prepared.layout, photos, prepared.manifest.classes)
+        photos = TestPhotos.of(prepared.layout, test)
+        beside = Layout.at(Path(test).absolute().parent) if test else prepared.layout
+        template_for(beside, photos, prepared.manifest.classes)
         root = str(prepared.layout.root)
         train(configs, root, fold="all", resume="auto")
         tune(configs[0], root, [config.name for config in configs], trials)
-        ensemble(configs[0], root, test="", output=output, tta_steps=tta_steps)
+        ensemble(configs[0], root, test=test, output=output, tta_steps=tta_steps)
         show_address(run)

@@ -67,6 +67,15 @@ def known_manifest(config: Config, data: str) -> Manifest:
     return prepared_data(config, data).manifest
 
 
+def find_layout(data: str) -> Layout:
+    """Where the files of ``data`` lie, whether or not it was prepared.
+
+    Raises:
+        DataError: the folder does not exist on this machine.
+    """
+    return _locate(data)[0]
+
+
 def _locate(data: str) -> tuple[Layout, SplitSettings | None]:
     """The data's folder, and how it was divided before."""
     runs = prepared_runs()
@@ -92,6 +101,7 @@ def _layout_of(run: PreparedRun) -> Layout:
 def _prepare(layout: Layout, photos: list[Photo], split: SplitSettings) -> PreparedData:
     with tracked_run(STAGE_PREPARE, f"prepare {layout.root.name}") as run:
         log_settings({"data": str(layout.root), **split.model_dump(mode="json")})
+        announce(f"preparing {layout.root}: {len(photos):,} photos, {split.folds} folds")
         with progress("scanning", len(photos)) as scanned:
             manifest = build_manifest(layout, photos, split, scanned)
         log_prepared(manifest, layout.root, listing_digest(photos), split)

@@ -1,8 +1,10 @@
 """What every entry point does around its steps: a quiet terminal, plain errors, an address."""
 
 import logging
+import signal
 import sys
 from collections.abc import Callable
+from types import FrameType
 from typing import NoReturn
 
 import typer
@@ -22,6 +24,8 @@ def run_entry_point(command: Callable[..., None]) -> NoReturn:
     """
     set_up_logging()
     quiet_mlflow()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(command)
     try:
@@ -31,6 +35,17 @@ def run_entry_point(command: Callable[..., None]) -> NoReturn:
         console.print(str(error), markup=False, highlight=False)
         sys.exit(1)
     sys.exit(0)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Unwind, so that runs end KILLED and temporary files go.
+
+    ``mlflow run`` answers Ctrl-C by terminating its child, which has had the Ctrl-C already: a
+    second signal must not stop the unwinding.
+    """
+    for other in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(other, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def announce(message: str) -> None:

@@ -4,8 +4,8 @@ A run for the backbone, a child run for each fold. Folds that an earlier run fin
 settings are taken over; whoever trains the rest registers the version.
 """
 
-import tempfile
-from collections.abc import Sequence
+import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import mlflow
@@ -13,18 +13,19 @@ import numpy as np
 from mlflow.entities import Run
 
 from carvision.config import Config
-from carvision.contracts import Predictions, TrackerGroup
+from carvision.contracts import TrackerGroup, TrueClass
 from carvision.errors import ConfigError
+from carvision.files import scratch_folder
 from carvision.inference import resolve_device
-from carvision.metrics import accuracy, log_loss_of_true_class
-from carvision.models import check_buildable, ensure_weights, read_bundle, write_bundle
+from carvision.metrics import log_loss_of_true_class
+from carvision.models import build_model, ensure_weights, read_bundle, write_bundle
 from carvision.pipelines.prepare import PreparedData, prepared_data
 from carvision.pipelines.session import announce, show_address
 from carvision.reporting.tables import show_folds
 from carvision.reporting.training_progress import TrainingProgress
 from carvision.tracking.fold_sets import (
     STAGE_FOLD,
-    fetch_oof,
+    fetch_true_class,
     fetch_weights,
     finished_folds,
     log_fold,
@@ -48,10 +49,14 @@ def train(configs: Sequence[Config], data: str, fold: str, resume: str) -> list[
     """
     if resume not in ("auto", "never"):
         raise ConfigError(f"resume={resume!r}: expected auto or never")
+    if len(configs) > 1 and any(config.model.weights for config in configs):
+        raise ConfigError("model.weights=FILE is of one backbone: give a single model=")
     for config in configs:
-        check_buildable(config)
         resolve_device(config.device)
         ensure_weights(config)
+        # Built once and thrown away: a size or a file that does not fit shows here, not after the
+        # backbones before it were trained for hours.
+        build_model(config, classes=2, pretrained=config.model.pretrained)
     names = ",".join(config.name for config in configs)
     with tracked_run(STAGE_TRAIN, f"train {names}") as run:
         prepared = prepared_data(configs[0], data)
@@ -90,16 +95,16 @@ def _train_backbone(
 
 def _train_fold(config: Config, prepared: PreparedData, fold: int, tags: dict[str, str]) -> None:
     name = f"{config.name} fold {fold}"
+    # Kept when the fold cannot be logged: hours of training are in it.
+    folder = Path("work/folds") / tags[SET] / f"fold{fold}"
     with (
         tracked_run(STAGE_FOLD, name, {**tags, FOLD: str(fold)}) as run,
-        tempfile.TemporaryDirectory() as folder,
         TrainingProgress() as bar,
     ):
         tracker = TrackerGroup([MlflowTracker(run.info.run_id), bar])
-        result = train_fold(
-            config, prepared.manifest, prepared.layout.root, fold, Path(folder), tracker
-        )
+        result = train_fold(config, prepared.manifest, prepared.layout.root, fold, folder, tracker)
         log_fold(result)
+    shutil.rmtree(folder)
 
 
 def _register(config: Config, prepared: PreparedData, set_id: str) -> MemberVersion:
@@ -107,21 +112,17 @@ def _register(config: Config, prepared: PreparedData, set_id: str) -> MemberVers
     manifest = prepared.manifest
     runs = finished_folds(set_id)
     fold_runs = {fold: run.info.run_id for fold, run in runs.items()}
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        oof = fetch_oof(list(fold_runs.values()), folder / "oof")
-        scores = _oof_scores(oof)
-        losses = [run.data.metrics["best/val_log_loss"] for run in runs.values()]
-        mlflow.log_metrics(
-            scores
-            | {"best/val_log_loss_mean": np.mean(losses), "best/val_log_loss_std": np.std(losses)}
-        )
+    with scratch_folder() as folder:
+        oof = fetch_true_class(list(fold_runs.values()), folder / "oof")
+        scores = _oof_scores(oof, runs)
+        mlflow.log_metrics(scores)
         version = find_member(config.name, set_id, list(fold_runs.values()))
         how = "registered before as"
         if version is None:
             how = "registered as"
             weights = fetch_weights(runs, folder)
             write_bundle(folder / "bundle", config, manifest.classes, weights)
+            held_out = manifest.usable["fold"].isin(list(runs)).sum()
             version = register_member(
                 read_bundle(folder / "bundle"),
                 data=manifest.fingerprint,
@@ -129,6 +130,7 @@ def _register(config: Config, prepared: PreparedData, set_id: str) -> MemberVers
                 fold_runs=fold_runs,
                 all_folds=manifest.folds,
                 oof_log_loss=scores["oof/log_loss"],
+                trial_run=len(oof.index) < int(held_out),
             )
     show_folds(config.name, {fold: run.data.metrics for fold, run in runs.items()}, scores)
     announce(
@@ -140,12 +142,16 @@ def _register(config: Config, prepared: PreparedData, set_id: str) -> MemberVers
     return version
 
 
-def _oof_scores(oof: Predictions) -> dict[str, float]:
-    """Scores of the original view over all folds' photos."""
-    targets = oof.index["class_index"].to_numpy()
+def _oof_scores(oof: TrueClass, runs: Mapping[int, Run]) -> dict[str, float]:
+    """Scores of the original view over all folds' photos, and how much the folds differ."""
+    photos = oof.index["fold"].value_counts()
+    correct = [run.data.metrics["best/val_accuracy"] * photos[fold] for fold, run in runs.items()]
+    losses = [run.data.metrics["best/val_log_loss"] for run in runs.values()]
     return {
-        "oof/log_loss": log_loss_of_true_class(oof.true_class().log_probabilities[0]),
-        "oof/accuracy": accuracy(oof.log_probabilities[0], targets),
+        "oof/log_loss": log_loss_of_true_class(oof.log_probabilities[0]),
+        "oof/accuracy": float(np.sum(correct) / len(oof.index)),
+        "best/val_log_loss_mean": float(np.mean(losses)),
+        "best/val_log_loss_std": float(np.std(losses)),
     }
 
 

@@ -1,20 +1,19 @@
 """out-of-fold predictions -> a registered ensemble."""
 
 import hashlib
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 
 import mlflow
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from carvision.config import Config, load_config
+from carvision.config import Config
 from carvision.contracts import VIEWS, EnsembleSpec, Member, Score
 from carvision.data.manifest import Manifest
 from carvision.ensembling import mixture_log_loss, starting_points, tune_weights
 from carvision.errors import PredictionsError, TrackingError
+from carvision.files import scratch_folder
 from carvision.pipelines.prepare import known_manifest
 from carvision.pipelines.session import announce, show_address
 from carvision.reporting.console import progress
@@ -45,8 +44,7 @@ def tune(config: Config, data: str, models: Sequence[str], trials: int) -> Ensem
         mlflow.set_tag(DATA, manifest.fingerprint)
         members = choose_members(manifest.fingerprint, models)
         spec = _tune(manifest, members, trials, config.seed)
-        version = register_ensemble(spec, manifest.fingerprint)
-        _crown(version, spec)
+        _register(spec, manifest.fingerprint)
         show_weights(spec)
         show_address(run)
     return spec
@@ -68,8 +66,8 @@ def choose_members(fingerprint: str, models: Sequence[str]) -> list[MemberVersio
     if missing or not best:
         wanted = ",".join(missing) or "efficientnet_lite0"
         raise TrackingError(
-            f"no registered backbone {'of ' + ', '.join(missing) if missing else ''} was trained "
-            f"on this data ({fingerprint}); train first: mlflow run . -e train -P model={wanted}"
+            f"no {' and no '.join(missing) or 'backbone'} was trained on this data "
+            f"({fingerprint}); train first: mlflow run . -e train -P model={wanted}"
         )
     if models:
         return [best[name] for name in models]
@@ -89,7 +87,7 @@ def _tune(
 ) -> EnsembleSpec:
     index, true_class = _true_class(manifest, members)
     candidates = [(member.preset, view) for member in members for view in VIEWS]
-    plan = {m.preset: load_config(m.preset).model.ensemble_weight for m in members}
+    plan = {member.preset: member.ensemble_weight for member in members}
     rules = starting_points(candidates, plan)
     with progress("tuning", max(trials, len(rules))) as advance:
         tuned = tune_weights(
@@ -97,10 +95,10 @@ def _tune(
             candidates,
             rules,
             trials=trials,
-            study_name=_study_name(manifest.fingerprint, members, len(index)),
+            study_name=_study_name(true_class, candidates, seed),
             storage=_STORAGE,
             seed=seed,
-            on_trial=lambda best: advance(1),
+            on_trial=lambda best: advance(1, f"tuning, best {best:.4f}"),
         )
     shown = [f"{member.preset} {VIEWS[0]}" for member in members] + ["equal", "plan"]
     scores = {rule: mixture_log_loss(true_class, rules[rule]) for rule in shown}
@@ -161,9 +159,9 @@ def _true_class(
     """
     rows = manifest.usable[["image_id", "class_index", "fold"]]
     found = []
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch_folder() as folder:
         for member in members:
-            own = fetch_true_class(member.fold_runs, Path(folder) / member.preset)
+            own = fetch_true_class(member.fold_runs, folder / member.preset)
             expected = rows[rows["fold"].isin(member.folds)]
             if not member.trial_run:
                 own = own.aligned(expected["image_id"].tolist())
@@ -185,42 +183,46 @@ def _true_class(
     return common, np.hstack(columns)
 
 
-def _study_name(fingerprint: str, members: Sequence[MemberVersion], images: int) -> str:
-    pinned = [f"{member.name}/{member.version}" for member in members]
-    return (
-        "weights-" + hashlib.sha256(repr((fingerprint, pinned, images)).encode()).hexdigest()[:16]
-    )
+def _study_name(
+    true_class: NDArray[np.float64], candidates: Sequence[tuple[str, str]], seed: int
+) -> str:
+    """Names the problem by its content: version numbers begin again in another store."""
+    digest = hashlib.sha256(repr((candidates, seed)).encode())
+    digest.update(np.ascontiguousarray(true_class).tobytes())
+    return f"weights-{digest.hexdigest()[:16]}"
 
 
-def _crown(version: int, spec: EnsembleSpec) -> None:
-    """Make the new ensemble the champion when it is better, or when the data is other."""
+def _register(spec: EnsembleSpec, fingerprint: str) -> None:
+    """Register an ensemble; the champion is kept where it is as good on the same photos."""
     held = champion_ensemble()
-    if held is not None and _is_better(held[1], spec):
-        announce(
-            f"the champion stays version {held[0]}, which scored {_score(held[1]):.4f} on the same "
-            f"data; the new version {version} scored {_score(spec):.4f}"
-        )
+    if held is not None and held[1] == spec:
+        announce(f"the result is carvision-ensemble version {held[0]}, the champion already")
+        return
+    version = register_ensemble(spec, fingerprint)
+    reason = None if held is None else _reason_to_keep(held[1].score, spec.score)
+    if held is not None and reason is not None:
+        announce(f"version {version} is registered; version {held[0]} stays the champion: {reason}")
         mlflow.set_tag("carvision.crowned", "false")
         return
-    if held is not None and _data(held[1]) != _data(spec):
-        announce(f"the champion so far, version {held[0]}, is of other data, and is replaced")
+    if held is not None and not _same_data(held[1].score, spec.score):
+        announce(f"version {held[0]}, the champion so far, is of other data, and is replaced")
     crown_ensemble(version)
     mlflow.set_tag("carvision.crowned", "true")
     announce(f"carvision-ensemble version {version} is the champion")
 
 
-def _is_better(held: EnsembleSpec, new: EnsembleSpec) -> bool:
-    """Whether the ensemble in use scored better on the same photos, or on more of the same data."""
-    if held.score is None or new.score is None or held.score.data != new.score.data:
-        return False
-    if held.score.images != new.score.images:
-        return held.score.images > new.score.images
-    return held.score.log_loss < new.score.log_loss
+def _reason_to_keep(held: Score | None, new: Score | None) -> str | None:
+    """Why the champion stays, or None where the new ensemble takes its place."""
+    if held is None or new is None or not _same_data(held, new):
+        return None
+    if (held.images, held.folds) != (new.images, new.folds):
+        if held.images < new.images:
+            return None
+        return f"it was tuned on {held.images:,} photos of this data, not on {new.images:,}"
+    if held.log_loss <= new.log_loss:
+        return f"it scored {held.log_loss:.4f} on the same photos, not {new.log_loss:.4f}"
+    return None
 
 
-def _score(spec: EnsembleSpec) -> float:
-    return spec.score.log_loss if spec.score else float("nan")
-
-
-def _data(spec: EnsembleSpec) -> str:
-    return spec.score.data if spec.score else ""
+def _same_data(held: Score | None, new: Score | None) -> bool:
+    return held is not None and new is not None and held.data == new.data

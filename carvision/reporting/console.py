@@ -10,9 +10,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
-    SpinnerColumn,
     TextColumn,
-    TimeElapsedColumn,
     TimeRemainingColumn,
 )
 
@@ -30,23 +28,28 @@ def set_up_logging() -> None:
 
 
 def progress_bar(*extra: TextColumn) -> Progress:
-    """A bar with what is done, the time it took and the time that is left."""
+    """A bar with what is done and the time that is left; it fits into 80 columns."""
     return Progress(
-        SpinnerColumn(),
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=12),
         MofNCompleteColumn(),
         *extra,
-        TimeElapsedColumn(),
+        TimeRemainingColumn(compact=True),
         TextColumn("left"),
-        TimeRemainingColumn(),
         console=console,
     )
 
 
 @contextmanager
-def progress(description: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar over ``total`` items; call what it gives with the number of items just done."""
+def progress(description: str, total: int) -> Iterator[Callable[..., None]]:
+    """A bar over ``total`` items.
+
+    What it gives is called with the number of items just done, and may be given a new description.
+    """
     with progress_bar() as bar:
         task = bar.add_task(description, total=total)
-        yield lambda done: bar.advance(task, done)
+
+        def advance(done: int, description: str | None = None) -> None:
+            bar.update(task, advance=done, description=description)
+
+        yield advance

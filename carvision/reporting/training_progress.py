@@ -18,6 +18,7 @@ class TrainingProgress:
             TextColumn("loss {task.fields[loss]}"), TextColumn("val {task.fields[val]}")
         )
         self._task = self._bar.add_task("starting", total=None, loss="–", val="–")
+        self._validation = self._bar.add_task("  validating", visible=False, loss="–", val="–")
         self._description = ""
 
     def __enter__(self) -> Self:
@@ -38,6 +39,9 @@ class TrainingProgress:
 
     def step_ended(self, step: int, loss: float) -> None:
         self._bar.update(self._task, completed=step, loss=f"{loss:.3f}")
+
+    def images_predicted(self, done: int, total: int) -> None:
+        self._bar.update(self._validation, completed=done, total=total, visible=done < total)
 
     def epoch_ended(self, epoch: int, metrics: Mapping[str, float]) -> None:
         self._bar.update(self._task, val=f"{metrics['val/log_loss']:.4f}")

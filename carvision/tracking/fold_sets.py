@@ -6,7 +6,6 @@ different days or machines find each other in the tracking store.
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -16,14 +15,12 @@ from mlflow.entities import Run
 
 from carvision.config import Config
 from carvision.contracts import (
-    Predictions,
     TrueClass,
     concatenated,
-    concatenated_true_class,
-    read_predictions,
     read_true_class,
     write_predictions,
 )
+from carvision.files import scratch_folder
 from carvision.tracking.store import FOLD, SET, fetch, find_runs
 from carvision.training import FoldResult
 
@@ -48,9 +45,9 @@ def log_fold(result: FoldResult) -> None:
     best = {name.replace("val/", "best/val_"): value for name, value in result.metrics.items()}
     mlflow.log_metrics(best | {"best/epoch": float(result.best_epoch)})
     mlflow.log_artifact(str(result.weights), _WEIGHTS)
-    with tempfile.TemporaryDirectory() as folder:
-        write_predictions(Path(folder) / _PREDICTIONS, result.predictions)
-        mlflow.log_artifacts(str(Path(folder) / _PREDICTIONS), _PREDICTIONS)
+    with scratch_folder() as folder:
+        write_predictions(folder / _PREDICTIONS, result.predictions)
+        mlflow.log_artifacts(str(folder / _PREDICTIONS), _PREDICTIONS)
 
 
 def finished_folds(name: str) -> dict[int, Run]:
@@ -71,23 +68,10 @@ def fetch_weights(runs: Mapping[int, Run], into: Path) -> dict[int, Path]:
     return paths
 
 
-def fetch_oof(run_ids: Sequence[str], into: Path) -> Predictions:
-    """Download and join the out-of-fold predictions of a set's fold runs.
-
-    Raises:
-        PredictionsError: a run's predictions are damaged, or do not fit the others.
-    """
-    folders = [_own_folder(into, run_id) for run_id in run_ids]
-    return concatenated(
-        [
-            read_predictions(fetch(run_id, _PREDICTIONS, folder))
-            for run_id, folder in zip(run_ids, folders, strict=True)
-        ]
-    )
-
-
 def fetch_true_class(run_ids: Sequence[str], into: Path) -> TrueClass:
-    """The same, but only what a log loss needs: megabytes instead of hundreds of them.
+    """Download and join what a log loss needs of a set's out-of-fold predictions.
+
+    That is megabytes; the predictions as a whole are hundreds of them.
 
     Raises:
         PredictionsError: a run's predictions are damaged, or do not fit the others.
@@ -98,7 +82,7 @@ def fetch_true_class(run_ids: Sequence[str], into: Path) -> TrueClass:
         for name in ("index.parquet", "views.json", "true_class.npy"):
             fetch(run_id, f"{_PREDICTIONS}/{name}", folder)
         parts.append(read_true_class(folder))
-    return concatenated_true_class(parts)
+    return concatenated(parts)
 
 
 def _own_folder(into: Path, run_id: str) -> Path:

@@ -18,6 +18,9 @@ class MlflowTracker:
     def step_ended(self, step: int, loss: float) -> None:
         """Steps are too many for a tracking store."""
 
+    def images_predicted(self, done: int, total: int) -> None:
+        """Of no use to a tracking store."""
+
     def epoch_ended(self, epoch: int, metrics: Mapping[str, float]) -> None:
         mlflow.log_metrics(dict(metrics), step=epoch, run_id=self._run_id)
 

@@ -1,7 +1,6 @@
 """Prepared data in the tracking store: the run that holds a manifest, and how to find it."""
 
 import json
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from mlflow.entities import Run
 
 from carvision.config import SplitSettings
 from carvision.data.manifest import Manifest, read_manifest, write_manifest
+from carvision.files import scratch_folder
 from carvision.tracking.store import DATA, client, fetch, find_runs
 
 STAGE_PREPARE: Final = "prepare"
@@ -44,8 +44,8 @@ class PreparedRun:
 
     def manifest(self) -> Manifest:
         """The manifest, read from the run's artifacts."""
-        with tempfile.TemporaryDirectory() as folder:
-            return read_manifest(fetch(self.run.info.run_id, "manifest", Path(folder)))
+        with scratch_folder() as folder:
+            return read_manifest(fetch(self.run.info.run_id, "manifest", folder))
 
     def mark_used(self) -> None:
         """Make this the data that ``data=latest`` means."""
@@ -54,9 +54,9 @@ class PreparedRun:
 
 def log_prepared(manifest: Manifest, root: Path, listing: str, split: SplitSettings) -> None:
     """Log a manifest into the open run, so that later steps find it."""
-    with tempfile.TemporaryDirectory() as folder:
-        write_manifest(Path(folder), manifest)
-        mlflow.log_artifacts(folder, "manifest")
+    with scratch_folder() as folder:
+        write_manifest(folder, manifest)
+        mlflow.log_artifacts(str(folder), "manifest")
     usable = manifest.usable
     mlflow.log_metrics(
         {

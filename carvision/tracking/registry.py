@@ -1,6 +1,6 @@
 """The model registry: backbones by fold set, ensembles, and which version is the champion."""
 
-import tempfile
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version as installed_version
@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import Any, Final
 
 import mlflow
+from mlflow.entities import LoggedModelOutput
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
+from mlflow.models import Model
 
 import carvision
 from carvision import serving
 from carvision.config import list_models
 from carvision.contracts import EnsembleSpec
 from carvision.errors import TrackingError
-from carvision.files import read_json, write_json
+from carvision.files import read_json, scratch_folder, write_json
 from carvision.models import Bundle, read_bundle
 from carvision.tracking.store import DATA, FOLD, MODEL, SET, client
 
@@ -25,10 +27,13 @@ CHAMPION: Final = "champion"
 _FOLD_RUNS = "carvision.fold_runs"
 _TRIAL_RUN = "carvision.trial_run"
 _OOF = "carvision.oof_log_loss"
+_WEIGHT = "carvision.ensemble_weight"
 _FOLDS = "folds"
 
+log = logging.getLogger(__name__)
+
 #: What a registered model needs to be loaded elsewhere; the pins are what it was written with.
-_REQUIREMENTS = (
+REQUIREMENTS = (
     "accelerate",
     "albumentations",
     "mlflow",
@@ -83,8 +88,13 @@ class MemberVersion:
 
     @property
     def trial_run(self) -> bool:
-        """Whether its training was cut by ``train.max_steps``, and its predictions with it."""
+        """Whether ``train.max_steps`` cut its training, and its predictions with it."""
         return self.entry.tags[_TRIAL_RUN] == "true"
+
+    @property
+    def ensemble_weight(self) -> float:
+        """Its weight by the plan, as it was configured."""
+        return float(self.entry.tags[_WEIGHT])
 
     @property
     def oof_log_loss(self) -> float:
@@ -130,10 +140,11 @@ def register_member(
     fold_runs: Mapping[int, str],
     all_folds: int,
     oof_log_loss: float,
+    trial_run: bool,
 ) -> MemberVersion:
     """Log a bundle as a model of the open run, and register it as a new version.
 
-    It becomes the backbone's champion unless the one in use is of the same data and ranks better.
+    It becomes the backbone's champion when it ranks better on the same data, or is of other data.
     """
     name = registered_name(bundle.config.name)
     tags = {
@@ -143,7 +154,8 @@ def register_member(
         FOLD: ",".join(map(str, fold_runs)),
         _FOLDS: f"{len(fold_runs)}/{all_folds}",
         _FOLD_RUNS: ",".join(fold_runs.values()),
-        _TRIAL_RUN: str(bundle.config.train.max_steps is not None).lower(),
+        _TRIAL_RUN: str(trial_run).lower(),
+        _WEIGHT: repr(bundle.config.model.ensemble_weight),
         _OOF: repr(oof_log_loss),
     }
     entry = _log_and_register(
@@ -155,15 +167,25 @@ def register_member(
     )
     member = MemberVersion(entry)
     holder = _champion_entry(name)
-    if holder is None or holder.tags.get(DATA) != data or member.rank < MemberVersion(holder).rank:
+    if holder is None or _takes_over(member, MemberVersion(holder)):
         client().set_registered_model_alias(name, CHAMPION, member.entry.version)
+        if holder is not None:
+            versions = (name, entry.version, holder.version)
+            log.info("%s: version %s is the champion, no longer %s", *versions)
     return member
+
+
+def _takes_over(new: MemberVersion, held: MemberVersion) -> bool:
+    """Better on the same data, or of other data; a trial run never replaces a whole one."""
+    if new.data != held.data:
+        return held.trial_run or not new.trial_run
+    return new.rank < held.rank
 
 
 def register_ensemble(spec: EnsembleSpec, data: str) -> int:
     """Register an ensemble in the open run; return its version. The alias is set apart."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / serving.SPEC_FILE
+    with scratch_folder() as folder:
+        path = folder / serving.SPEC_FILE
         write_json(path, spec.model_dump(mode="json"))
         mlflow.log_artifact(str(path))
         entry = _log_and_register(
@@ -186,8 +208,8 @@ def champion_ensemble() -> tuple[int, EnsembleSpec] | None:
     entry = _champion_entry(ENSEMBLE)
     if entry is None:
         return None
-    with tempfile.TemporaryDirectory() as folder:
-        path = serving.fetch_spec(ENSEMBLE, int(entry.version), Path(folder))
+    with scratch_folder() as folder:
+        path = serving.fetch_spec(ENSEMBLE, int(entry.version), folder)
         return int(entry.version), EnsembleSpec.model_validate(read_json(path))
 
 
@@ -222,17 +244,29 @@ def _log_and_register(
     class_names: tuple[str, ...],
     tags: dict[str, Any],
 ) -> ModelVersion:
-    info = mlflow.pyfunc.log_model(
-        name="model",
-        python_model=str(code),
-        code_paths=[str(Path(carvision.__file__).parent)],
-        artifacts=artifacts,
-        signature=serving.model_signature(class_names),
-        input_example=serving.input_example(),
-        pip_requirements=[_pin(package) for package in _REQUIREMENTS],
-        model_config=serving.default_model_config(),
+    run = mlflow.active_run()
+    assert run is not None  # every pipeline registers inside its run
+    logged = client().create_logged_model(
+        run.info.experiment_id, name="model", source_run_id=run.info.run_id
     )
-    version = mlflow.register_model(info.model_uri, name, tags=tags)
+    # Saved and sent in two steps: log_model would also load what it logged and predict with it,
+    # which for an ensemble means to fetch and run every member's every fold.
+    with scratch_folder() as folder:
+        mlflow.pyfunc.save_model(
+            str(folder / "model"),
+            mlflow_model=Model(run_id=run.info.run_id, model_id=logged.model_id),
+            python_model=str(code),
+            code_paths=[str(Path(carvision.__file__).parent)],
+            artifacts=artifacts,
+            signature=serving.model_signature(class_names),
+            input_example=serving.input_example(),
+            pip_requirements=[_pin(package) for package in REQUIREMENTS],
+            model_config=serving.default_model_config(),
+        )
+        client().log_model_artifacts(logged.model_id, str(folder / "model"))
+    client().finalize_logged_model(logged.model_id, "READY")
+    client().log_outputs(run.info.run_id, [LoggedModelOutput(logged.model_id, step=0)])
+    version = mlflow.register_model(f"models:/{logged.model_id}", name, tags=tags)
     return client().get_model_version(name, version.version)
 
 

@@ -1,7 +1,7 @@
 """Train one backbone on one fold: the loop, the best checkpoint, the out-of-fold predictions."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path
 
@@ -20,13 +20,12 @@ from carvision.data.loader import (
     Batch,
     EpochSampler,
     TrainingPhotos,
-    default_workers,
     training_loader,
 )
 from carvision.data.manifest import Manifest
 from carvision.errors import CarvisionError, DataError
 from carvision.files import replacing
-from carvision.inference import Engine, predict_views, resolve_device, resolve_precision
+from carvision.inference import Engine, predict_views
 from carvision.metrics import validation_metrics
 from carvision.models import Preprocessing, build_loss, build_model, preprocessing_of
 from carvision.training.accelerator import make_accelerator
@@ -76,10 +75,8 @@ class _FoldTraining:
         self._fold = fold
         self._tracker = tracker
         self._weights = folder / "best.safetensors"
-        device = resolve_device(config.device)
-        self._precision = resolve_precision(config.precision, device)
-        workers = config.data.workers
-        self._engine = Engine(device, self._precision, config.inference.batch_size, workers)
+        self._engine = Engine.of(config)
+        device = self._engine.device
         # Folds differ in their photos, and need no equal start.
         torch.manual_seed(config.seed * 1000 + fold)
         rows, validation = manifest.split(fold)
@@ -91,12 +88,12 @@ class _FoldTraining:
             TrainingPhotos(root, rows, augmenter),
             self._sampler,
             config.train.batch_size,
-            default_workers(device) if workers is None else workers,
+            self._engine.loader_workers,
             device,
         )
         self._preprocessing: Preprocessing = preprocessing_of(config)
         model = build_model(config, len(manifest.classes.names), pretrained=config.model.pretrained)
-        self._accelerator = make_accelerator(device, self._precision)
+        self._accelerator = make_accelerator(device, self._engine.precision)
         model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         optimizer = build_optimizer(model, config.optimizer)
         self._model: nn.Module
@@ -200,8 +197,16 @@ class _FoldTraining:
         return factor
 
     def _predict(self, views: tuple[str, ...]) -> NDArray[np.float32]:
-        model = self._bare_model()
-        return predict_views(model, self._preprocessing, self._sources, views, self._engine)
+        total = len(self._sources) * len(views)
+        done = 0
+
+        def progress(images: int) -> None:
+            nonlocal done
+            done += images
+            self._tracker.images_predicted(done, total)
+
+        engine = replace(self._engine, progress=progress)
+        return predict_views(self._bare_model(), self._preprocessing, self._sources, views, engine)
 
     def _write_weights(self, epoch: int) -> None:
         state = {

@@ -10,8 +10,8 @@ def lr_factor(
 ) -> float:
     """The factor for ``step`` (from 0) out of ``total_steps``; ``floor`` is ``eta_min / lr``.
 
-    Linear warm-up, then a cosine to ``floor`` at the last step, or a cosine with warm restarts
-    (Loshchilov, Hutter, arXiv 1608.03983).
+    Linear warm-up, then a cosine that reaches ``floor`` when the last step is done, or one with
+    warm restarts (Loshchilov, Hutter, arXiv 1608.03983).
     """
     warmup = min(round(schedule.warmup_epochs * steps_per_epoch), total_steps // 2)
     if step < warmup:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -88,6 +89,32 @@ def test_an_error_is_one_message_and_the_run_failed(project: Path) -> None:
     client = MlflowClient(f"sqlite:///{project}/mlflow.db")
     (run,) = client.search_runs(["0"])
     assert run.info.status == "FAILED"
+
+
+def test_an_interrupted_run_ends_killed(project: Path) -> None:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    own = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
+    command = ["-m", "entrypoints.train", "--set", f"{_QUICK} train.epochs=500"]
+    process = subprocess.Popen(
+        [sys.executable, *command],
+        cwd=project,
+        env=own | {"PATH": path},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "epoch  1:" in line:
+            break
+    # What a terminal and `mlflow run` do together on Ctrl-C.
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
+    process.stdout.read()
+    assert process.wait(timeout=60) != 0
+    runs = MlflowClient(f"sqlite:///{project}/mlflow.db").search_runs(["0"])
+    status = {run.data.tags["carvision.stage"]: run.info.status for run in runs}
+    assert status == {"prepare": "FINISHED", "train": "KILLED", "fold": "KILLED"}
 
 
 @pytest.fixture

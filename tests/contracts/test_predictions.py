@@ -11,7 +11,6 @@ from carvision.contracts import (
     Predictions,
     TrueClass,
     concatenated,
-    concatenated_true_class,
     read_predictions,
     read_true_class,
     write_predictions,
@@ -179,29 +178,19 @@ def test_stored_as_float32(tmp_path):
 
 
 def test_concatenated():
-    parts = [_predictions(("a", "b"), (0, 1)), _predictions(("c",), (2,))]
-    whole = concatenated(parts)
-    assert whole.index["image_id"].tolist() == ["a", "b", "c"]
-    assert whole.log_probabilities.shape == (2, 3, 3)
-    expected = parts[1].log_probabilities[:, 0]
-    np.testing.assert_array_equal(whole.log_probabilities[:, 2], expected)
-    true_class = concatenated_true_class([part.true_class() for part in parts])
-    np.testing.assert_array_equal(
-        true_class.log_probabilities, whole.true_class().log_probabilities
-    )
-    pd.testing.assert_frame_equal(true_class.index, whole.index)
+    whole = _predictions().true_class()
+    ids = whole.index["image_id"].tolist()
+    joined = concatenated([whole.aligned(ids[:1]), whole.aligned(ids[1:])])
+    pd.testing.assert_frame_equal(joined.index, whole.index)
+    np.testing.assert_array_equal(joined.log_probabilities, whole.log_probabilities)
 
 
-def test_parts_of_different_kinds_are_refused():
-    one = _predictions(("a",), (0,))
-    other_views = Predictions(one.index, VIEWS[::-1], one.log_probabilities)
-    other_classes = Predictions(one.index, VIEWS, one.log_probabilities[:, :, :2])
-    for other in (other_views, other_classes):
-        with pytest.raises(PredictionsError, match="different views or classes"):
-            concatenated([one, other])
+def test_parts_of_different_views_are_refused():
+    one = _predictions().true_class()
+    other = TrueClass(one.index, one.views[::-1], one.log_probabilities)
     with pytest.raises(PredictionsError, match="different views"):
-        concatenated_true_class([one.true_class(), other_views.true_class()])
-    with pytest.raises(PredictionsError, match="no predictions"):
+        concatenated([one, other])
+    with pytest.raises(PredictionsError):
         concatenated([])
 
 

@@ -1,5 +1,6 @@
 """A backbone's folder: what was written comes back, and damage is a WeightsError."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -52,7 +53,8 @@ def test_every_fold_gives_the_same_logits_again(
 
 
 def test_a_second_writing_replaces_the_first(bundle: Bundle) -> None:
-    file = bundle.folder.parent / "best1.safetensors"
+    file = bundle.folder.parent / "again.safetensors"
+    shutil.copyfile(bundle.folder / "fold1.safetensors", file)
     write_bundle(bundle.folder, bundle.config, CLASSES, {1: file})
     assert sorted(path.name for path in bundle.folder.iterdir()) == [
         "fold1.safetensors",

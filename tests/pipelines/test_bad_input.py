@@ -23,7 +23,7 @@ def _prepare(root: Path, settings: str = _SETTINGS) -> None:
 
 def _main(root: Path) -> None:
     config = load_config(overrides=_SETTINGS)
-    main([config], str(root), trials=1, tta_steps=5, output=root / "submission.csv")
+    main([config], str(root), test="", trials=1, tta_steps=5, output=root / "submission.csv")
 
 
 def _without_test_photo(root: Path) -> None:

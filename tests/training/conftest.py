@@ -23,6 +23,7 @@ class Recorder:
     planned: int | None = None
     steps: list[tuple[int, float]] = field(default_factory=list)
     epochs: list[tuple[int, dict[str, float]]] = field(default_factory=list)
+    predicted: list[tuple[int, int]] = field(default_factory=list)
     checkpoints: list[int] = field(default_factory=list)
 
     def run_started(self, description: str, total_steps: int) -> None:
@@ -30,6 +31,9 @@ class Recorder:
 
     def step_ended(self, step: int, loss: float) -> None:
         self.steps.append((step, loss))
+
+    def images_predicted(self, done: int, total: int) -> None:
+        self.predicted.append((done, total))
 
     def epoch_ended(self, epoch: int, metrics: Mapping[str, float]) -> None:
         self.epochs.append((epoch, dict(metrics)))
