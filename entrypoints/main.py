@@ -4,7 +4,7 @@ from pathlib import Path
 
 import typer
 
-from carvision.config import load_config, split_models
+from carvision.config import load_configs
 from carvision.pipelines import main, run_entry_point
 
 
@@ -22,12 +22,9 @@ def command(
     seed: str = "",
 ) -> None:
     """Prepare, train, tune and ensemble in one run."""
-    configs = [
-        load_config(
-            name, recipe=recipe, config=config, overrides=overrides, device=device, seed=seed
-        )
-        for name in split_models(model)
-    ]
+    configs = load_configs(
+        model, recipe=recipe, config=config, overrides=overrides, device=device, seed=seed
+    )
     main(configs, data, test=test, trials=trials, tta_steps=tta_steps, output=output)
 
 

@@ -2,7 +2,7 @@
 
 import typer
 
-from carvision.config import DEFAULT_MODEL, load_config, split_models
+from carvision.config import DEFAULT_MODEL, load_configs
 from carvision.pipelines import run_entry_point, train
 
 
@@ -18,12 +18,9 @@ def command(
     seed: str = "",
 ) -> None:
     """Train backbones on folds: out-of-fold predictions and registered models."""
-    configs = [
-        load_config(
-            name, recipe=recipe, config=config, overrides=overrides, device=device, seed=seed
-        )
-        for name in split_models(model)
-    ]
+    configs = load_configs(
+        model, recipe=recipe, config=config, overrides=overrides, device=device, seed=seed
+    )
     train(configs, data, fold, resume)
 
 

@@ -5,6 +5,7 @@ from carvision.config.load import (
     list_models,
     list_recipes,
     load_config,
+    load_configs,
     restored_config,
     split_models,
 )
@@ -19,6 +20,7 @@ __all__ = [
     "list_models",
     "list_recipes",
     "load_config",
+    "load_configs",
     "restored_config",
     "split_models",
 ]

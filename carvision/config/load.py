@@ -70,6 +70,11 @@ def load_config(
         raise ConfigError(_explained(error)) from None
 
 
+def load_configs(models: str, **settings: Any) -> list[Config]:
+    """:func:`load_config` for each of ``models``: ``"a,b"`` or ``"all"``."""
+    return [load_config(name, **settings) for name in split_models(models)]
+
+
 def restored_config(stored: Mapping[str, Any]) -> Config:
     """A configuration that an earlier version stored, completed with today's values.
 

@@ -3,7 +3,6 @@
 from carvision.models.backbone import (
     Preprocessing,
     build_model,
-    check_buildable,
     classifier_parameters,
     preprocessing_of,
 )
@@ -16,7 +15,6 @@ __all__ = [
     "Preprocessing",
     "build_loss",
     "build_model",
-    "check_buildable",
     "classifier_parameters",
     "ensure_weights",
     "preprocessing_of",

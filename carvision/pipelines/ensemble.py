@@ -55,9 +55,7 @@ def ensemble(config: Config, data: str, *, test: str, output: Path, tta_steps: i
         raise ConfigError(f"tta_steps={tta_steps}: expected 1 to {len(VIEWS)} ({', '.join(VIEWS)})")
     _check_writable(output)
     with tracked_run(STAGE_ENSEMBLE, "ensemble") as run:
-        layout = None if test else find_layout(data)
-        photos = TestPhotos.of(layout, test)
-        beside = layout or Layout.at(Path(test).absolute().parent)
+        photos, beside = find_test(data, test)
         spec = _specification(config, data).with_views(VIEWS[:tta_steps])
         template = template_for(beside, photos, spec.classes)
         answers = read_answers(beside.answers, template.ids) if beside.answers else None
@@ -90,6 +88,18 @@ def _check_writable(output: Path) -> None:
         output.with_name(f".{output.name}.probe").unlink()
     except OSError as error:
         raise ConfigError(f"output={output} cannot be written: {error}") from error
+
+
+def find_test(data: str, test: str) -> tuple[TestPhotos, Layout]:
+    """The test photos, and the folder where a template and answers may lie beside them.
+
+    Raises:
+        DataError: there are no test photos, or a listed one is missing.
+    """
+    if not test:
+        layout = find_layout(data)
+        return TestPhotos.of(layout), layout
+    return TestPhotos.of(None, test), Layout.at(Path(test).absolute().parent)
 
 
 def template_for(layout: Layout, photos: TestPhotos, classes: ClassMap) -> Template:

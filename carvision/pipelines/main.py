@@ -4,9 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from carvision.config import Config
-from carvision.data.layout import Layout
-from carvision.data.test_photos import TestPhotos
-from carvision.pipelines.ensemble import ensemble, template_for
+from carvision.pipelines.ensemble import ensemble, find_test, template_for
 from carvision.pipelines.prepare import prepared_data
 from carvision.pipelines.session import show_address
 from carvision.pipelines.train import train
@@ -27,10 +25,9 @@ def main(
     with tracked_run("main", "main") as run:
         prepared = prepared_data(configs[0], data)
         # The last step's input is looked at first, before hours are spent on the others.
-        photos = TestPhotos.of(prepared.layout, test)
-        beside = Layout.at(Path(test).absolute().parent) if test else prepared.layout
-        template_for(beside, photos, prepared.manifest.classes)
         root = str(prepared.layout.root)
+        photos, beside = find_test(root, test)
+        template_for(beside, photos, prepared.manifest.classes)
         train(configs, root, fold="all", resume="auto")
         tune(configs[0], root, [config.name for config in configs], trials)
         ensemble(configs[0], root, test=test, output=output, tta_steps=tta_steps)
