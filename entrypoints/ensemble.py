@@ -10,7 +10,9 @@ from carvision.pipelines import ensemble, run_entry_point
 
 def command(
     data: str = "latest",
-    test: str = typer.Option("", help="a folder or a CSV; empty takes the data's own test photos"),
+    test: str = typer.Option(
+        "", help="a folder, CSV or zip; empty takes the data's own test photos"
+    ),
     output: Path = Path("submission.csv"),
     tta_steps: int = typer.Option(5, help="the first so many of the five views"),
     device: str = typer.Option("", help="auto, cpu, cuda or mps"),

@@ -11,7 +11,9 @@ from carvision.pipelines import main, run_entry_point
 def command(
     model: str = typer.Option("efficientnet_lite0,efficientnet_lite1", help="a,b, or all"),
     data: str = "latest",
-    test: str = typer.Option("", help="a folder or a CSV; empty takes the data's own test photos"),
+    test: str = typer.Option(
+        "", help="a folder, CSV or zip; empty takes the data's own test photos"
+    ),
     recipe: str = "",
     config: str = typer.Option("", help="a YAML file of your own settings"),
     overrides: str = typer.Option("", "--set", help='e.g. "train.epochs=3"'),

@@ -11,7 +11,7 @@ def command(
     config: str = "",
     overrides: str = typer.Option("", "--set", help='e.g. "data.folds=3"'),
 ) -> None:
-    """Photos to a manifest: data is a folder, sample, or latest."""
+    """Photos to a manifest: data is a folder, a zip, sample, or latest."""
     prepare(load_config(config=config, overrides=overrides), data)
 
 

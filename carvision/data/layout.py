@@ -41,11 +41,9 @@ class Layout:
         Raises:
             DataError: it does not exist, or is not a folder.
         """
-        if folder.suffix.lower() == ".zip" and folder.is_file():
-            raise DataError(f"data={folder}: archives are not read yet; unpack it, give the folder")
         if not folder.is_dir():
             what = "is not a folder" if folder.exists() else "does not exist"
-            raise DataError(f"data={folder} {what}; give a folder of photos, or data=sample")
+            raise DataError(f"data={folder} {what}; give a folder of photos, a zip, or data=sample")
         return cls(folder.resolve())
 
     @property

@@ -29,7 +29,7 @@ from carvision.errors import ConfigError, TrackingError
 from carvision.files import replacing, scratch_folder
 from carvision.inference import Engine, predict_ensemble, predict_member
 from carvision.metrics import competition_log_loss
-from carvision.pipelines.prepare import find_layout, known_manifest
+from carvision.pipelines.prepare import find_layout, known_manifest, opened
 from carvision.pipelines.session import announce, show_address
 from carvision.pipelines.tune import build_spec, choose_members
 from carvision.reporting.console import console, progress
@@ -99,7 +99,13 @@ def find_test(data: str, test: str) -> tuple[TestPhotos, Layout]:
     if not test:
         layout = find_layout(data)
         return TestPhotos.of(layout), layout
-    return TestPhotos.of(None, test), Layout.at(Path(test).absolute().parent)
+    source = opened(Path(test))
+    if source != Path(test):
+        # An unpacked archive: of the competition's layout, or of photos alone.
+        layout = Layout.at(source)
+        photos = TestPhotos.of(layout) if layout.test else TestPhotos.of(None, str(source))
+        return photos, layout
+    return TestPhotos.of(None, test), Layout.at(source.absolute().parent)
 
 
 def template_for(layout: Layout, photos: TestPhotos, classes: ClassMap) -> Template:

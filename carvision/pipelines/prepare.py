@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from carvision.config import Config, SplitSettings
+from carvision.data.archive import unpacked, unpacked_size
 from carvision.data.layout import Layout, Photo, listing_digest
 from carvision.data.manifest import Manifest, build_manifest
 from carvision.data.sample import write_sample
@@ -18,6 +19,7 @@ from carvision.tracking.prepared import STAGE_PREPARE, PreparedRun, log_prepared
 from carvision.tracking.store import log_settings, tracked_run
 
 SAMPLE_FOLDER = Path("work/sample")
+ARCHIVES = Path("work/archives")
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,22 @@ def find_layout(data: str) -> Layout:
     return _locate(data)[0]
 
 
+def opened(source: Path) -> Path:
+    """``source``, or the folder that it unpacks to when it is a zip.
+
+    Raises:
+        DataError: the archive is broken, or not safe to unpack.
+    """
+    if source.suffix.lower() != ".zip" or not source.is_file():
+        return source
+    total = unpacked_size(source, ARCHIVES)
+    if total == 0:
+        return unpacked(source, ARCHIVES)
+    announce(f"unpacking {source} ({total / 2**20:,.0f} MiB)")
+    with progress("unpacking", total) as written:
+        return unpacked(source, ARCHIVES, written)
+
+
 def _locate(data: str) -> tuple[Layout, SplitSettings | None]:
     """The data's folder, and how it was divided before."""
     runs = prepared_runs()
@@ -85,7 +103,7 @@ def _locate(data: str) -> tuple[Layout, SplitSettings | None]:
             data = "sample"
         else:
             return _layout_of(runs[0]), runs[0].split
-    layout = Layout.at(write_sample(SAMPLE_FOLDER) if data == "sample" else Path(data))
+    layout = Layout.at(write_sample(SAMPLE_FOLDER) if data == "sample" else opened(Path(data)))
     return layout, next((run.split for run in runs if run.root == layout.root), None)
 
 

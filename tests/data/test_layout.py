@@ -93,13 +93,11 @@ def test_a_name_from_macos(tmp_path):
     [
         ("absent", "does not exist; give a folder"),
         ("file.txt", "is not a folder"),
-        ("open.zip", "archives are not read yet; unpack it"),
-        ("OPEN.ZIP", "archives are not read yet; unpack it"),
         ("absent.zip", "does not exist"),
     ],
 )
 def test_no_folder(tmp_path, name, message):
-    _touch(tmp_path, "file.txt", "open.zip", "OPEN.ZIP")
+    _touch(tmp_path, "file.txt")
     with pytest.raises(DataError, match=message) as error:
         Layout.at(tmp_path / name)
     assert f"data={tmp_path / name}" in str(error.value)

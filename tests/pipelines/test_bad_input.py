@@ -1,5 +1,6 @@
 """Bad input is refused with what and where, before any training."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from carvision.config import load_config
 from carvision.data.layout import Layout
 from carvision.errors import CarvisionError, ConfigError, DataError, TrackingError, WeightsError
 from carvision.pipelines import ensemble, main, prepare, train, tune
+from carvision.pipelines.ensemble import find_test
 from carvision.pipelines.prepare import prepared_data
 from carvision.tracking.store import find_runs
 from tests.conftest import write_photos
@@ -152,3 +154,16 @@ def test_latest_is_the_data_that_was_used_last(store: Path, tmp_path: Path) -> N
     for root in (one, two, one):
         prepared_data(config, str(root))
     assert prepared_data(config, "latest").layout == Layout.at(one)
+
+
+def test_a_zip_is_the_same_data_as_its_folder(store: Path, tmp_path: Path) -> None:
+    config = load_config(overrides="data.folds=2")
+    root = write_photos(tmp_path / "photos")
+    archive = Path(shutil.make_archive(str(tmp_path / "open"), "zip", root))
+    from_zip = prepared_data(config, str(archive))
+    assert from_zip.manifest.fingerprint == prepared_data(config, str(root)).manifest.fingerprint
+    runs = len(find_runs("prepare", {}))
+    assert prepared_data(config, str(archive)).layout == from_zip.layout
+    assert len(find_runs("prepare", {})) == runs
+    photos, beside = find_test("latest", str(archive))
+    assert (len(photos.ids), beside) == (6, from_zip.layout)
