@@ -15,6 +15,7 @@ import pandas as pd
 
 from carvision.config import SplitSettings
 from carvision.contracts import ClassMap, nfc
+from carvision.data.duplicates import group_duplicates
 from carvision.data.folds import assign_folds
 from carvision.data.layout import Layout, Photo
 from carvision.data.scan import scan_photos
@@ -42,7 +43,11 @@ _DERIVED = ["path", "width", "height", "perceptual_hash"]
 
 @dataclass(frozen=True)
 class Manifest:
-    """One row a photo, sorted by ``image_id``; ``fold`` counts from 1, and is 0 where excluded."""
+    """One row a photo, sorted by ``image_id``.
+
+    ``fold`` counts from 1. It is 0 where a photo is never validated on: excluded ones, and those
+    whose copy stands under another label.
+    """
 
     frame: pd.DataFrame
     classes: ClassMap
@@ -51,6 +56,11 @@ class Manifest:
     def usable(self) -> pd.DataFrame:
         """The rows that are not excluded."""
         return self.frame[self.frame["excluded"] == ""]
+
+    @property
+    def conflicts(self) -> pd.DataFrame:
+        """Usable photos that have a copy under another label; trained on, never validated on."""
+        return self.usable[self.usable["fold"] == 0]
 
     @property
     def folds(self) -> int:
@@ -106,12 +116,13 @@ def build_manifest(
             f"{layout.train} holds a single class, {classes.names[0]!r}; two are needed"
         )
     frame["class_index"] = frame["label"].map(classes.index_by_folder()).astype(np.int64)
-    # Equal photos share a group, which is named by the first of them.
-    first = frame.groupby("content_hash")["image_id"].transform("first")
-    frame["group"] = first.where(readable, frame["image_id"])
+    frame["group"] = frame["image_id"]
+    frame.loc[readable, "group"] = group_duplicates(frame[readable])
+    labels = frame[readable].groupby("group")["class_index"].transform("nunique")
+    validated = readable & (labels.reindex(frame.index, fill_value=0) == 1)
     frame["fold"] = 0
-    frame.loc[readable, "fold"] = assign_folds(
-        frame[readable], classes.names, split.folds, split.split_seed
+    frame.loc[validated, "fold"] = assign_folds(
+        frame[validated], classes.names, split.folds, split.split_seed
     )
     return Manifest(frame[_COLUMNS].reset_index(drop=True), classes)
 

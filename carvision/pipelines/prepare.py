@@ -124,8 +124,15 @@ def _prepare(layout: Layout, photos: list[Photo], split: SplitSettings) -> Prepa
             manifest = build_manifest(layout, photos, split, scanned)
         log_prepared(manifest, layout.root, listing_digest(photos), split)
         show_manifest(manifest)
+        _report_conflicts(manifest)
         show_address(run)
     return PreparedData(manifest, layout)
+
+
+def _report_conflicts(manifest: Manifest) -> None:
+    for _, photos in list(manifest.conflicts.groupby("group"))[:5]:
+        names = ", ".join(photos["image_id"])
+        announce(f"the same photo under several labels, kept out of validation: {names}")
 
 
 def _description(root: Path, manifest: Manifest) -> str:

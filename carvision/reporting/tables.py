@@ -26,7 +26,8 @@ def show_manifest(manifest: Manifest) -> None:
     rows = [
         ("photos", f"{len(manifest.frame):,}"),
         ("excluded", f"{len(manifest.frame) - len(usable):,}"),
-        ("exact duplicates", f"{len(usable) - usable['group'].nunique():,}"),
+        ("copies of others", f"{len(usable) - usable['group'].nunique():,}"),
+        ("copies under another label", f"{len(manifest.conflicts):,}"),
         ("classes", f"{len(manifest.classes.names):,}"),
         ("photos a class", f"{counts.min():,} to {counts.max():,}"),
         ("folds", f"{manifest.folds}"),

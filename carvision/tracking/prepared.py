@@ -64,6 +64,7 @@ def log_prepared(manifest: Manifest, root: Path, listing: str, split: SplitSetti
             "excluded": len(manifest.frame) - len(usable),
             "classes": len(manifest.classes.names),
             "duplicates": len(usable) - usable["group"].nunique(),
+            "conflicts": len(manifest.conflicts),
         }
     )
     # Last: a run with these tags is complete.

@@ -1,11 +1,14 @@
 """Bad input is refused with what and where, before any training."""
 
+import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from PIL import Image
+from sklearn.datasets import load_sample_images
 
 from carvision.config import load_config
 from carvision.data.layout import Layout
@@ -167,3 +170,27 @@ def test_a_zip_is_the_same_data_as_its_folder(store: Path, tmp_path: Path) -> No
     assert len(find_runs("prepare", {})) == runs
     photos, beside = find_test("latest", str(archive))
     assert (len(photos.ids), beside) == (6, from_zip.layout)
+
+
+def test_copies_share_a_fold_and_are_not_validated_under_two_labels(
+    store: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = write_photos(tmp_path / "photos")
+    china, flower = (Image.fromarray(image) for image in load_sample_images().images)
+    china.save(root / "train" / "Niro" / "china.jpg")
+    china.resize((400, 260)).save(root / "train" / "Niro" / "china_small.jpg", quality=60)
+    flower.save(root / "train" / "Niro" / "flower.jpg")
+    flower.save(root / "train" / "RAV4" / "flower.png")
+    with caplog.at_level(logging.INFO, "carvision"):
+        manifest = prepared_data(load_config(overrides="data.folds=2"), str(root)).manifest
+    rows = manifest.frame.set_index("image_id")
+    copies = rows.loc[["train/Niro/china.jpg", "train/Niro/china_small.jpg"]]
+    assert copies["group"].nunique() == 1
+    assert copies["fold"].nunique() == 1 and (copies["fold"] > 0).all()
+    conflicts = ["train/Niro/flower.jpg", "train/RAV4/flower.png"]
+    assert manifest.conflicts["image_id"].tolist() == conflicts
+    assert "several labels, kept out of validation: " + ", ".join(conflicts) in caplog.text
+    for fold in (1, 2):
+        training, validation = manifest.split(fold)
+        assert set(conflicts) <= set(training["image_id"])
+        assert not set(conflicts) & set(validation["image_id"])
