@@ -8,11 +8,12 @@ from carvision.pipelines import prepare, run_entry_point
 
 def command(
     data: str = "latest",
+    exclude: str = typer.Option("", help="a CSV with the column image_id; none ends an older one"),
     config: str = "",
     overrides: str = typer.Option("", "--set", help='e.g. "data.folds=3"'),
 ) -> None:
     """Photos to a manifest: data is a folder, a zip, sample, or latest."""
-    prepare(load_config(config=config, overrides=overrides), data)
+    prepare(load_config(config=config, overrides=overrides), data, exclude)
 
 
 if __name__ == "__main__":

@@ -64,8 +64,14 @@ def load_config(
         given,
         {"name": model, "recipe": chosen},
     ]
+    merged = reduce(_merged, layers)
+    if isinstance(merged["data"], dict) and isinstance(merged["data"].get("same_classes"), str):
+        preset = _known(merged["data"]["same_classes"], _names("same_classes"), "set of classes")
+        merged = _merged(
+            merged, {"data": {"same_classes": _packaged(f"same_classes/{preset}.yaml")}}
+        )
     try:
-        return Config.model_validate(reduce(_merged, layers))
+        return Config.model_validate(merged)
     except ValidationError as error:
         raise ConfigError(_explained(error)) from None
 
@@ -106,7 +112,7 @@ def _known(name: str, known: list[str], kind: str) -> str:
     return name
 
 
-def _packaged(name: str) -> dict[str, Any]:
+def _packaged(name: str) -> Any:
     return yaml.safe_load((_FOLDER / name).read_text(encoding="utf-8"))
 
 

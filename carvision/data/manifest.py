@@ -5,10 +5,11 @@ relative, so it is the same on every machine.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ import pandas as pd
 from carvision.config import SplitSettings
 from carvision.contracts import ClassMap, nfc
 from carvision.data.duplicates import group_duplicates
+from carvision.data.exclusions import refuse_unknown
 from carvision.data.folds import assign_folds
 from carvision.data.layout import Layout, Photo
 from carvision.data.scan import scan_photos
@@ -89,8 +91,12 @@ def build_manifest(
     photos: list[Photo],
     split: SplitSettings,
     progress: Callable[[int], None] = lambda done: None,
+    exclusions: Mapping[str, str] = MappingProxyType({}),
+    scan_cache: Path | None = None,
 ) -> Manifest:
     """Scan ``photos`` and deal out the folds.
+
+    ``exclusions`` gives the reason for each ``image_id`` that the user leaves out.
 
     Raises:
         DataError: no photo, no readable photo, fewer than two classes, or a class with fewer
@@ -101,12 +107,15 @@ def build_manifest(
             f"{layout.train} holds no photo in a class folder; expected train/<class>/*.jpg"
         )
     _refuse_twins(photos)
-    frame = scan_photos(layout.root, photos, progress)
+    refuse_unknown(exclusions, [photo.image_id for photo in photos])
+    frame = scan_photos(layout.root, photos, progress, scan_cache)
+    listed = frame["image_id"].map(exclusions).fillna("")
+    frame["excluded"] = frame["excluded"].where(frame["excluded"] != "", listed)
     frame["label"] = [layout.label_of(photo) for photo in photos]
     readable = frame["excluded"] == ""
     if not readable.any():
         raise DataError(
-            f"none of the {len(frame)} photos in {layout.train} can be read; the first: "
+            f"none of the {len(frame)} photos in {layout.train} can be used; the first: "
             f"{frame['image_id'].iloc[0]}: {frame['excluded'].iloc[0]}"
         )
     _refuse_misspelt(layout, frame["label"], split)

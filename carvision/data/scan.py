@@ -1,11 +1,13 @@
 """Look at each photo once: size, content hash, perceptual hash, and whether it can be read."""
 
 import hashlib
+import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from os import cpu_count
 from pathlib import Path
+from typing import Any
 
 import imagehash
 import pandas as pd
@@ -13,26 +15,56 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from carvision.data.decode import UNREADABLE, to_rgb
 from carvision.data.layout import Photo
+from carvision.files import replacing
+
+log = logging.getLogger(__name__)
 
 
 def scan_photos(
-    root: Path, photos: Sequence[Photo], progress: Callable[[int], None] = lambda done: None
+    root: Path,
+    photos: Sequence[Photo],
+    progress: Callable[[int], None] = lambda done: None,
+    cache: Path | None = None,
 ) -> pd.DataFrame:
     """One row a photo: ``image_id``, ``path``, ``width``, ``height`` (as shown), ``content_hash``,
     ``perceptual_hash`` and ``excluded`` (empty, or why the photo cannot be used).
 
-    Decoding releases the interpreter's lock, so threads do the work of processes.
+    ``cache`` is a file that remembers the scan: photos of the same size and time are not read
+    again. Decoding releases the interpreter's lock, so threads do the work of processes.
     """
+    known = _remembered(cache)
     rows = []
     with ThreadPoolExecutor(cpu_count() or 1) as pool:
-        for row in pool.map(lambda photo: _scan(root, photo), photos):
+        for row in pool.map(lambda photo: known.get(_key(photo)) or _scan(root, photo), photos):
             rows.append(row)
             progress(1)
-    return pd.DataFrame(rows)
+    frame = pd.DataFrame(rows)
+    if cache is not None and len(frame):
+        touched = {"size": [p.size for p in photos], "modified": [p.modified for p in photos]}
+        with replacing(cache) as temporary:
+            frame.assign(**touched).to_parquet(temporary, index=False)
+    return frame
 
 
-def _scan(root: Path, photo: Photo) -> dict[str, object]:
-    row: dict[str, object] = {
+def _remembered(cache: Path | None) -> dict[tuple[str, int, int], dict[str, Any]]:
+    if cache is None or not cache.exists():
+        return {}
+    try:
+        rows = pd.read_parquet(cache).to_dict("records")
+        # A photo that could not be read may have been out of reach for a moment only.
+        sound = ({str(k): v for k, v in row.items()} for row in rows if not row["excluded"])
+        return {(r["path"], r.pop("size"), r.pop("modified")): r for r in sound}
+    except (OSError, ValueError, KeyError) as error:
+        log.warning("the remembered scan %s cannot be read and is made anew: %s", cache, error)
+        return {}
+
+
+def _key(photo: Photo) -> tuple[str, int, int]:
+    return (photo.path, photo.size, photo.modified)
+
+
+def _scan(root: Path, photo: Photo) -> dict[str, Any]:
+    row: dict[str, Any] = {
         "image_id": photo.image_id,
         "path": photo.path,
         "width": 0,

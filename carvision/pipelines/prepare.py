@@ -3,11 +3,13 @@
 Also how every other step finds its data: ``latest``, ``sample``, or a folder.
 """
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from carvision.config import Config, SplitSettings
 from carvision.data.archive import unpacked, unpacked_size
+from carvision.data.exclusions import listed_exclusions, read_exclusions
 from carvision.data.layout import Layout, Photo, listing_digest
 from carvision.data.manifest import Manifest, build_manifest
 from carvision.data.sample import write_sample
@@ -20,6 +22,7 @@ from carvision.tracking.store import log_settings, tracked_run
 
 SAMPLE_FOLDER = Path("work/sample")
 ARCHIVES = Path("work/archives")
+SCANS = Path("work/scans")
 
 
 @dataclass(frozen=True)
@@ -30,10 +33,19 @@ class PreparedData:
     layout: Layout
 
 
-def prepare(config: Config, data: str) -> PreparedData:
-    """The entry point: scan ``data`` anew, whatever was prepared before."""
+def prepare(config: Config, data: str, exclude: str = "") -> PreparedData:
+    """The entry point: prepare ``data`` anew, whatever was prepared before.
+
+    ``exclude`` is a CSV of photos to leave out (``image_id`` and, if you like, ``reason``). It
+    stays in force whenever the folder is prepared again; ``none`` ends that.
+    """
+    listed = read_exclusions(Path(exclude)) if exclude not in ("", "none") else {}
     layout, previous = _locate(data)
-    return _prepare(layout, layout.training_photos(), config.data.split(previous))
+    photos = layout.training_photos()
+    if not exclude:
+        listed = _listed_before(previous, photos)
+    split = config.data.split(previous.split if previous else None)
+    return _prepare(layout, photos, split, listed)
 
 
 def prepared_data(config: Config, data: str) -> PreparedData:
@@ -42,11 +54,11 @@ def prepared_data(config: Config, data: str) -> PreparedData:
     Raises:
         DataError: the folder does not exist, or cannot be prepared.
     """
-    layout, _ = _locate(data)
+    layout, previous = _locate(data)
     photos = layout.training_photos()
     listing = listing_digest(photos)
     same_root = [run for run in prepared_runs() if run.root == layout.root]
-    split = config.data.split(same_root[0].split if same_root else None)
+    split = config.data.split(previous.split if previous else None)
     for run in same_root:
         if run.listing == listing and run.split == split:
             run.mark_used()
@@ -56,7 +68,7 @@ def prepared_data(config: Config, data: str) -> PreparedData:
     if same_root:
         changed = "the photos" if same_root[0].listing != listing else "the folds or classes"
         announce(f"{changed} changed since {layout.root} was prepared; preparing it again")
-    return _prepare(layout, photos, split)
+    return _prepare(layout, photos, split, _listed_before(previous, photos))
 
 
 def known_manifest(config: Config, data: str) -> Manifest:
@@ -94,17 +106,17 @@ def opened(source: Path) -> Path:
         return unpacked(source, ARCHIVES, written)
 
 
-def _locate(data: str) -> tuple[Layout, SplitSettings | None]:
-    """The data's folder, and how it was divided before."""
+def _locate(data: str) -> tuple[Layout, PreparedRun | None]:
+    """The data's folder, and the run that prepared it last."""
     runs = prepared_runs()
     if data == "latest":
         if not runs:
             announce("no data was prepared yet: using the embedded sample of scanned digits")
             data = "sample"
         else:
-            return _layout_of(runs[0]), runs[0].split
+            return _layout_of(runs[0]), runs[0]
     layout = Layout.at(write_sample(SAMPLE_FOLDER) if data == "sample" else opened(Path(data)))
-    return layout, next((run.split for run in runs if run.root == layout.root), None)
+    return layout, next((run for run in runs if run.root == layout.root), None)
 
 
 def _layout_of(run: PreparedRun) -> Layout:
@@ -116,12 +128,25 @@ def _layout_of(run: PreparedRun) -> Layout:
     return Layout.at(run.root)
 
 
-def _prepare(layout: Layout, photos: list[Photo], split: SplitSettings) -> PreparedData:
+def _listed_before(previous: PreparedRun | None, photos: list[Photo]) -> dict[str, str]:
+    """What the last list excluded, as far as it is still there."""
+    if previous is None:
+        return {}
+    listed = listed_exclusions(previous.manifest().frame)
+    present = {photo.image_id for photo in photos}
+    return {name: reason for name, reason in listed.items() if name in present}
+
+
+def _prepare(
+    layout: Layout, photos: list[Photo], split: SplitSettings, listed: dict[str, str]
+) -> PreparedData:
     with tracked_run(STAGE_PREPARE, f"prepare {layout.root.name}") as run:
         log_settings({"data": str(layout.root), **split.model_dump(mode="json")})
         announce(f"preparing {layout.root}: {len(photos):,} photos, {split.folds} folds")
         with progress("scanning", len(photos)) as scanned:
-            manifest = build_manifest(layout, photos, split, scanned)
+            name = hashlib.sha256(str(layout.root).encode()).hexdigest()[:16]
+            cache = SCANS / f"{name}.parquet"
+            manifest = build_manifest(layout, photos, split, scanned, listed, cache)
         log_prepared(manifest, layout.root, listing_digest(photos), split)
         show_manifest(manifest)
         _report_conflicts(manifest)

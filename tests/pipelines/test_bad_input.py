@@ -1,6 +1,7 @@
 """Bad input is refused with what and where, before any training."""
 
 import logging
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -194,3 +195,39 @@ def test_copies_share_a_fold_and_are_not_validated_under_two_labels(
         training, validation = manifest.split(fold)
         assert set(conflicts) <= set(training["image_id"])
         assert not set(conflicts) & set(validation["image_id"])
+
+
+def test_an_exclusion_list_stays_in_force(store: Path, tmp_path: Path) -> None:
+    root = write_photos(tmp_path / "photos")
+    config = load_config(overrides="data.folds=2")
+    listed = "train/Niro/Niro_0003.jpg"
+    table = tmp_path / "list.csv"
+    table.write_text(f"image_id,reason\n{listed},a dashboard\n")
+    manifest = prepare(config, str(root), str(table)).manifest
+    row = manifest.frame.set_index("image_id").loc[listed]
+    assert (row["excluded"], row["fold"]) == ("listed: a dashboard", 0)
+    assert listed not in set(manifest.usable["image_id"])
+    assert prepared_data(config, str(root)).manifest.fingerprint == manifest.fingerprint
+    (root / "train" / "RAV4" / "RAV4_0000.jpg").unlink()
+    again = prepared_data(load_config(overrides="data.folds=3"), "latest").manifest
+    assert again.frame.set_index("image_id").loc[listed, "excluded"] == "listed: a dashboard"
+    freed = prepare(config, str(root), "none").manifest
+    assert listed in set(freed.usable["image_id"])
+    table.write_text("image_id\ntrain/Niro/Niro_03.jpg\n")
+    with pytest.raises(DataError, match=r"an image_id looks like 'train/Niro/Niro_\d+.jpg'"):
+        prepare(config, str(root), str(table))
+
+
+def test_a_second_scan_reads_no_unchanged_photo(store: Path, tmp_path: Path) -> None:
+    root = write_photos(tmp_path / "photos")
+    config = load_config(overrides="data.folds=2")
+    first = prepare(config, str(root)).manifest
+    path = root / "train" / "Niro" / "Niro_0003.jpg"
+    before = path.stat()
+    # Other content behind the same size and time: only a scan that reads it would see that.
+    path.write_bytes(bytes(before.st_size))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert prepare(config, str(root)).manifest.fingerprint == first.fingerprint
+    path.touch()
+    touched = prepare(config, str(root)).manifest.frame.set_index("image_id")
+    assert touched.loc["train/Niro/Niro_0003.jpg", "excluded"] == "unreadable: not an image"

@@ -1,0 +1,50 @@
+"""The user's own list of photos to leave out: ``exclude=list.csv``."""
+
+from collections.abc import Collection, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+
+import pandas as pd
+
+from carvision.contracts import nfc
+from carvision.data.test_photos import read_table, refuse_repeated
+from carvision.errors import DataError
+
+_LISTED = "listed"
+
+
+def read_exclusions(path: Path) -> dict[str, str]:
+    """Why each photo of a list is excluded, by ``image_id``; a column ``reason`` may say more.
+
+    Raises:
+        DataError: the list cannot be read, or names a photo twice.
+    """
+    table = read_table(path, ["image_id"])
+    ids = [nfc(name) for name in table["image_id"]]
+    refuse_repeated(ids, path)
+    reasons = table["reason"] if "reason" in table.columns else [""] * len(ids)
+    return {
+        name: f"{_LISTED}: {reason}" if reason else _LISTED
+        for name, reason in zip(ids, reasons, strict=True)
+    }
+
+
+def listed_exclusions(frame: pd.DataFrame) -> dict[str, str]:
+    """What an earlier list excluded from a manifest's rows."""
+    rows = frame[frame["excluded"].str.startswith(_LISTED)]
+    return dict(zip(rows["image_id"], rows["excluded"], strict=True))
+
+
+def refuse_unknown(exclusions: Mapping[str, str], image_ids: Collection[str]) -> None:
+    """Refuse a list that names photos which are not there.
+
+    Raises:
+        DataError: with the nearest ``image_id`` that is.
+    """
+    unknown = sorted(set(exclusions) - set(image_ids))
+    if unknown:
+        nearest = get_close_matches(unknown[0], list(image_ids), n=1, cutoff=0.3)
+        raise DataError(
+            f"the exclusion list names {len(unknown)} photos that are not in the data, the first "
+            f"{unknown[0]!r}; an image_id looks like {(nearest or list(image_ids))[0]!r}"
+        )
