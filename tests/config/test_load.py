@@ -278,3 +278,12 @@ def test_split_is_completed_from_what_was_prepared():
     later = load_config(overrides="data.split_seed=1").data.split(prepared)
     assert (later.folds, later.split_seed) == (3, 1)
     assert load_config().data.split().folds == 5
+
+
+def test_same_classes_by_the_name_of_a_preset():
+    groups = load_config(overrides="data.same_classes=hai").data.same_classes
+    assert groups is not None
+    assert len(groups) == 5 and all(len(group) == 2 for group in groups)
+    assert ("RAV4_2016_2018", "라브4_4세대_2013_2018") in groups
+    with pytest.raises(ConfigError, match="unknown set of classes 'hay' .did you mean 'hai'"):
+        load_config(overrides="data.same_classes=hay")
