@@ -285,5 +285,5 @@ def test_same_classes_by_the_name_of_a_preset():
     assert groups is not None
     assert len(groups) == 5 and all(len(group) == 2 for group in groups)
     assert ("RAV4_2016_2018", "라브4_4세대_2013_2018") in groups
-    with pytest.raises(ConfigError, match="unknown set of classes 'hay' .did you mean 'hai'"):
+    with pytest.raises(ConfigError, match=r"unknown set of classes 'hay' .did you mean 'hai'"):
         load_config(overrides="data.same_classes=hay")
