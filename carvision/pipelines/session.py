@@ -41,10 +41,11 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     """Unwind, so that runs end KILLED and temporary files go.
 
     ``mlflow run`` answers Ctrl-C by terminating its child, which has had the Ctrl-C already: a
-    second signal must not stop the unwinding.
+    second signal must not stop the unwinding. (SIG_IGN would make Python complain of a second one
+    that has arrived already.)
     """
     for other in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(other, signal.SIG_IGN)
+        signal.signal(other, lambda number, frame: None)
     raise KeyboardInterrupt
 
 

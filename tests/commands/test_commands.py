@@ -110,8 +110,9 @@ def test_an_interrupted_run_ends_killed(project: Path) -> None:
     # What a terminal and `mlflow run` do together on Ctrl-C.
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGTERM)
-    process.stdout.read()
+    rest = process.stdout.read()
     assert process.wait(timeout=60) != 0
+    assert "Traceback" not in rest, rest
     runs = MlflowClient(f"sqlite:///{project}/mlflow.db").search_runs(["0"])
     status = {run.data.tags["carvision.stage"]: run.info.status for run in runs}
     assert status == {"prepare": "FINISHED", "train": "KILLED", "fold": "KILLED"}
