@@ -10,10 +10,10 @@ from carvision.errors import ConfigError
 from carvision.models import (
     Preprocessing,
     build_model,
-    check_buildable,
     classifier_parameters,
     preprocessing_of,
 )
+from carvision.models.backbone import check_buildable
 
 STARTERS = ["efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"]
 
