@@ -25,7 +25,7 @@ from carvision.data.submission import (
     write_submission,
 )
 from carvision.data.test_photos import TestPhotos
-from carvision.errors import ConfigError, TrackingError
+from carvision.errors import ConfigError, DataError, TrackingError
 from carvision.files import replacing, scratch_folder
 from carvision.inference import Engine, predict_ensemble, predict_member
 from carvision.metrics import competition_log_loss
@@ -34,6 +34,7 @@ from carvision.pipelines.session import announce, show_address
 from carvision.pipelines.tune import build_spec, choose_members
 from carvision.reporting.console import console, progress
 from carvision.reporting.tables import show_test_scores, show_weights
+from carvision.tracking.prepared import prepared_runs
 from carvision.tracking.registry import champion_ensemble, member_version
 from carvision.tracking.store import DATA, tracked_run
 
@@ -57,6 +58,8 @@ def ensemble(config: Config, data: str, *, test: str, output: Path, tta_steps: i
     with tracked_run(STAGE_ENSEMBLE, "ensemble") as run:
         photos, beside = find_test(data, test)
         spec = _specification(config, data).with_views(VIEWS[:tta_steps])
+        if not test:
+            _refuse_other_classes(beside, spec)
         template = template_for(beside, photos, spec.classes)
         answers = read_answers(beside.answers, template.ids) if beside.answers else None
         show_weights(spec)
@@ -99,13 +102,14 @@ def find_test(data: str, test: str) -> tuple[TestPhotos, Layout]:
     if not test:
         layout = find_layout(data)
         return TestPhotos.of(layout), layout
-    source = opened(Path(test))
-    if source != Path(test):
+    given = Path(test).expanduser()
+    source = opened(given)
+    if source != given:
         # An unpacked archive: of the competition's layout, or of photos alone.
         layout = Layout.at(source)
         photos = TestPhotos.of(layout) if layout.test else TestPhotos.of(None, str(source))
         return photos, layout
-    return TestPhotos.of(None, test), Layout.at(source.absolute().parent)
+    return TestPhotos.of(None, str(given)), Layout.at(given.absolute().parent)
 
 
 def template_for(layout: Layout, photos: TestPhotos, classes: ClassMap) -> Template:
@@ -141,6 +145,16 @@ def _specification(config: Config, data: str) -> EnsembleSpec:
     plan = np.array([member.ensemble_weight for member in members])
     weights = np.outer(plan / plan.sum(), np.full(len(VIEWS), 1 / len(VIEWS)))
     return build_spec(manifest, members, weights, None)
+
+
+def _refuse_other_classes(layout: Layout, spec: EnsembleSpec) -> None:
+    """Without a template nothing else would tell that the champion is of another competition."""
+    prepared = next((run for run in prepared_runs() if run.root == layout.root), None)
+    if prepared is not None and prepared.manifest().classes != spec.classes:
+        raise DataError(
+            f"the ensemble in use is of other classes than {layout.root} was prepared with; "
+            "tune on this data first: mlflow run . -e tune"
+        )
 
 
 def _predict(config: Config, spec: EnsembleSpec, photos: TestPhotos) -> list[NDArray[np.float64]]:

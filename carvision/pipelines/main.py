@@ -7,7 +7,7 @@ from carvision.config import Config
 from carvision.pipelines.ensemble import ensemble, find_test, template_for
 from carvision.pipelines.prepare import prepared_data
 from carvision.pipelines.session import show_address
-from carvision.pipelines.train import train
+from carvision.pipelines.train import check_trainable, train
 from carvision.pipelines.tune import tune
 from carvision.tracking.store import tracked_run
 
@@ -22,6 +22,7 @@ def main(
     output: Path,
 ) -> None:
     """The entry point: each step as it would run by itself, on the data of the first one."""
+    check_trainable(configs)
     with tracked_run("main", "main") as run:
         prepared = prepared_data(configs[0], data)
         # The last step's input is looked at first, before hours are spent on the others.

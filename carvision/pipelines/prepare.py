@@ -115,7 +115,9 @@ def _locate(data: str) -> tuple[Layout, PreparedRun | None]:
             data = "sample"
         else:
             return _layout_of(runs[0]), runs[0]
-    layout = Layout.at(write_sample(SAMPLE_FOLDER) if data == "sample" else opened(Path(data)))
+    layout = Layout.at(
+        write_sample(SAMPLE_FOLDER) if data == "sample" else opened(Path(data).expanduser())
+    )
     return layout, next((run for run in runs if run.root == layout.root), None)
 
 
@@ -149,12 +151,16 @@ def _prepare(
             manifest = build_manifest(layout, photos, split, scanned, listed, cache)
         log_prepared(manifest, layout.root, listing_digest(photos), split)
         show_manifest(manifest)
-        _report_conflicts(manifest)
+        _report(manifest)
         show_address(run)
     return PreparedData(manifest, layout)
 
 
-def _report_conflicts(manifest: Manifest) -> None:
+def _report(manifest: Manifest) -> None:
+    """Name the first photos that were left out, and those that stand under two labels."""
+    left_out = manifest.frame[manifest.frame["excluded"] != ""]
+    for name, reason in zip(left_out["image_id"][:5], left_out["excluded"][:5], strict=True):
+        announce(f"left out: {name}: {reason}")
     for _, photos in list(manifest.conflicts.groupby("group"))[:5]:
         names = ", ".join(photos["image_id"])
         announce(f"the same photo under several labels, kept out of validation: {names}")

@@ -49,14 +49,7 @@ def train(configs: Sequence[Config], data: str, fold: str, resume: str) -> list[
     """
     if resume not in ("auto", "never"):
         raise ConfigError(f"resume={resume!r}: expected auto or never")
-    if len(configs) > 1 and any(config.model.weights for config in configs):
-        raise ConfigError("model.weights=FILE is of one backbone: give a single model=")
-    for config in configs:
-        resolve_device(config.device)
-        ensure_weights(config)
-        # Built once and thrown away: a size or a file that does not fit shows here, not after the
-        # backbones before it were trained for hours.
-        build_model(config, classes=2, pretrained=config.model.pretrained)
+    check_trainable(configs)
     names = ",".join(config.name for config in configs)
     with tracked_run(STAGE_TRAIN, f"train {names}") as run:
         prepared = prepared_data(configs[0], data)
@@ -69,6 +62,22 @@ def train(configs: Sequence[Config], data: str, fold: str, resume: str) -> list[
                 versions.append(_train_backbone(child, config, prepared, folds, resume))
         show_address(run)
         return versions
+
+
+def check_trainable(configs: Sequence[Config]) -> None:
+    """Refuse before any work what would stop a backbone's training.
+
+    Raises:
+        CarvisionError: a device or weights that cannot be had, a size that does not suit.
+    """
+    if len(configs) > 1 and any(config.model.weights for config in configs):
+        raise ConfigError("model.weights=FILE is of one backbone: give a single model=")
+    for config in configs:
+        resolve_device(config.device)
+        ensure_weights(config)
+        # Built once and thrown away: a size or a file that does not fit shows here, not after the
+        # backbones before it were trained for hours.
+        build_model(config, classes=2, pretrained=config.model.pretrained)
 
 
 def _train_backbone(

@@ -18,6 +18,7 @@ from carvision.errors import DataError, PredictionsError, TrackingError
 from carvision.inference import Engine, predict_member
 from carvision.metrics import competition_log_loss, log_loss_of_true_class
 from carvision.pipelines import ensemble, train, tune
+from carvision.pipelines.prepare import prepared_data
 from carvision.tracking.registry import MemberVersion
 from carvision.tracking.store import find_runs
 from tests.conftest import SAME_CLASSES, write_photos
@@ -270,3 +271,15 @@ def test_other_data_with_other_classes_is_refused_by_the_champion(
             tta_steps=5,
         )
     assert not (tmp_path / "s.csv").exists()
+
+
+def test_prepared_data_of_other_classes_is_refused_without_a_template(
+    spec: EnsembleSpec, tmp_path: Path
+) -> None:
+    other = write_photos(tmp_path / "other", seed=2)
+    (other / "train" / "Niro").rename(other / "train" / "Sorento")
+    (other / "sample_submission.csv").unlink()
+    config = load_config(overrides="data.folds=2")
+    prepared_data(config, str(other))
+    with pytest.raises(DataError, match=r"of other classes .* tune on this data first"):
+        ensemble(config, str(other), test="", output=tmp_path / "s.csv", tta_steps=5)
