@@ -136,6 +136,7 @@ def _write(
             while chunk := source.read(_CHUNK):
                 written.write(chunk)
                 progress(len(chunk))
+    # zipfile says NotImplementedError of a compression that it does not know.
     except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError) as error:
         raise DataError(f"{archive}: {str(entry.path)!r} cannot be unpacked: {error}") from error
     # The time in the archive: a second unpacking lists the same.
