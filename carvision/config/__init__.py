@@ -9,12 +9,19 @@ from carvision.config.load import (
     restored_config,
     split_models,
 )
-from carvision.config.schema import AugmentationConfig, Config, LossConfig, SplitSettings
+from carvision.config.schema import (
+    AugmentationConfig,
+    Config,
+    LoaderConfig,
+    LossConfig,
+    SplitSettings,
+)
 
 __all__ = [
     "DEFAULT_MODEL",
     "AugmentationConfig",
     "Config",
+    "LoaderConfig",
     "LossConfig",
     "SplitSettings",
     "list_models",

@@ -5,18 +5,34 @@ that nothing has two defaults. (How data is split has its defaults here: they co
 it is prepared first.)
 """
 
+from math import sqrt
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+Number = TypeVar("Number", int, float)
 Share = Annotated[float, Field(ge=0, le=1)]
+PositiveShare = Annotated[float, Field(gt=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 #: Every backbone halves the image five times; below 32 px nothing is left of it.
 Pixels = Annotated[int, Field(ge=32, le=4096)]
+
+#: Sides of cached photos: few, so that backbones share them.
+CACHE_SIDES = (128, 256, 384, 512, 640, 832, 1024)
+
+
+def _ordered(ends: tuple[Number, Number]) -> tuple[Number, Number]:
+    if ends[0] > ends[1]:
+        raise ValueError(f"the smaller end comes first; got {list(ends)}")
+    return ends
+
+
+#: The two ends between which a value is drawn.
+Range = Annotated[tuple[Number, Number], AfterValidator(_ordered)]
 
 
 class Section(BaseModel):
@@ -47,16 +63,19 @@ class SplitSettings(Section):
 
 
 class DataConfig(Section):
-    """What the user says of the split, and how photos are loaded; None leaves it as it is."""
+    """What the user says of the split (None leaves it as it is), and the cache of photos.
+
+    ``cache`` is the side in pixels of a cached photo; ``auto`` chooses it, False has no cache.
+    """
 
     folds: Annotated[int, Field(ge=2, le=100)] | None
     split_seed: Seed | None
     same_classes: tuple[tuple[str, ...], ...] | None
-    workers: Annotated[int, Field(ge=0)] | None
+    cache: Literal["auto", False] | Annotated[Pixels, Field(multiple_of=2)]
 
     def split(self, prepared: SplitSettings | None = None) -> SplitSettings:
         """The settings given here, completed from ``prepared`` or the defaults."""
-        given = self.model_dump(exclude={"workers"}, exclude_none=True)
+        given = self.model_dump(exclude={"cache"}, exclude_none=True)
         return SplitSettings.model_validate((prepared or SplitSettings()).model_dump() | given)
 
     @model_validator(mode="after")
@@ -119,21 +138,66 @@ class LossConfig(Section):
     focal_gamma: NotNegative
 
 
+class PartCropConfig(Section):
+    """How often a photo's front, rear, upper or lower part is shown, and how much of it."""
+
+    p: Share
+    share: Range[PositiveShare]
+
+
+class DarkenConfig(Section):
+    """How often a photo is darkened, and by which factor."""
+
+    p: Share
+    factor: Range[PositiveShare]
+
+
+class BlurConfig(Section):
+    """How often a photo is blurred, and by which Gauss curve (pixels of the training image)."""
+
+    p: Share
+    sigma: Range[Positive]
+
+
+class CompressionConfig(Section):
+    """How often a photo is compressed again, and at which JPEG quality."""
+
+    p: Share
+    quality: Range[Annotated[int, Field(ge=1, le=100)]]
+
+
+class DropoutConfig(Section):
+    """How often boxes of a photo are painted over, how many, and of which side (a share)."""
+
+    p: Share
+    holes: Range[Count]
+    side: Range[PositiveShare]
+
+
 class AugmentationConfig(Section):
     """How training photos are varied."""
 
-    crop_scale: tuple[Annotated[float, Field(gt=0, le=1)], Annotated[float, Field(gt=0, le=1)]]
+    crop_scale: Range[PositiveShare]
     crop_jitter: Annotated[float, Field(ge=0, lt=1)]
+    part_crop: PartCropConfig
     hflip: Share
     brightness: Share
     contrast: Share
     saturation: Share
+    darken: DarkenConfig
+    blur: BlurConfig
+    compression: CompressionConfig
+    dropout: DropoutConfig
 
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.crop_scale[0] > self.crop_scale[1]:
-            raise ValueError("crop_scale: the smaller share comes first")
-        return self
+
+class LoaderConfig(Section):
+    """The processes that decode photos; None, also where nothing is said, chooses by device."""
+
+    workers: Annotated[int, Field(ge=0)] | None = None
+    pin_memory: bool | None = None
+    persistent_workers: bool | None = None
+    start_method: Literal["fork", "spawn", "forkserver"] | None = None
+    prefetch: Count | None = None
 
 
 class InferenceConfig(Section):
@@ -157,6 +221,7 @@ class Config(Section):
     schedule: ScheduleConfig
     loss: LossConfig
     augmentation: AugmentationConfig
+    loader: LoaderConfig
     inference: InferenceConfig
 
     @model_validator(mode="after")
@@ -184,14 +249,33 @@ class Config(Section):
             return self.model.image_size
         return max(32, round(0.8 * self.model.image_size / 32) * 32)
 
+    @property
+    def cache_side(self) -> int | None:
+        """Side in pixels of the cached photos that training reads; None reads the files.
+
+        A cache must not blur what training sees: it holds a crop of the smallest scale in (nearly)
+        as many pixels as a training image has.
+        """
+        # A tenth less is not seen, and lets more backbones share a cache.
+        needed = 0.9 * self.train_image_size / sqrt(self.augmentation.crop_scale[0])
+        if self.data.cache == "auto":
+            # A trial run is over before a cache is written.
+            sides = CACHE_SIDES if self.train.max_steps is None else ()
+            return next((side for side in sides if side >= needed), None)
+        return self.data.cache if self.data.cache and self.data.cache >= needed else None
+
     def result_settings(self) -> dict[str, Any]:
-        """Every setting that changes the result, beside the data: no device, workers, paths."""
+        """Every setting that changes the result, beside the data: no device, workers, paths.
+
+        The cache is one: a photo that was resized twice has other last bits.
+        """
         settings = self.model_dump(mode="json")
-        for key in ("device", "data", "inference"):
+        for key in ("device", "data", "loader", "inference"):
             del settings[key]
         # A weight in the ensemble changes no training.
         del settings["model"]["ensemble_weight"]
         # Where a file lies is of one machine; its content is for the caller to name.
         settings["model"]["weights"] = None
         settings["train"]["image_size"] = self.train_image_size
+        settings["cache_side"] = self.cache_side
         return settings

@@ -1,13 +1,16 @@
 """A photo file as an RGB image of the wanted size, the whole of it or a crop."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
-from math import ceil
+from math import ceil, floor
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from carvision.data.resize import resized
 from carvision.errors import DataError
 
 #: Pillow raises above twice this many pixels; beyond it a photo is a decompression bomb.
@@ -32,22 +35,56 @@ def decode(
     Raises:
         DataError: the photo cannot be read; the error names it.
     """
+    with _shown(source, ceil(size / min(box[2] - box[0], box[3] - box[1])), name) as image:
+        # Cropped before it becomes an array, which costs by the pixel.
+        part = image.crop(in_pixels(box, *image.size)) if box != WHOLE else image
+        return resized(np.asarray(to_rgb(part)), size)
+
+
+def thumbnail(source: Path, longest: int) -> bytes:
+    """A small JPEG of the whole photo in its own shape.
+
+    Raises:
+        DataError: the photo cannot be read; the error names it.
+    """
+    buffer = BytesIO()
+    with _shown(source, longest, None) as image:
+        small = to_rgb(image)
+        small.thumbnail((longest, longest))
+        small.save(buffer, "JPEG", quality=80)
+    return buffer.getvalue()
+
+
+@contextmanager
+def _shown(source: Path | bytes, needed: int, name: str | None) -> Iterator[Image.Image]:
+    """A photo as it is shown, not much larger than ``needed``; errors name it."""
     try:
         with Image.open(BytesIO(source) if isinstance(source, bytes) else source) as image:
-            needed = ceil(size / min(box[2] - box[0], box[3] - box[1]))
             image.draft("RGB", (needed, needed))
-            shown = to_rgb(ImageOps.exif_transpose(image))
+            image.load()
+            # In place: a copy of a large photo costs as much as decoding it.
+            ImageOps.exif_transpose(image, in_place=True)
+            yield image
     except UNREADABLE as error:
         what = name or (f"{len(source)} bytes" if isinstance(source, bytes) else str(source))
         raise DataError(f"the photo {what} cannot be read: {error}") from error
-    width, height = shown.size
-    edges = (box[0] * width, box[1] * height, box[2] * width, box[3] * height)
-    resized = shown.resize((size, size), Image.Resampling.BICUBIC, box=edges, reducing_gap=3.0)
-    return np.array(resized)
+
+
+def in_pixels(box: Box, width: int, height: int) -> tuple[int, int, int, int]:
+    """The smallest box of whole pixels around ``box``; never empty."""
+    left, upper = floor(box[0] * width), floor(box[1] * height)
+    # Shares are sums, which may end a last bit outside the photo.
+    right, lower = min(width, ceil(box[2] * width)), min(height, ceil(box[3] * height))
+    return (
+        min(left, width - 1),
+        min(upper, height - 1),
+        max(right, min(left, width - 1) + 1),
+        max(lower, min(upper, height - 1) + 1),
+    )
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
     """``image`` in RGB; 16-bit grey is scaled to 8 bits, where Pillow's own conversion clips it."""
     if image.mode.startswith("I;16"):
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")

@@ -6,6 +6,7 @@
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +45,13 @@ class Layout:
         if not folder.is_dir():
             what = "is not a folder" if folder.exists() else "does not exist"
             raise DataError(f"data={folder} {what}; give a folder of photos, a zip, or data=sample")
+        if not (folder / "train").is_dir():
+            inner = next((path.parent for path in sorted(folder.glob("*/train/"))), None)
+            if inner is not None:
+                raise DataError(
+                    f"data={folder} holds no folder train, but {inner.name}/train is there: "
+                    f"did you mean data={inner}?"
+                )
         return cls(folder.resolve())
 
     @property
@@ -69,15 +77,37 @@ class Layout:
 
     def training_photos(self) -> list[Photo]:
         """Every photo in a class folder, by ``image_id``."""
-        classes = [
-            entry
-            for entry in os.scandir(self.train)
-            if entry.is_dir() and not entry.name.startswith(".")
+        photos = [
+            photo for folder in self._class_folders() for photo in find_photos(folder, self.root)
         ]
-        if self.train == self.root:
-            classes = [entry for entry in classes if entry.name != "test"]
-        photos = [photo for entry in classes for photo in find_photos(Path(entry), self.root)]
         return sorted(photos, key=lambda photo: photo.image_id)
+
+    def other_files(self) -> dict[str, int]:
+        """How many files in the class folders are no photos to us, by their suffix."""
+        names = [
+            Path(name)
+            for folder in self._class_folders()
+            for _, _, files in os.walk(folder)
+            for name in files
+            if not name.startswith(".")
+        ]
+        suffixes = Counter(name.suffix.lower() or name.name for name in names)
+        return {key: n for key, n in suffixes.most_common() if key not in PHOTO_SUFFIXES}
+
+    def empty_classes(self) -> list[str]:
+        """Class folders without a photo."""
+        return sorted(
+            folder.name
+            for folder in self._class_folders()
+            if next(find_photos(folder, self.root), None) is None
+        )
+
+    def _class_folders(self) -> list[Path]:
+        entries = (entry for entry in os.scandir(self.train) if entry.is_dir())
+        classes = [Path(entry) for entry in entries if not entry.name.startswith(".")]
+        if self.train == self.root:
+            classes = [folder for folder in classes if folder.name != "test"]
+        return classes
 
     def label_of(self, photo: Photo) -> str:
         """The class folder that a photo is in, in NFC."""

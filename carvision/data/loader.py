@@ -5,109 +5,146 @@ workers, and persistent workers see the right epoch.
 """
 
 import os
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+import re
+from collections.abc import Iterator
+from typing import Any, Generic, Protocol, TypeVar
 
-import numpy as np
-import pandas as pd
+import cv2
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, get_worker_info
 
-from carvision.data.augment import Augmenter
-from carvision.data.decode import decode
+from carvision.config import LoaderConfig
+from carvision.data.batches import EpochSampler, TrainingPhotos, WholePhotos
+from carvision.data.shared_batches import SharedBatches
+from carvision.errors import CarvisionError, DataError
 
 #: Images ``[B, 3, H, W]`` (uint8) and targets ``[B]`` (int64).
 Batch = tuple[torch.Tensor, torch.Tensor]
+Item = TypeVar("Item", covariant=True)
 
 
-class TrainingPhotos(Dataset[tuple[torch.Tensor, torch.Tensor]]):
-    """Augmented photos of a manifest's rows, indexed by ``(epoch, index)``."""
+class _Photos(Protocol):
+    """A data set that can name its photos."""
 
-    def __init__(self, root: Path, rows: pd.DataFrame, augmenter: Augmenter) -> None:
-        self._root = root
-        self._paths = rows["path"].tolist()
-        self._ids = rows["image_id"].tolist()
-        self._targets = torch.tensor(rows["class_index"].to_numpy())
-        self._augmenter = augmenter
-
-    def __len__(self) -> int:
-        return len(self._paths)
-
-    def __getitem__(self, key: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
-        epoch, index = key
-        image = self._augmenter(self._root / self._paths[index], self._ids[index], epoch)
-        return _channels_first(image), self._targets[index]
+    @property
+    def size(self) -> int: ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, key: Any) -> Any: ...
+    def name(self, key: Any) -> str: ...
 
 
-class WholePhotos(Dataset[torch.Tensor]):
-    """Whole photos from files or from encoded bytes, squashed to ``[3, size, size]``."""
+class PhotoLoader(Generic[Item]):
+    """A DataLoader whose errors name the photo, also when a worker died without a word.
 
-    def __init__(self, sources: Sequence[Path | bytes], size: int) -> None:
-        self._sources = sources
-        self._size = size
+    A batch holds until the next one is asked for: with workers, its memory is used again.
+    """
 
-    def __len__(self) -> int:
-        return len(self._sources)
-
-    def __getitem__(self, index: int) -> torch.Tensor:
-        # Bytes have no name of their own; a path names itself.
-        source = self._sources[index]
-        name = f"image {index}" if isinstance(source, bytes) else None
-        return _channels_first(decode(source, self._size, name=name))
-
-
-class EpochSampler(Sampler[tuple[int, int]]):
-    """Each index once an epoch, in an order drawn from (seed, epoch)."""
-
-    def __init__(self, length: int, seed: int) -> None:
-        self._length = length
-        self._seed = seed
-        self.epoch = 1
+    def __init__(
+        self,
+        photos: _Photos,
+        batch_size: int,
+        config: LoaderConfig,
+        device: str,
+        **options: Any,
+    ) -> None:
+        settings = loader_settings(config, device)
+        workers = settings["num_workers"]
+        if workers:
+            shape = (3, photos.size, photos.size)
+            prefetch = settings["prefetch_factor"]
+            options["collate_fn"] = SharedBatches(workers, prefetch, batch_size, shape)
+        # Which photo each worker holds: its process and the photo's position.
+        self._held = torch.full((max(1, workers), 2), -1, dtype=torch.int64).share_memory_()
+        self._photos = photos
+        self._loader: DataLoader[Any] = DataLoader(
+            _Watched(photos, self._held),  # type: ignore[arg-type]
+            batch_size=batch_size,
+            worker_init_fn=_one_thread if workers else None,
+            **settings,
+            **options,
+        )
 
     def __len__(self) -> int:
-        return self._length
+        return len(self._loader)
 
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        order = np.random.default_rng([self._seed, self.epoch]).permutation(self._length)
-        return ((self.epoch, int(index)) for index in order)
+    def __iter__(self) -> Iterator[Item]:
+        try:
+            yield from self._loader
+        except CarvisionError as error:
+            # torch puts the worker's traceback in front.
+            raise type(error)(str(error).rpartition("DataError: ")[2].strip()) from None
+        except RuntimeError as error:
+            raise self._explained(error) from error
+
+    def _explained(self, error: RuntimeError) -> Exception:
+        died = re.search(r"worker \(pid(?:\(s\))? ([\d, ]+)\)", str(error))
+        if died is None:
+            return error
+        gone = {int(number) for number in died[1].split(",")}
+        held = [self._photos.name(index) for pid, index in self._held.tolist() if pid in gone]
+        return DataError(
+            f"a process that loads photos died ({error}); it held {', '.join(held) or 'no photo'}. "
+            "Where memory was short, set a smaller loader.workers"
+        )
+
+
+class _Watched:
+    """Notes in shared memory which photo this worker is at."""
+
+    def __init__(self, photos: _Photos, held: torch.Tensor) -> None:
+        self._photos = photos
+        self._held = held
+
+    def __len__(self) -> int:
+        return len(self._photos)
+
+    def __getitem__(self, key: Any) -> Any:
+        worker = get_worker_info()
+        if worker is not None:
+            index = key[1] if isinstance(key, tuple) else key
+            self._held[worker.id, 0] = os.getpid()
+            self._held[worker.id, 1] = index
+        return self._photos[key]
 
 
 def training_loader(
-    photos: TrainingPhotos, sampler: EpochSampler, batch_size: int, workers: int, device: str
-) -> DataLoader[Batch]:
+    photos: TrainingPhotos,
+    sampler: EpochSampler,
+    batch_size: int,
+    config: LoaderConfig,
+    device: str,
+) -> PhotoLoader[Batch]:
     """Shuffled batches; a last one that is not full is dropped, unless there is no other."""
-    return DataLoader(
-        photos,
-        batch_size=batch_size,
-        # Typed for integer keys; it hands whatever the sampler yields to the dataset.
-        sampler=sampler,
-        drop_last=len(photos) >= batch_size,
-        num_workers=workers,
-        persistent_workers=workers > 0,
-        pin_memory=device == "cuda",
-    )
+    drop_last = len(photos) >= batch_size
+    return PhotoLoader(photos, batch_size, config, device, sampler=sampler, drop_last=drop_last)
 
 
 def whole_photo_loader(
-    photos: WholePhotos, batch_size: int, workers: int, device: str
-) -> DataLoader[torch.Tensor]:
+    photos: WholePhotos, batch_size: int, config: LoaderConfig, device: str
+) -> PhotoLoader[torch.Tensor]:
     """All photos, in order."""
-    return DataLoader(
-        photos, batch_size=batch_size, num_workers=workers, pin_memory=device == "cuda"
-    )
+    return PhotoLoader(photos, batch_size, config, device)
 
 
-def default_workers(device: str) -> int:
-    """Worker processes for a device.
+def loader_settings(config: LoaderConfig, device: str) -> dict[str, Any]:
+    """What DataLoader is told on ``device``, as far as ``config`` does not say otherwise.
 
-    None for MPS, where they deadlock; on a CPU one core decodes while the others compute.
+    No workers for MPS, where they deadlock; on a CPU one core decodes while the others compute.
     """
     cores = os.cpu_count() or 1
-    if device == "mps":
-        return 0
-    return min(8, cores - 1) if device == "cuda" else min(1, cores - 1)
+    chosen = {"cuda": min(8, cores - 1), "mps": 0}.get(device, min(1, cores - 1))
+    workers = chosen if config.workers is None else config.workers
+    pinned = device == "cuda" if config.pin_memory is None else config.pin_memory
+    settings: dict[str, Any] = {"num_workers": workers, "pin_memory": pinned}
+    if workers:
+        # DataLoader refuses these where there are none.
+        persistent = config.persistent_workers
+        settings["persistent_workers"] = True if persistent is None else persistent
+        settings["multiprocessing_context"] = config.start_method
+        settings["prefetch_factor"] = config.prefetch or 2
+    return settings
 
 
-def _channels_first(image: np.ndarray) -> torch.Tensor:
-    """``[H, W, 3]`` to ``[3, H, W]``."""
-    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+def _one_thread(worker: int) -> None:
+    """OpenCV would start a thread a core in each worker; torch holds itself back."""
+    cv2.setNumThreads(0)

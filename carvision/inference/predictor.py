@@ -10,9 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from carvision.config import Config
+from carvision.config import Config, LoaderConfig
 from carvision.contracts import EnsembleSpec, tempered
-from carvision.data.loader import WholePhotos, default_workers, whole_photo_loader
+from carvision.data.batches import WholePhotos
+from carvision.data.loader import whole_photo_loader
 from carvision.data.views import apply_view
 from carvision.inference.device import autocast, resolve_device, resolve_precision
 from carvision.models import Bundle, Preprocessing
@@ -24,12 +25,12 @@ def _silent(images: int) -> None:
 
 @dataclass(frozen=True)
 class Engine:
-    """How to compute: device, precision, photos at a time, loader processes, and who watches."""
+    """How to compute: device, precision, photos at a time, how they load, and who watches."""
 
     device: str
     precision: str
     batch_size: int
-    workers: int | None = None
+    loader: LoaderConfig
     progress: Callable[[int], None] = _silent
 
     @classmethod
@@ -41,12 +42,7 @@ class Engine:
         """
         device = resolve_device(config.device)
         precision = resolve_precision(config.precision, device)
-        return cls(device, precision, config.inference.batch_size, config.data.workers, progress)
-
-    @property
-    def loader_workers(self) -> int:
-        """Processes that decode."""
-        return default_workers(self.device) if self.workers is None else self.workers
+        return cls(device, precision, config.inference.batch_size, config.loader, progress)
 
 
 def predict_views(
@@ -62,10 +58,11 @@ def predict_views(
     """
     model = model.to(engine.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     photos = WholePhotos(sources, preprocessing.image_size)
-    # Few photos are not worth starting processes for.
-    workers = engine.loader_workers if len(photos) > 4 * engine.batch_size else 0
+    # Few photos are not worth starting processes for, and none of them is needed twice.
+    few = {"workers": 0} if len(photos) <= 4 * engine.batch_size else {}
+    config = engine.loader.model_copy(update={"persistent_workers": False, **few})
     batches: list[NDArray[np.float32]] = []
-    loader = whole_photo_loader(photos, engine.batch_size, workers, engine.device)
+    loader = whole_photo_loader(photos, engine.batch_size, config, engine.device)
     with torch.inference_mode(), autocast(engine.device, engine.precision):
         for images in loader:
             on_device = images.to(engine.device, non_blocking=True)

@@ -16,6 +16,7 @@ from carvision.data.sample import write_sample
 from carvision.errors import DataError
 from carvision.pipelines.session import announce, show_address
 from carvision.reporting.console import progress
+from carvision.reporting.data_page import data_page
 from carvision.reporting.tables import show_manifest
 from carvision.tracking.prepared import STAGE_PREPARE, PreparedRun, log_prepared, prepared_runs
 from carvision.tracking.store import log_settings, tracked_run
@@ -149,15 +150,21 @@ def _prepare(
             name = hashlib.sha256(str(layout.root).encode()).hexdigest()[:16]
             cache = SCANS / f"{name}.parquet"
             manifest = build_manifest(layout, photos, split, scanned, listed, cache)
-        log_prepared(manifest, layout.root, listing_digest(photos), split)
+        page = data_page(layout.root.name, manifest, layout.root)
+        log_prepared(manifest, layout.root, listing_digest(photos), split, page)
         show_manifest(manifest)
-        _report(manifest)
+        _report(manifest, layout)
         show_address(run)
     return PreparedData(manifest, layout)
 
 
-def _report(manifest: Manifest) -> None:
-    """Name the first photos that were left out, and those that stand under two labels."""
+def _report(manifest: Manifest, layout: Layout) -> None:
+    """Name what was passed over, the first photos left out, and those under several labels."""
+    if others := layout.other_files():
+        kinds = ", ".join(f"{suffix} ({count:,})" for suffix, count in list(others.items())[:5])
+        announce(f"passed over, no photo formats that are read here: {kinds}")
+    if empty := layout.empty_classes():
+        announce(f"class folders without a photo, so no classes: {', '.join(empty[:5])}")
     left_out = manifest.frame[manifest.frame["excluded"] != ""]
     for name, reason in zip(left_out["image_id"][:5], left_out["excluded"][:5], strict=True):
         announce(f"left out: {name}: {reason}")

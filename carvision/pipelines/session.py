@@ -1,5 +1,6 @@
 """What every entry point does around its steps: a quiet terminal, plain errors, an address."""
 
+import errno
 import logging
 import signal
 import sys
@@ -16,6 +17,9 @@ from carvision.tracking.store import is_local_store, quiet_mlflow, run_address
 
 log = logging.getLogger(__name__)
 
+#: What the user can mend without reading a traceback.
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+
 
 def run_entry_point(command: Callable[..., None]) -> NoReturn:
     """Run a command line; an error that is meant for the user is printed without a traceback.
@@ -31,10 +35,18 @@ def run_entry_point(command: Callable[..., None]) -> NoReturn:
     try:
         app()
     except CarvisionError as error:
-        console.print("error:", style="bold red", end=" ")
-        console.print(str(error), markup=False, highlight=False)
-        sys.exit(1)
+        _fail(str(error))
+    except OSError as error:
+        if error.errno not in _DISK_ERRORS:
+            raise
+        _fail(f"the disk refused: {error}; make room or give write access, then run this again")
     sys.exit(0)
+
+
+def _fail(message: str) -> NoReturn:
+    console.print("error:", style="bold red", end=" ")
+    console.print(message, markup=False, highlight=False)
+    sys.exit(1)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -14,11 +14,14 @@ from mlflow.entities import Run
 
 from carvision.config import Config
 from carvision.contracts import TrackerGroup, TrueClass
+from carvision.data.cache import PhotoCache
+from carvision.data.preview import augmentation_preview
 from carvision.errors import ConfigError
 from carvision.files import scratch_folder
 from carvision.inference import resolve_device
 from carvision.metrics import log_loss_of_true_class
 from carvision.models import build_model, ensure_weights, read_bundle, write_bundle
+from carvision.pipelines.caching import photo_cache
 from carvision.pipelines.prepare import PreparedData, prepared_data
 from carvision.pipelines.session import announce, show_address
 from carvision.reporting.tables import show_folds
@@ -32,9 +35,10 @@ from carvision.tracking.fold_sets import (
     set_name,
 )
 from carvision.tracking.mlflow_tracker import MlflowTracker
+from carvision.tracking.prepared import log_data_input
 from carvision.tracking.registry import MemberVersion, find_member, register_member
 from carvision.tracking.store import DATA, FOLD, MODEL, SET, log_settings, tracked_run
-from carvision.training import train_fold
+from carvision.training import train_fold, training_photos
 
 STAGE_TRAIN = "train"
 
@@ -88,7 +92,12 @@ def _train_backbone(
     tags = {MODEL: config.name, SET: set_id, DATA: fingerprint}
     mlflow.set_tags(tags)
     log_settings(config.model_dump(mode="json"))
+    log_data_input(prepared.manifest, prepared.layout.root, "training")
     done = finished_folds(set_id) if resume == "auto" else {}
+    missing = [fold for fold in folds if fold not in done]
+    cache = photo_cache(config, prepared) if missing else None
+    if missing:
+        _log_preview(config, prepared, missing[0], cache)
     for fold in folds:
         if fold in done:
             announce(
@@ -96,13 +105,28 @@ def _train_backbone(
                 f"{done[fold].info.run_id}; taken over (resume=never trains it again)"
             )
         else:
-            _train_fold(config, prepared, fold, tags)
+            _train_fold(config, prepared, cache, fold, tags)
     version = _register(config, prepared, set_id)
     show_address(run)
     return version
 
 
-def _train_fold(config: Config, prepared: PreparedData, fold: int, tags: dict[str, str]) -> None:
+def _log_preview(
+    config: Config, prepared: PreparedData, fold: int, cache: PhotoCache | None
+) -> None:
+    """Log a sheet of 32 photos as training sees them: wrong augmentation is seen, not computed."""
+    rows, _ = prepared.manifest.split(fold)
+    photos = training_photos(config, rows, prepared.layout.root, cache)
+    mlflow.log_image(augmentation_preview(photos, config.seed), "augmentation.jpg")
+
+
+def _train_fold(
+    config: Config,
+    prepared: PreparedData,
+    cache: PhotoCache | None,
+    fold: int,
+    tags: dict[str, str],
+) -> None:
     name = f"{config.name} fold {fold}"
     # Kept when the fold cannot be logged: hours of training are in it.
     folder = Path("work/folds") / tags[SET] / f"fold{fold}"
@@ -111,7 +135,8 @@ def _train_fold(config: Config, prepared: PreparedData, fold: int, tags: dict[st
         TrainingProgress() as bar,
     ):
         tracker = TrackerGroup([MlflowTracker(run.info.run_id), bar])
-        result = train_fold(config, prepared.manifest, prepared.layout.root, fold, folder, tracker)
+        root = prepared.layout.root
+        result = train_fold(config, prepared.manifest, root, fold, folder, tracker, cache)
         log_fold(result)
     shutil.rmtree(folder)
 

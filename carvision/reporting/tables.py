@@ -19,21 +19,26 @@ def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
     console.print(table)
 
 
-def show_manifest(manifest: Manifest) -> None:
-    """What was prepared."""
+def manifest_summary(manifest: Manifest) -> list[tuple[str, str]]:
+    """What was prepared, in words and numbers."""
     usable = manifest.usable
     counts = usable["class_index"].value_counts()
-    rows = [
+    copies = usable[usable.duplicated("group", keep=False)]
+    return [
         ("photos", f"{len(manifest.frame):,}"),
-        ("excluded", f"{len(manifest.frame) - len(usable):,}"),
-        ("copies of others", f"{len(usable) - usable['group'].nunique():,}"),
+        ("left out", f"{len(manifest.frame) - len(usable):,}"),
+        ("groups of copies", f"{copies['group'].nunique():,} ({len(copies):,} photos)"),
         ("copies under another label", f"{len(manifest.conflicts):,}"),
         ("classes", f"{len(manifest.classes.names):,}"),
         ("photos a class", f"{counts.min():,} to {counts.max():,}"),
         ("folds", f"{manifest.folds}"),
         ("fingerprint", manifest.fingerprint),
     ]
-    show_table("Prepared data", ["what", "value"], rows)
+
+
+def show_manifest(manifest: Manifest) -> None:
+    """What was prepared."""
+    show_table("Prepared data", ["what", "value"], manifest_summary(manifest))
 
 
 def show_folds(

@@ -13,6 +13,7 @@ from mlflow.pyfunc import PythonModel
 from numpy.typing import NDArray
 from torch import nn
 
+from carvision.config import LoaderConfig
 from carvision.contracts import VIEWS, EnsembleSpec
 from carvision.files import read_json
 from carvision.inference import (
@@ -56,7 +57,8 @@ class _PhotoModel(PythonModel):  # type: ignore[misc]
         self._allow_paths = paths_allowed(settings)
         device = resolve_device(settings.get(SERVE_DEVICE, "auto"))
         # In this process: a server has its own ways of running in parallel.
-        self._engine = Engine(device, resolve_precision("auto", device), _BATCH, workers=0)
+        precision = resolve_precision("auto", device)
+        self._engine = Engine(device, precision, _BATCH, LoaderConfig(workers=0))
 
     # MLflow reads the type hints: any but a table's would be taken for a schema.
     def predict(

@@ -52,8 +52,12 @@ class PreparedRun:
         client().set_tag(self.run.info.run_id, _USED, _now())
 
 
-def log_prepared(manifest: Manifest, root: Path, listing: str, split: SplitSettings) -> None:
-    """Log a manifest into the open run, so that later steps find it."""
+def log_prepared(
+    manifest: Manifest, root: Path, listing: str, split: SplitSettings, page: str
+) -> None:
+    """Log a manifest and its HTML page into the open run, so that later steps find it."""
+    log_data_input(manifest, root, STAGE_PREPARE)
+    mlflow.log_text(page, "data.html")
     with scratch_folder() as folder:
         write_manifest(folder, manifest)
         mlflow.log_artifacts(str(folder), "manifest")
@@ -77,6 +81,19 @@ def log_prepared(manifest: Manifest, root: Path, listing: str, split: SplitSetti
             _USED: _now(),
         }
     )
+
+
+def log_data_input(manifest: Manifest, root: Path, context: str) -> None:
+    """Show in the UI that the open run is about this data."""
+    columns = ["image_id", "label", "width", "height", "group", "fold"]
+    dataset = mlflow.data.from_pandas(
+        manifest.usable[columns],
+        source=root.as_uri(),
+        targets="label",
+        name=root.name,
+        digest=manifest.fingerprint,
+    )
+    mlflow.log_input(dataset, context=context)
 
 
 def prepared_runs() -> list[PreparedRun]:

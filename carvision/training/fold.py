@@ -11,17 +11,12 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import nn
-from torch.utils.data import DataLoader
 
 from carvision.config import Config
 from carvision.contracts import VIEWS, Predictions, Tracker
-from carvision.data.augment import Augmenter
-from carvision.data.loader import (
-    Batch,
-    EpochSampler,
-    TrainingPhotos,
-    training_loader,
-)
+from carvision.data.batches import EpochSampler
+from carvision.data.cache import PhotoCache
+from carvision.data.loader import Batch, PhotoLoader, training_loader
 from carvision.data.manifest import Manifest
 from carvision.errors import CarvisionError, DataError
 from carvision.files import replacing
@@ -30,6 +25,7 @@ from carvision.metrics import validation_metrics
 from carvision.models import Preprocessing, build_loss, build_model, preprocessing_of
 from carvision.training.accelerator import make_accelerator
 from carvision.training.optimizer import build_optimizer
+from carvision.training.photos import training_photos
 from carvision.training.schedule import lr_factor
 
 
@@ -45,9 +41,17 @@ class FoldResult:
 
 
 def train_fold(
-    config: Config, manifest: Manifest, root: Path, fold: int, folder: Path, tracker: Tracker
+    config: Config,
+    manifest: Manifest,
+    root: Path,
+    fold: int,
+    folder: Path,
+    tracker: Tracker,
+    cache: PhotoCache | None = None,
 ) -> FoldResult:
     """Train on all folds but ``fold``; weights go to ``folder``.
+
+    Training reads ``cache`` where there is one; validation reads the files, as the test will.
 
     The best epoch is the one of the lowest validation log loss. Its predictions cover all views of
     every validation photo; in a trial run (``train.max_steps``), of no more validation photos than
@@ -56,7 +60,7 @@ def train_fold(
     Raises:
         CarvisionError: the loss is no longer finite, or a photo or the weights cannot be read.
     """
-    return _FoldTraining(config, manifest, root, fold, folder, tracker).run()
+    return _FoldTraining(config, manifest, root, fold, folder, tracker, cache).run()
 
 
 class _FoldTraining:
@@ -70,6 +74,7 @@ class _FoldTraining:
         fold: int,
         folder: Path,
         tracker: Tracker,
+        cache: PhotoCache | None,
     ) -> None:
         self._config = config
         self._fold = fold
@@ -82,13 +87,12 @@ class _FoldTraining:
         rows, validation = manifest.split(fold)
         if len(rows) < 2 or validation.empty:
             raise DataError(f"fold {fold}: too few photos to train and validate on")
-        augmenter = Augmenter(config.augmentation, config.train_image_size, config.seed)
         self._sampler = EpochSampler(len(rows), config.seed)
-        self._loader: DataLoader[Batch] = training_loader(
-            TrainingPhotos(root, rows, augmenter),
+        self._loader: PhotoLoader[Batch] = training_loader(
+            training_photos(config, rows, root, cache),
             self._sampler,
             config.train.batch_size,
-            self._engine.loader_workers,
+            config.loader,
             device,
         )
         self._preprocessing: Preprocessing = preprocessing_of(config)

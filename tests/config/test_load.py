@@ -108,7 +108,7 @@ def test_set(overrides, section, key, expected):
         ("data.folds=1", ["data.folds", "greater than or equal to 2"]),
         ("seed=-1", ["seed"]),
         # Combinations that cannot run.
-        ("augmentation.crop_scale=[0.9,0.5]", ["augmentation", "smaller share comes first"]),
+        ("augmentation.crop_scale=[0.9,0.5]", ["augmentation", "smaller end comes first"]),
         ("schedule.eta_min=1", ["schedule.eta_min", "optimizer.lr"]),
         ("data.same_classes=[[a,b],[b,c]]", ["same_classes", "'b'", "more than once"]),
         ("data.same_classes=[[a]]", ["same_classes", "at least two"]),
@@ -218,7 +218,7 @@ def test_frozen():
     "overrides",
     [
         "device=cpu",
-        "data.workers=3",
+        "loader.workers=3",
         "data.folds=3 data.split_seed=4",
         "inference.batch_size=7",
         # The set's name takes the file's content instead.

@@ -1,11 +1,14 @@
 """Augmentation depends on (seed, epoch, image id) alone, and its parts on nothing of each other."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from carvision.config import AugmentationConfig
-from carvision.data.augment import Augmenter, shape_keeping_crop
+from carvision.config import AugmentationConfig, load_config
+from carvision.data.augment import Augmenter
+from carvision.data.crops import part_crop, shape_keeping_crop
 from carvision.data.decode import decode
 
 SIZE = 16
@@ -27,7 +30,10 @@ def photo(tmp_path_factory):
 
 
 def _augmenter(seed=0, **settings):
-    return Augmenter(AugmentationConfig(**(NOTHING | settings)), SIZE, seed)
+    """A function of a photo, its id and the epoch."""
+    base = load_config().augmentation.model_dump()
+    augmenter = Augmenter(AugmentationConfig(**(base | NOTHING | settings)), SIZE, seed)
+    return lambda path, *key: augmenter(partial(decode, path), *key)
 
 
 def test_the_same_key_gives_the_same_pixels(photo):
@@ -150,3 +156,80 @@ def test_a_crop_at_the_photos_edge_can_be_decoded(photo):
     augmenter = _augmenter(crop_scale=(0.01, 1.0), crop_jitter=0.99)
     for i in range(300):
         assert augmenter(photo, f"{i}.jpg", 1).shape == (SIZE, SIZE, 3)
+
+
+@pytest.mark.parametrize(
+    ("setting", "measure"),
+    [
+        ({"darken": {"p": 1.0, "factor": (0.4, 0.6)}}, "darker"),
+        ({"blur": {"p": 1.0, "sigma": (1.5, 2.0)}}, "smoother"),
+        ({"compression": {"p": 1.0, "quality": (1, 5)}}, "blockier"),
+        ({"dropout": {"p": 1.0, "holes": (2, 2), "side": (0.2, 0.4)}}, "painted"),
+    ],
+)
+def test_each_damage_acts_by_its_probability(photo, setting, measure):
+    plain = decode(photo, SIZE).astype(int)
+    edge = abs(np.diff(plain, axis=1)).max()
+    ((name, values),) = setting.items()
+    for k in range(10):
+        image = _augmenter(**setting)(photo, f"{k}.jpg", 1).astype(int)
+        changed = abs(image - plain).max(axis=2) > 3
+        if measure == "darker":
+            assert 0.35 < image.mean() / plain.mean() < 0.65
+        elif measure == "smoother":
+            assert abs(np.diff(image, axis=1)).max() < 0.7 * edge
+        elif measure == "blockier":
+            assert changed.mean() > 0.2
+        else:
+            # Two boxes of a fifth to two fifths of the side; they may overlap.
+            assert 0.03 < changed.mean() <= 2 * 0.45**2
+    never = _augmenter(**{name: values | {"p": 0.0}})(photo, "0.jpg", 1)
+    np.testing.assert_array_equal(never, plain)
+    sometimes = _augmenter(**{name: values | {"p": 0.5}})
+    touched = [not np.array_equal(sometimes(photo, f"{k}.jpg", 1), plain) for k in range(100)]
+    assert 30 <= sum(touched) <= 70
+
+
+def test_every_augmentation_at_once_depends_on_the_key_alone(photo):
+    everything = ALL | {
+        "part_crop": {"p": 0.5, "share": (0.5, 0.7)},
+        "darken": {"p": 0.5, "factor": (0.4, 0.9)},
+        "blur": {"p": 0.5, "sigma": (0.3, 1.5)},
+        "compression": {"p": 0.5, "quality": (30, 90)},
+        "dropout": {"p": 0.5, "holes": (1, 4), "side": (0.1, 0.3)},
+    }
+    one, other = _augmenter(**everything), _augmenter(**everything)
+    expected = [one(photo, f"{k}.jpg", 1) for k in range(30)]
+    for k in reversed(range(30)):
+        np.testing.assert_array_equal(other(photo, f"{k}.jpg", 1), expected[k])
+
+
+def test_part_crops_are_the_four_sides():
+    generator = np.random.default_rng(0)
+    boxes = np.array([part_crop(generator, (0.5, 0.7)) for _ in range(400)])
+    left, upper, right, lower = boxes.T
+    width, height = right - left, lower - upper
+    assert ((width == 1) ^ (height == 1)).all()
+    kept = np.minimum(width, height)
+    assert 0.5 <= kept.min() < 0.52
+    assert 0.68 < kept.max() <= 0.7 + 1e-9
+    sides = {"right": left > 0, "lower": upper > 0, "left": right < 1, "upper": lower < 1}
+    assert all(70 <= side.sum() <= 130 for side in sides.values())
+
+
+def test_part_crops_come_by_their_probability(photo):
+    boxes = []
+
+    def crop(size, box):
+        boxes.append(box)
+        return np.zeros((size, size, 3), dtype=np.uint8)
+
+    config = AugmentationConfig(
+        **load_config().augmentation.model_dump()
+        | NOTHING
+        | {"part_crop": {"p": 0.3, "share": (0.5, 0.5)}}
+    )
+    augmenter = Augmenter(config, SIZE, 0)
+    for k in range(400):
+        augmenter(crop, f"{k}.jpg", 1)
+    assert 90 <= sum(box != (0.0, 0.0, 1.0, 1.0) for box in boxes) <= 150

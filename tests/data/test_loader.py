@@ -1,22 +1,24 @@
 """Batches are the same whatever the number of workers; each photo comes once an epoch."""
 
+import os
+import re
+import signal
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from PIL import Image
 
-from carvision.config import AugmentationConfig
+from carvision.config import LoaderConfig, load_config
 from carvision.data.augment import Augmenter
+from carvision.data.batches import EpochSampler, TrainingPhotos, WholePhotos
 from carvision.data.decode import decode
-from carvision.data.loader import (
-    EpochSampler,
-    TrainingPhotos,
-    WholePhotos,
-    default_workers,
-    training_loader,
-    whole_photo_loader,
-)
+from carvision.data.loader import loader_settings, training_loader, whole_photo_loader
+from carvision.data.preview import augmentation_preview
+from carvision.data.resize import resized
+from carvision.data.sources import OriginalPhotos
 from carvision.errors import DataError
 
 SIZE = 8
@@ -33,14 +35,6 @@ def root(tmp_path_factory):
 
 
 def _training_photos(root, count=PHOTOS):
-    augmentation = AugmentationConfig(
-        crop_scale=(0.5, 1.0),
-        crop_jitter=0.2,
-        hflip=0.5,
-        brightness=0.2,
-        contrast=0.2,
-        saturation=0.2,
-    )
     rows = pd.DataFrame(
         {
             "path": [f"{i}.png" for i in range(count)],
@@ -48,17 +42,23 @@ def _training_photos(root, count=PHOTOS):
             "class_index": np.arange(count) * 10,
         }
     )
-    return TrainingPhotos(root, rows, Augmenter(augmentation, SIZE, 0))
+    source = OriginalPhotos([root / path for path in rows["path"]])
+    return TrainingPhotos(source, rows, Augmenter(load_config().augmentation, SIZE, 0))
 
 
 def _epochs(root, workers, batch_size=3, epochs=(1, 2)):
     photos = _training_photos(root)
     sampler = EpochSampler(len(photos), 0)
-    loader = training_loader(photos, sampler, batch_size, workers, "cpu")
+    loader = training_loader(photos, sampler, batch_size, LoaderConfig(workers=workers), "cpu")
     batches = []
     for sampler.epoch in epochs:
-        batches.append(list(loader))
+        batches.append(_kept(loader))
     return batches
+
+
+def _kept(loader):
+    """All batches, each copied before the next one takes its memory."""
+    return [tuple(part.clone() for part in batch) for batch in loader]
 
 
 def test_batches_do_not_depend_on_workers(root):
@@ -92,7 +92,7 @@ def test_a_target_belongs_to_its_photo(root):
         image, target = photos[3, index]
         assert target == index * 10
         augmenter = _training_photos(root)._augmenter
-        expected = augmenter(root / f"{index}.png", f"id {index}", 3)
+        expected = augmenter(partial(decode, root / f"{index}.png"), f"id {index}", 3)
         np.testing.assert_array_equal(image.numpy().transpose(1, 2, 0), expected)
 
 
@@ -128,7 +128,8 @@ def test_sampler_permutes():
 def test_whole_photos_in_order(root, workers, as_bytes):
     paths = [root / f"{i}.png" for i in range(PHOTOS)]
     sources = [path.read_bytes() for path in paths] if as_bytes else paths
-    batches = list(whole_photo_loader(WholePhotos(sources, SIZE), 3, workers, "cpu"))
+    loader = whole_photo_loader(WholePhotos(sources, SIZE), 3, LoaderConfig(workers=workers), "cpu")
+    batches = [batch.clone() for batch in loader]
     assert [len(batch) for batch in batches] == [3, 3, 1]
     images = torch.cat(batches).numpy().transpose(0, 2, 3, 1)
     for image, path in zip(images, paths, strict=True):
@@ -139,12 +140,118 @@ def test_whole_photos_in_order(root, workers, as_bytes):
 def test_an_unreadable_photo_is_named(root, tmp_path, workers):
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"no photo")
-    loader = whole_photo_loader(WholePhotos([root / "0.png", broken], SIZE), 2, workers, "cpu")
+    photos = WholePhotos([root / "0.png", broken], SIZE)
+    loader = whole_photo_loader(photos, 2, LoaderConfig(workers=workers), "cpu")
     with pytest.raises(DataError, match=r"broken\.jpg cannot be read"):
         list(loader)
 
 
-def test_default_workers():
-    assert default_workers("mps") == 0
-    assert default_workers("cpu") in (0, 1)
-    assert 0 <= default_workers("cuda") <= 8
+@pytest.mark.parametrize("workers", [0, 1, 4])
+@pytest.mark.parametrize("start", [0, 2, 4])
+def test_going_on_inside_an_epoch_gives_the_batches_that_are_left(root, workers, start):
+    photos = _training_photos(root)
+    sampler = EpochSampler(len(photos), 0)
+    whole = list(training_loader(photos, sampler, 2, LoaderConfig(workers=0), "cpu"))
+    resumed = EpochSampler(len(photos), 0)
+    resumed.start = start
+    loader = training_loader(photos, resumed, 2, LoaderConfig(workers=workers), "cpu")
+    rest = _kept(loader)
+    assert len(rest) == len(whole) - start // 2
+    for (images, targets), (others, other_targets) in zip(rest, whole[start // 2 :], strict=True):
+        assert torch.equal(images, others)
+        assert torch.equal(targets, other_targets)
+
+
+@pytest.mark.parametrize("start_method", ["spawn", "forkserver"])
+def test_workers_that_start_anew_give_the_same_batches(root, start_method):
+    photos = _training_photos(root)
+    expected = list(
+        training_loader(photos, EpochSampler(PHOTOS, 0), 3, LoaderConfig(workers=0), "cpu")
+    )
+    config = LoaderConfig(workers=1, start_method=start_method)
+    found = _kept(training_loader(photos, EpochSampler(PHOTOS, 0), 3, config, "cpu"))
+    for (images, targets), (others, other_targets) in zip(found, expected, strict=True):
+        assert torch.equal(images, others)
+        assert torch.equal(targets, other_targets)
+
+
+@pytest.mark.parametrize(
+    ("device", "cores", "given", "expected"),
+    [
+        ("mps", 10, {}, {"num_workers": 0, "pin_memory": False}),
+        ("cuda", 32, {}, {"num_workers": 8, "pin_memory": True, "prefetch_factor": 2}),
+        ("cuda", 4, {}, {"num_workers": 3, "persistent_workers": True}),
+        ("cpu", 4, {}, {"num_workers": 1, "pin_memory": False, "prefetch_factor": 2}),
+        ("cpu", 1, {}, {"num_workers": 0}),
+        ("mps", 10, {"workers": 2}, {"num_workers": 2, "persistent_workers": True}),
+        ("cuda", 8, {"workers": 0, "prefetch": 7}, {"num_workers": 0, "pin_memory": True}),
+        (
+            "cuda",
+            8,
+            {
+                "pin_memory": False,
+                "persistent_workers": False,
+                "prefetch": 7,
+                "start_method": "spawn",
+            },
+            {
+                "pin_memory": False,
+                "persistent_workers": False,
+                "prefetch_factor": 7,
+                "multiprocessing_context": "spawn",
+            },
+        ),
+    ],
+)
+def test_what_a_device_gets(monkeypatch, root, device, cores, given, expected):
+    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    settings = loader_settings(LoaderConfig(**given), device)
+    assert expected.items() <= settings.items()
+    without_workers = {"num_workers", "pin_memory"}
+    assert (set(settings) == without_workers) == (settings["num_workers"] == 0)
+    # DataLoader itself takes them all.
+    torch.utils.data.DataLoader(_training_photos(root), **settings)
+
+
+class _Deadly(OriginalPhotos):
+    """The third photo kills the process that opens it, as a broken decoder does."""
+
+    def crop(self, index, size, box):
+        if index == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().crop(index, size, box)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_worker_that_dies_names_its_photo(root, workers):
+    rows = pd.DataFrame({"image_id": [f"id {i}" for i in range(PHOTOS)], "class_index": 0})
+    source = _Deadly([root / f"{i}.png" for i in range(PHOTOS)])
+    photos = TrainingPhotos(source, rows, Augmenter(load_config().augmentation, SIZE, 0))
+    loader = training_loader(
+        photos, EpochSampler(PHOTOS, 0), 2, LoaderConfig(workers=workers), "cpu"
+    )
+    with pytest.raises(DataError, match=r"loads photos died .* it held id 2 \(.*2\.png\)"):
+        list(loader)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_photo_that_went_away_is_named_in_one_line(root, tmp_path, workers):
+    photos = WholePhotos([root / "0.png", tmp_path / "gone.jpg"], SIZE)
+    with pytest.raises(DataError) as caught:
+        list(whole_photo_loader(photos, 2, LoaderConfig(workers=workers), "cpu"))
+    assert re.match(r"the photo .*gone\.jpg cannot be read: .*$", str(caught.value))
+
+
+def test_the_preview_shows_what_training_sees(root):
+    photos = _training_photos(root)
+    sheet = augmentation_preview(photos, seed=0)
+    assert (sheet.shape, sheet.dtype) == ((4 * 160, 8 * 160, 3), np.uint8)
+    keys = [*EpochSampler(PHOTOS, 0)]
+    # Seven photos: the eighth tile is of the second epoch.
+    sampler = EpochSampler(PHOTOS, 0)
+    sampler.epoch = 2
+    keys += [*sampler]
+    for position in (0, 6, 7, 9):
+        row, column = divmod(position, 8)
+        tile = sheet[row * 160 : (row + 1) * 160, column * 160 : (column + 1) * 160]
+        np.testing.assert_array_equal(tile, resized(photos.image(*keys[position]), 160))

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from scipy.special import log_softmax
 
+from carvision.config import LoaderConfig
 from carvision.contracts import VIEWS, EnsembleSpec, Member
 from carvision.errors import DataError
 from carvision.inference import Engine, predict_ensemble, predict_member, predict_views
@@ -23,7 +24,8 @@ TURNED = {
 
 
 def _engine(**values: object) -> Engine:
-    given = {"device": "cpu", "precision": "fp32", "batch_size": 3, "workers": 0}
+    loader = LoaderConfig(workers=values.pop("workers", 0))  # type: ignore[arg-type]
+    given = {"device": "cpu", "precision": "fp32", "batch_size": 3, "loader": loader}
     return Engine(**(given | values))  # type: ignore[arg-type]
 
 

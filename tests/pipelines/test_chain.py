@@ -11,7 +11,7 @@ import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from carvision.config import Config, load_config
+from carvision.config import Config, LoaderConfig, load_config
 from carvision.contracts import VIEWS, EnsembleSpec, read_predictions
 from carvision.data.manifest import read_manifest
 from carvision.errors import DataError, PredictionsError, TrackingError
@@ -185,7 +185,7 @@ def test_anyone_can_load_a_backbone(
     table = model.predict(pd.DataFrame({"image": [path.read_bytes()]}))
     assert table.columns.tolist() == _CLASSES
     bundle = members[1].fetch(tmp_path)
-    engine = Engine("cpu", "fp32", batch_size=1)
+    engine = Engine("cpu", "fp32", batch_size=1, loader=LoaderConfig(workers=0))
     original = predict_member(bundle, [path], {"original": 1.0}, engine)[0, 0]
     assert np.allclose(table.loc[0], original, atol=0.02)
 

@@ -11,7 +11,7 @@ from carvision.tracking.fold_sets import set_name
 @pytest.mark.parametrize(
     ("overrides", "fingerprint", "same"),
     [
-        ("device=cpu data.workers=0 inference.batch_size=3", "data", True),
+        ("device=cpu loader.workers=0 inference.batch_size=3", "data", True),
         ("optimizer.lr=1e-4", "data", False),
         ("seed=1", "data", False),
         ("", "other data", False),

@@ -69,7 +69,7 @@ def tiny(overrides: str = "", model: str = "efficientnet_lite0") -> Config:
     base = "model.image_size=32 train.image_size=32 train.epochs=2 train.batch_size=8"
     return load_config(
         model,
-        overrides=f"{base} data.workers=0 precision=fp32 {overrides}",
+        overrides=f"{base} loader.workers=0 precision=fp32 {overrides}",
         device="cpu",
     )
 

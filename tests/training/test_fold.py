@@ -184,6 +184,6 @@ def _assert_weights_predict(run: Run, views: tuple[str, ...]) -> None:
     model = build_model(run.config, classes, pretrained=False)
     model.load_state_dict(load_file(run.result.weights))
     sources = [run.root / name for name in predictions.index["image_id"]]
-    engine = Engine("cpu", run.config.precision, run.config.inference.batch_size, workers=0)
+    engine = Engine.of(run.config)
     found = predict_views(model, preprocessing_of(run.config), sources, views, engine)
     np.testing.assert_allclose(found, predictions.log_probabilities, atol=1e-6)

@@ -1,0 +1,91 @@
+"""The data sets that a loader draws from, and the order in which training goes over one."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import Dataset, Sampler
+
+from carvision.data.augment import Augmenter
+from carvision.data.decode import Box, decode
+from carvision.data.sources import PhotoSource
+
+
+class TrainingPhotos(Dataset[tuple[torch.Tensor, torch.Tensor]]):
+    """Augmented photos of a manifest's rows, indexed by ``(epoch, index)``."""
+
+    def __init__(self, source: PhotoSource, rows: pd.DataFrame, augmenter: Augmenter) -> None:
+        self._source = source
+        self._ids = rows["image_id"].tolist()
+        self._targets = torch.tensor(rows["class_index"].to_numpy())
+        self._augmenter = augmenter
+
+    @property
+    def size(self) -> int:
+        """Side of an image in pixels."""
+        return self._augmenter.size
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __getitem__(self, key: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
+        return _channels_first(self.image(*key)), self._targets[key[1]]
+
+    def image(self, epoch: int, index: int) -> NDArray[np.uint8]:
+        """The photo as it is seen in ``epoch``, ``[size, size, 3]``."""
+
+        def crop(size: int, box: Box) -> NDArray[np.uint8]:
+            return self._source.crop(index, size, box)
+
+        return self._augmenter(crop, self._ids[index], epoch)
+
+    def name(self, index: int) -> str:
+        """What an error calls the photo."""
+        return f"{self._ids[index]} ({self._source.name(index)})"
+
+
+class WholePhotos(Dataset[torch.Tensor]):
+    """Whole photos from files or from encoded bytes, squashed to ``[3, size, size]``."""
+
+    def __init__(self, sources: Sequence[Path | bytes], size: int) -> None:
+        self._sources = sources
+        self.size = size
+
+    def __len__(self) -> int:
+        return len(self._sources)
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        return _channels_first(decode(self._sources[index], self.size, name=self.name(index)))
+
+    def name(self, index: int) -> str:
+        """A path names itself; bytes have their position alone."""
+        source = self._sources[index]
+        return f"image {index}" if isinstance(source, bytes) else str(source)
+
+
+class EpochSampler(Sampler[tuple[int, int]]):
+    """Each index once an epoch, in an order drawn from (seed, epoch).
+
+    ``start`` leaves out so many, for training that goes on in the middle of an epoch.
+    """
+
+    def __init__(self, length: int, seed: int) -> None:
+        self._length = length
+        self._seed = seed
+        self.epoch = 1
+        self.start = 0
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        order = np.random.default_rng([self._seed, self.epoch]).permutation(self._length)
+        return ((self.epoch, int(index)) for index in order[self.start :])
+
+
+def _channels_first(image: NDArray[np.uint8]) -> torch.Tensor:
+    """``[H, W, 3]`` to ``[3, H, W]``."""
+    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))

@@ -1,0 +1,40 @@
+"""Batches that worker processes write into shared memory that is there already.
+
+torch's own collation asks for new shared memory for each batch. Where a page costs much (in a
+virtual machine: 0.4 ms for a photo of 384 px, as long as it takes to augment it), a ring of
+buffers that are used again is several times as fast.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch.utils.data import default_collate, get_worker_info
+
+
+class SharedBatches:
+    """Collates images, alone or beside a target, ``[3, H, W]`` each, all of one size.
+
+    A batch holds until the next one is asked for.
+    """
+
+    def __init__(
+        self, workers: int, prefetch: int, batch_size: int, shape: tuple[int, int, int]
+    ) -> None:
+        # One batch is in use, `prefetch` are waiting, and one is being written.
+        self._slots = prefetch + 2
+        size = (workers, self._slots, batch_size, *shape)
+        self._buffer = torch.empty(size, dtype=torch.uint8).share_memory_()
+        self._written = 0
+
+    def __call__(self, samples: Sequence[Any]) -> Any:
+        """A batch of ``samples`` in this worker's next slot."""
+        worker = get_worker_info()
+        if worker is None:
+            raise RuntimeError("shared batches are written by worker processes")
+        slot = self._buffer[worker.id, self._written % self._slots, : len(samples)]
+        self._written += 1
+        if isinstance(samples[0], torch.Tensor):
+            return torch.stack(list(samples), out=slot)
+        torch.stack([image for image, _ in samples], out=slot)
+        return slot, default_collate([target for _, target in samples])

@@ -1,0 +1,98 @@
+"""The page of a ``prepare`` run: counts, sizes, what was left out and why, the copies."""
+
+from base64 import b64encode
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from matplotlib.figure import Figure
+
+from carvision.data.decode import thumbnail
+from carvision.data.manifest import Manifest
+from carvision.reporting.tables import manifest_summary
+
+#: Beyond these a page is no longer read; the manifest holds the rest.
+_MOST_EXCLUDED: Final = 500
+_MOST_GROUPS: Final = 60
+_MOST_PHOTOS: Final = 6
+_THUMBNAIL: Final = 160
+_LONGEST_BAR: Final = 300
+
+
+def data_page(name: str, manifest: Manifest, root: Path) -> str:
+    """The page as one HTML file with its images inside; photos are read below ``root``."""
+    usable = manifest.usable
+    counts = usable["label"].value_counts().sort_index()
+    excluded = manifest.frame[manifest.frame["excluded"] != ""]
+    groups = _copies(usable)
+    environment = Environment(
+        loader=PackageLoader("carvision.reporting"), autoescape=True, undefined=StrictUndefined
+    )
+    return environment.get_template("data.html.j2").render(
+        name=name,
+        summary=manifest_summary(manifest),
+        counts_plot=_counts_plot(counts),
+        classes=[
+            (label, count, round(_LONGEST_BAR * count / counts.max()))
+            for label, count in counts.items()
+        ],
+        sizes_plot=_sizes_plot(usable),
+        excluded=excluded[["image_id", "excluded"]].head(_MOST_EXCLUDED).values.tolist(),
+        excluded_more=max(0, len(excluded) - _MOST_EXCLUDED),
+        groups=[_group(photos, root) for photos in groups[:_MOST_GROUPS]],
+        group_count=len(groups),
+        groups_more=max(0, len(groups) - _MOST_GROUPS),
+    )
+
+
+def _copies(usable: pd.DataFrame) -> list[pd.DataFrame]:
+    """Groups of more than one photo; those under several labels, then the largest, first."""
+    copies = usable[usable.duplicated("group", keep=False)]
+    groups = [photos for _, photos in copies.groupby("group", sort=True)]
+    return sorted(groups, key=lambda photos: (photos["fold"].iloc[0] != 0, -len(photos)))
+
+
+def _group(photos: pd.DataFrame, root: Path) -> dict[str, Any]:
+    shown = photos.head(_MOST_PHOTOS)
+    return {
+        "conflict": bool((photos["fold"] == 0).any()),
+        "more": len(photos) - len(shown),
+        "photos": [
+            {
+                "image_id": row.image_id,
+                "label": row.label,
+                "size": f"{row.width}×{row.height}",
+                "image": _data_uri(thumbnail(root / str(row.path), _THUMBNAIL), "jpeg"),
+            }
+            for row in shown.itertuples()
+        ],
+    }
+
+
+def _counts_plot(counts: pd.Series) -> str:
+    # Sorted and without names: matplotlib's own font knows no Korean.
+    figure = Figure(figsize=(9, 3), layout="constrained")
+    axes = figure.subplots()
+    axes.bar(range(len(counts)), sorted(counts, reverse=True), width=1.0, color="#4c78a8")
+    axes.set(xlabel="class, from the largest", ylabel="photos", xlim=(-0.5, len(counts) - 0.5))
+    return _plot_uri(figure)
+
+
+def _sizes_plot(usable: pd.DataFrame) -> str:
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    axes = figure.subplots()
+    axes.scatter(usable["width"], usable["height"], s=8, alpha=0.3, color="#4c78a8", linewidths=0)
+    axes.set(xlabel="width in pixels", ylabel="height in pixels", xlim=(0, None), ylim=(0, None))
+    return _plot_uri(figure)
+
+
+def _plot_uri(figure: Figure) -> str:
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    return _data_uri(buffer.getvalue(), "png")
+
+
+def _data_uri(content: bytes, kind: str) -> str:
+    return f"data:image/{kind};base64,{b64encode(content).decode()}"

@@ -1,0 +1,24 @@
+"""The photos of a manifest's rows as training sees them."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from carvision.config import Config
+from carvision.data.augment import Augmenter
+from carvision.data.batches import TrainingPhotos
+from carvision.data.cache import PhotoCache
+from carvision.data.sources import OriginalPhotos, PhotoSource
+
+
+def training_photos(
+    config: Config, rows: pd.DataFrame, root: Path, cache: PhotoCache | None
+) -> TrainingPhotos:
+    """Augmented photos, from the cache where there is one, else from their files."""
+    source: PhotoSource = (
+        OriginalPhotos([root / path for path in rows["path"]])
+        if cache is None
+        else cache.photos(rows)
+    )
+    augmenter = Augmenter(config.augmentation, config.train_image_size, config.seed)
+    return TrainingPhotos(source, rows, augmenter)
