@@ -124,6 +124,19 @@ def build_manifest(
         raise DataError(
             f"{layout.train} holds a single class, {classes.names[0]!r}; two are needed"
         )
+    return divided(frame, classes, split)
+
+
+def divided(frame: pd.DataFrame, classes: ClassMap, split: SplitSettings) -> Manifest:
+    """Group the copies among scanned and labelled photos, and deal out the folds.
+
+    ``frame`` is what :func:`~carvision.data.scan.scan_photos` gives, with the column ``label``.
+
+    Raises:
+        DataError: a class has fewer photos than folds.
+    """
+    frame = frame.reset_index(drop=True)
+    readable = frame["excluded"] == ""
     frame["class_index"] = frame["label"].map(classes.index_by_folder()).astype(np.int64)
     frame["group"] = frame["image_id"]
     frame.loc[readable, "group"] = group_duplicates(frame[readable])
@@ -133,7 +146,7 @@ def build_manifest(
     frame.loc[validated, "fold"] = assign_folds(
         frame[validated], classes.names, split.folds, split.split_seed
     )
-    return Manifest(frame[_COLUMNS].reset_index(drop=True), classes)
+    return Manifest(frame[_COLUMNS], classes)
 
 
 def _refuse_misspelt(layout: Layout, labels: pd.Series, split: SplitSettings) -> None:

@@ -1,5 +1,6 @@
 """One module for each entry point: the order of its steps, in plain words."""
 
+from carvision.pipelines.bench import bench
 from carvision.pipelines.ensemble import ensemble
 from carvision.pipelines.main import main
 from carvision.pipelines.prepare import prepare
@@ -7,4 +8,4 @@ from carvision.pipelines.session import run_entry_point
 from carvision.pipelines.train import train
 from carvision.pipelines.tune import tune
 
-__all__ = ["ensemble", "main", "prepare", "run_entry_point", "train", "tune"]
+__all__ = ["bench", "ensemble", "main", "prepare", "run_entry_point", "train", "tune"]

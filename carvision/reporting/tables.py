@@ -1,6 +1,7 @@
 """The table that ends each step."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rich.table import Table
 
@@ -84,3 +85,27 @@ def show_test_scores(title: str, rows: Sequence[tuple[str, float | None, float, 
         for name, oof, log_loss, accuracy in rows
     ]
     show_table(title, ["", "OOF log loss", "test log loss", "test accuracy"], lines)
+
+
+def show_benchmark(what: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """What was measured, against whom, and whether it is what was wanted."""
+    verdicts = {True: "yes", False: "NO", None: ""}
+    lines = [
+        (
+            row["name"],
+            f"{_short(row['value'])} {row['unit']}",
+            f"{row['rival']} {_short(row['rival_value'])}" if row["rival"] else "",
+            _short(row["ratio"]),
+            _short(row["target"]),
+            verdicts[row["holds"]],
+        )
+        for row in rows
+    ]
+    columns = ["", "value", "rival", "ratio", "target", "holds"]
+    show_table(f"Benchmark {what}", columns, lines)
+
+
+def _short(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

@@ -1,12 +1,14 @@
 """Photos of all kinds become RGB squares, as Pillow would show them."""
 
+import struct
+import zlib
 from io import BytesIO
 
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from carvision.data.decode import WHOLE, decode
+from carvision.data.decode import WHOLE, decode, in_pixels, thumbnail
 from carvision.errors import DataError
 
 #: Red, green, blue and white quarters: any turn or mirroring shows.
@@ -169,3 +171,61 @@ def test_an_unreadable_photo_is_named(tmp_path, content):
 def test_a_missing_photo_is_named(tmp_path):
     with pytest.raises(DataError, match=r"absent\.jpg cannot be read: "):
         decode(tmp_path / "absent.jpg", 32)
+
+
+@pytest.mark.parametrize("form", ["GIF", "WEBP", "PNG"])
+def test_the_first_frame_of_an_animation(form):
+    frames = [Image.new("RGB", (40, 30), colour) for colour in ("red", "lime", "blue")]
+    content = _encoded(frames[0], form, save_all=True, append_images=frames[1:], duration=100)
+    assert _distance(decode(content, 16), (255, 0, 0)).max() <= 12
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_transparency_is_dropped_as_pillow_does(mode):
+    image = _smooth(60, 40).convert("RGBA")
+    image.putalpha(Image.linear_gradient("L").resize((60, 40)))
+    content = _encoded(image.convert(mode), "PNG")
+    with Image.open(BytesIO(content)) as opened:
+        assert opened.mode == mode
+        expected = opened.convert("RGB").resize((16, 16), Image.Resampling.BICUBIC)
+    assert _distance(decode(content, 16), expected).max() <= 2
+
+
+def _png_of_claimed_size(width, height):
+    """A PNG whose header promises more pixels than its few bytes hold."""
+    content = bytearray(_encoded(Image.new("L", (4, 4))))
+    content[16:24] = struct.pack(">II", width, height)
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    return bytes(content)
+
+
+def test_a_decompression_bomb_is_refused_by_its_pixels():
+    with pytest.raises(DataError, match="decompression bomb"):
+        decode(_png_of_claimed_size(20_000, 10_001), 32)
+
+
+@pytest.mark.parametrize("longest", [20, 400])
+def test_a_thumbnail_keeps_the_photos_shape(tmp_path, longest):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(_encoded(_quarters(96, 64), "JPEG", exif=exif))
+    with Image.open(BytesIO(thumbnail(path, longest))) as small:
+        assert small.format == "JPEG"
+        # Never enlarged.
+        assert max(small.size) == min(longest, 96)
+        assert small.height > small.width
+
+
+@pytest.mark.parametrize(
+    ("box", "expected"),
+    [
+        (WHOLE, (0, 0, 100, 50)),
+        ((0.101, 0.5, 0.899, 0.98), (10, 25, 90, 49)),
+        ((0.0, 0.0, 1.0000000001, 1.0), (0, 0, 100, 50)),
+        ((0.999, 0.999, 1.0, 1.0), (99, 49, 100, 50)),
+        ((1.0, 1.0, 1.0, 1.0), (99, 49, 100, 50)),
+    ],
+)
+def test_boxes_of_whole_pixels(box, expected):
+    assert in_pixels(box, 100, 50) == expected

@@ -15,7 +15,7 @@ def test_as_pillow_does(name, size, part):
     pixels = load_sample_image(name)[: part[0], : part[1]]
     expected = Image.fromarray(pixels).resize((size, size), Image.Resampling.BICUBIC)
     distance = np.abs(resized(pixels, size).astype(int) - np.asarray(expected).astype(int))
-    assert distance.mean() < 0.1
+    assert distance.mean() < 0.25
     # Enlarging, both round their weights to a few bits, each in its own way.
     assert distance.max() <= 12
 

@@ -1,0 +1,18 @@
+"""mlflow run . -e bench -P what=input -P output=bench.json"""
+
+import typer
+
+from carvision.pipelines import bench, run_entry_point
+
+
+def command(
+    what: str = typer.Option("input", help="input or prepare"),
+    data: str = "latest",
+    output: str = typer.Option("", help="a JSON file for the rows"),
+) -> None:
+    """Speed and memory against what a user would have done instead."""
+    bench(what, data, output)
+
+
+if __name__ == "__main__":
+    run_entry_point(command)

@@ -1,0 +1,49 @@
+"""Errors that a user can mend come without a traceback, and with an exit status of 1."""
+
+import errno
+import os
+import signal
+
+import pytest
+
+from carvision.errors import DataError
+from carvision.pipelines import run_entry_point
+
+
+@pytest.fixture(autouse=True)
+def _own_command_line(monkeypatch):
+    monkeypatch.setattr("sys.argv", ["command"])
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def _run(error):
+    def command() -> None:
+        raise error
+
+    with pytest.raises(SystemExit) as caught:
+        run_entry_point(command)
+    return caught.value.code
+
+
+def test_an_error_for_the_user(capsys):
+    assert _run(DataError("no photo [in] here")) == 1
+    assert "error: no photo [in] here" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+def test_a_disk_that_refuses(capsys, number):
+    assert _run(OSError(number, os.strerror(number), "work/cache")) == 1
+    output = capsys.readouterr().out
+    assert "error: the disk refused" in output
+    assert os.strerror(number) in output.replace("\n", " ")
+
+
+def test_other_errors_keep_their_traceback():
+    def command() -> None:
+        raise FileNotFoundError(errno.ENOENT, "a bug of ours")
+
+    with pytest.raises(FileNotFoundError):
+        run_entry_point(command)
