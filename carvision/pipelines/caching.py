@@ -27,7 +27,7 @@ def photo_cache(config: Config, prepared: PreparedData) -> PhotoCache | None:
         return None
     photos = prepared.manifest.usable
     if config.data.cache == "auto" and (photos["width"] * photos["height"]).median() <= side**2:
-        return None  # the files are no larger, and quicker to read
+        return None  # no fewer pixels than the files have: too little is won for the disk
     cache = PhotoCache(CACHES, prepared.manifest, side)
     if not cache.is_written():
         announce(
