@@ -97,17 +97,24 @@ class ModelConfig(Section):
     drop_rate: Annotated[float, Field(ge=0, lt=1)]
     drop_path_rate: Annotated[float, Field(ge=0, lt=1)]
     pool: Literal["default", "gem"]
-    gem_p: Positive
+    gem_p: Annotated[float, Field(ge=1)]
+    gem_learnable: bool
+    grad_checkpointing: bool
 
 
 class TrainConfig(Section):
-    """Length, batch and size of a fold's training."""
+    """Length, batch and size of a fold's training, and what it keeps."""
 
     epochs: Count
     max_steps: Count | None
     batch_size: Annotated[int, Field(ge=2)]
+    accumulation: Count
     image_size: Pixels | None
     grad_clip: Positive | None
+    ema_decay: Annotated[float, Field(gt=0, lt=1)] | None
+    head_first_epochs: Annotated[int, Field(ge=0)]
+    early_stopping: Count | None
+    checkpoint_minutes: NotNegative
 
 
 class OptimizerConfig(Section):
@@ -116,6 +123,7 @@ class OptimizerConfig(Section):
     name: Literal["adamw", "sgd"]
     lr: Positive
     head_lr_factor: Positive
+    layer_decay: Annotated[float, Field(gt=0, le=1)]
     weight_decay: NotNegative
     momentum: Annotated[float, Field(ge=0, lt=1)]
 
@@ -133,9 +141,24 @@ class ScheduleConfig(Section):
 class LossConfig(Section):
     """The training loss."""
 
-    name: Literal["cross_entropy", "focal"]
+    name: Literal["cross_entropy", "focal", "bi_tempered"]
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
     focal_gamma: NotNegative
+    t1: Annotated[float, Field(ge=0, le=1)]
+    t2: Annotated[float, Field(ge=1, le=4)]
+
+
+class MixingConfig(Section):
+    """How often two photos of a batch become one: MixUp and CutMix, each by its alpha."""
+
+    p: Share
+    mixup_alpha: NotNegative
+    cutmix_alpha: NotNegative
+
+    @property
+    def active(self) -> bool:
+        """Whether anything is mixed at all."""
+        return self.p > 0 and (self.mixup_alpha > 0 or self.cutmix_alpha > 0)
 
 
 class PartCropConfig(Section):
@@ -206,6 +229,12 @@ class InferenceConfig(Section):
     batch_size: Count
 
 
+class TrackingConfig(Section):
+    """Who else is told of the training, beside MLflow, TensorBoard and the event log."""
+
+    wandb: Literal["online", "offline", False]
+
+
 class Config(Section):
     """One backbone's resolved configuration."""
 
@@ -213,16 +242,18 @@ class Config(Section):
     recipe: str
     seed: Seed
     device: Literal["auto", "cpu", "cuda", "mps"]
-    precision: Literal["auto", "fp32", "bf16"]
+    precision: Literal["auto", "fp32", "bf16", "fp16"]
     data: DataConfig
     model: ModelConfig
     train: TrainConfig
     optimizer: OptimizerConfig
     schedule: ScheduleConfig
     loss: LossConfig
+    mixing: MixingConfig
     augmentation: AugmentationConfig
     loader: LoaderConfig
     inference: InferenceConfig
+    tracking: TrackingConfig
 
     @model_validator(mode="after")
     def _combinations(self) -> Self:
@@ -234,6 +265,10 @@ class Config(Section):
             )
         if self.schedule.eta_min > self.optimizer.lr:
             raise ValueError("schedule.eta_min is above optimizer.lr")
+        if self.train.head_first_epochs >= self.train.epochs:
+            raise ValueError("train.head_first_epochs leaves no epoch for the rest of the network")
+        if self.mixing.active and self.train.batch_size % 2:
+            raise ValueError("train.batch_size: mixing pairs photos, and needs an even number")
         return self
 
     @property
@@ -270,12 +305,14 @@ class Config(Section):
         The cache is one: a photo that was resized twice has other last bits.
         """
         settings = self.model_dump(mode="json")
-        for key in ("device", "data", "loader", "inference"):
+        for key in ("device", "data", "loader", "inference", "tracking"):
             del settings[key]
         # A weight in the ensemble changes no training.
         del settings["model"]["ensemble_weight"]
         # Where a file lies is of one machine; its content is for the caller to name.
         settings["model"]["weights"] = None
+        # Recomputing activations, and how often a checkpoint is written, change no result.
+        del settings["model"]["grad_checkpointing"], settings["train"]["checkpoint_minutes"]
         settings["train"]["image_size"] = self.train_image_size
         settings["cache_side"] = self.cache_side
         return settings

@@ -21,7 +21,7 @@ class Tracker(Protocol):
         """An epoch was trained and validated."""
 
     def checkpoint_written(self, path: Path, epoch: int) -> None:
-        """The best weights so far were written to ``path``."""
+        """A checkpoint was written to ``path``, from which training goes on in ``epoch``."""
 
     def warning(self, message: str) -> None:
         """Something the user should know, which does not stop the run."""

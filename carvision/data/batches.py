@@ -82,8 +82,11 @@ class EpochSampler(Sampler[tuple[int, int]]):
         return self._length
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        order = np.random.default_rng([self._seed, self.epoch]).permutation(self._length)
-        return ((self.epoch, int(index)) for index in order[self.start :])
+        return ((self.epoch, int(index)) for index in self.order()[self.start :])
+
+    def order(self) -> NDArray[np.int64]:
+        """The indices of the whole epoch."""
+        return np.random.default_rng([self._seed, self.epoch]).permutation(self._length)
 
 
 def _channels_first(image: NDArray[np.uint8]) -> torch.Tensor:

@@ -60,6 +60,8 @@ class PhotoLoader(Generic[Item]):
             _Watched(photos, self._held),  # type: ignore[arg-type]
             batch_size=batch_size,
             worker_init_fn=_one_thread if workers else None,
+            # Its own: a loader that starts draws a number, which would shift what dropout draws.
+            generator=torch.Generator(),
             **settings,
             **options,
         )

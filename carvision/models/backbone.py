@@ -9,6 +9,7 @@ from torch import nn
 from carvision.config import Config
 from carvision.errors import ConfigError, WeightsError
 from carvision.models._timm import pretrained_cfg, timm
+from carvision.models.pooling import put_gem
 from carvision.models.starters import load_starter
 from carvision.models.weights import read_state_dict
 
@@ -47,10 +48,18 @@ def build_model(config: Config, classes: int, *, pretrained: bool) -> nn.Module:
     """The backbone with a fresh classifier: ``[B, 3, H, W] -> [B, classes]``.
 
     Raises:
-        ConfigError: pooling that is not built yet, or an image size the architecture cannot take.
+        ConfigError: an image size that the architecture cannot take, or GeM where it is not known.
         WeightsError: ``pretrained``, and the weights do not fit.
     """
-    check_buildable(config)
+    backbone = _with_classifier(config, classes, pretrained=pretrained)
+    if config.model.pool == "gem":
+        put_gem(backbone, config.model.gem_p, learnable=config.model.gem_learnable)
+    if config.model.grad_checkpointing:
+        backbone.set_grad_checkpointing(True)  # type: ignore[operator]
+    return backbone
+
+
+def _with_classifier(config: Config, classes: int, *, pretrained: bool) -> nn.Module:
     model = config.model
     options: dict[str, Any] = {
         "drop_rate": model.drop_rate,
@@ -73,19 +82,6 @@ def build_model(config: Config, classes: int, *, pretrained: bool) -> nn.Module:
         backbone = _create(config, pretrained=True, **options)
     backbone.reset_classifier(classes)  # type: ignore[operator]
     return backbone
-
-
-def check_buildable(config: Config) -> None:
-    """Refuse what the configuration can name and this version cannot build.
-
-    Raises:
-        ConfigError: the pooling is GeM.
-    """
-    if config.model.pool == "gem":
-        raise ConfigError(
-            f"model.pool=gem (recipe {config.recipe!r}) is not built yet; "
-            "use recipe=finetune, or keep the recipe with set=model.pool=default"
-        )
 
 
 def classifier_parameters(model: nn.Module) -> set[str]:

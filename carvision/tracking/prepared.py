@@ -85,9 +85,11 @@ def log_prepared(
 
 def log_data_input(manifest: Manifest, root: Path, context: str) -> None:
     """Show in the UI that the open run is about this data."""
-    columns = ["image_id", "label", "width", "height", "group", "fold"]
+    numbers = ["width", "height", "fold"]
+    # As floats: of whole numbers MLflow warns that they can hold no missing value.
+    table = manifest.usable[["image_id", "label", "group", *numbers]]
     dataset = mlflow.data.from_pandas(
-        manifest.usable[columns],
+        table.astype(dict.fromkeys(numbers, float)),
         source=root.as_uri(),
         targets="label",
         name=root.name,

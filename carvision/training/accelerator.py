@@ -12,5 +12,5 @@ def make_accelerator(device: str, precision: str) -> Accelerator:
     """
     AcceleratorState._reset_state()
     PartialState._reset_state()
-    mixed = "bf16" if precision == "bf16" else "no"
+    mixed = "no" if precision == "fp32" else precision
     return Accelerator(cpu=device == "cpu", mixed_precision=mixed)

@@ -5,29 +5,40 @@ from torch import nn
 
 from carvision.config.schema import OptimizerConfig
 from carvision.models import classifier_parameters
+from carvision.models.timm_parts import param_groups_layer_decay
 
 
 def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
-    """AdamW or SGD; the classifier has its own learning rate.
+    """AdamW or SGD; the classifier has its own learning rate, and so has each layer if wanted.
 
     Norms and biases do not decay, nor what timm exempts: position embeddings, tables, tokens.
+    Layer-wise decay of the learning rate: Clark et al., arXiv 2003.10555, with timm's layers.
     """
     head = classifier_parameters(model)
     exempt = tuple(getattr(model, "no_weight_decay", tuple)())
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    scales = _layer_scales(model, config.layer_decay)
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            # Some of timm's models give whole names, some only the last part.
-            key = (name in head, parameter.ndim > 1 and not name.endswith(exempt))
-            groups.setdefault(key, []).append(parameter)
+        scale = config.head_lr_factor if name in head else scales[id(parameter)]
+        # Some of timm's models give whole names, some only the last part.
+        decays = parameter.ndim > 1 and not name.endswith(exempt)
+        groups.setdefault((scale, decays), []).append(parameter)
     settings = [
         {
             "params": parameters,
-            "lr": config.lr * (config.head_lr_factor if is_head else 1.0),
+            "lr": config.lr * scale,
             "weight_decay": config.weight_decay if decays else 0.0,
         }
-        for (is_head, decays), parameters in groups.items()
+        for (scale, decays), parameters in groups.items()
     ]
     if config.name == "sgd":
         return torch.optim.SGD(settings, momentum=config.momentum, nesterov=config.momentum > 0)
     return torch.optim.AdamW(settings, fused=True)
+
+
+def _layer_scales(model: nn.Module, layer_decay: float) -> dict[int, float]:
+    """The share of the learning rate that each parameter (by its id) gets."""
+    if layer_decay == 1.0:
+        return {id(parameter): 1.0 for parameter in model.parameters()}
+    layers = param_groups_layer_decay(model, layer_decay=layer_decay)
+    return {id(parameter): layer["lr_scale"] for layer in layers for parameter in layer["params"]}

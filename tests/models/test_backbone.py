@@ -5,7 +5,7 @@ import pytest
 import timm
 import torch
 
-from carvision.config import Config, list_models, load_config
+from carvision.config import list_models, load_config
 from carvision.errors import ConfigError
 from carvision.models import (
     Preprocessing,
@@ -13,7 +13,6 @@ from carvision.models import (
     classifier_parameters,
     preprocessing_of,
 )
-from carvision.models.backbone import check_buildable
 
 STARTERS = ["efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"]
 
@@ -73,17 +72,6 @@ def test_a_name_that_timm_does_not_know_is_refused(timm_name: str) -> None:
     config = load_config(overrides=f"model.timm_name={timm_name}")
     with pytest.raises(ConfigError, match=r"model\.timm_name"):
         preprocessing_of(config)
-
-
-@pytest.mark.parametrize(
-    "config",
-    [load_config(recipe="plan"), load_config(overrides="model.pool=gem")],
-    ids=["by recipe", "by key"],
-)
-def test_gem_pooling_is_refused_by_name(config: Config) -> None:
-    for attempt in (check_buildable, lambda config: build_model(config, 3, pretrained=False)):
-        with pytest.raises(ConfigError, match=r"model\.pool=gem"):
-            attempt(config)
 
 
 # Small relatives of the presets with a fixed size: the same code of timm at a fraction of the cost.

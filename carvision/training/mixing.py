@@ -1,0 +1,34 @@
+"""MixUp (Zhang et al., arXiv 1710.09412) and CutMix (Yun et al., arXiv 1905.04899), timm's."""
+
+import numpy as np
+import torch
+
+from carvision.config.schema import MixingConfig
+from carvision.models.timm_parts import Mixup
+
+
+class Mixing:
+    """Mixes a batch on its device; what it draws depends on (seed, step) alone."""
+
+    def __init__(self, config: MixingConfig, classes: int, seed: int) -> None:
+        self._mixup = Mixup(
+            mixup_alpha=config.mixup_alpha,
+            cutmix_alpha=config.cutmix_alpha,
+            prob=config.p,
+            label_smoothing=0.0,
+            num_classes=classes,
+        )
+        self._seed = seed
+
+    def __call__(
+        self, images: torch.Tensor, targets: torch.Tensor, step: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Images ``[B, 3, H, W]`` and probabilities ``[B, classes]``; an odd last image goes."""
+        even = len(images) // 2 * 2
+        # timm draws from numpy's global state: set for this batch, and put back.
+        before = np.random.get_state()
+        np.random.seed(np.random.SeedSequence([self._seed, step]).generate_state(1)[0])
+        try:
+            return self._mixup(images[:even].clone(), targets[:even])
+        finally:
+            np.random.set_state(before)

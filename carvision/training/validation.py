@@ -1,0 +1,71 @@
+"""A fold's validation photos: predictions of them, and their scores."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from torch import nn
+
+from carvision.contracts import VIEWS, Tracker
+from carvision.inference import Engine, predict_views
+from carvision.metrics import validation_metrics
+from carvision.models import Preprocessing
+
+
+@dataclass(frozen=True)
+class Score:
+    """A network's metrics on the original view, and the log-probabilities behind them."""
+
+    metrics: dict[str, float]
+    log_p: NDArray[np.float32]
+
+    @property
+    def loss(self) -> float:
+        """What networks are compared by."""
+        return self.metrics["val/log_loss"]
+
+
+class Validation:
+    """The validation photos of a fold, read from their files, as test photos are."""
+
+    def __init__(
+        self,
+        rows: pd.DataFrame,
+        root: Path,
+        preprocessing: Preprocessing,
+        engine: Engine,
+        tracker: Tracker,
+    ) -> None:
+        self.index = rows[["image_id", "class_index", "fold"]].reset_index(drop=True)
+        self._targets = rows["class_index"].to_numpy()
+        self._sources: list[Path | bytes] = [root / path for path in rows["path"]]
+        self._preprocessing = preprocessing
+        self._engine = engine
+        self._tracker = tracker
+
+    def score(self, network: nn.Module) -> Score:
+        """The original view's."""
+        log_p = self.predict(network, VIEWS[:1])
+        return Score(validation_metrics(log_p[0], self._targets), log_p)
+
+    def predict(self, network: nn.Module, views: tuple[str, ...]) -> NDArray[np.float32]:
+        """Log-probabilities ``[views, images, classes]``."""
+        total = len(self._sources) * len(views)
+        done = 0
+
+        def progress(images: int) -> None:
+            nonlocal done
+            done += images
+            self._tracker.images_predicted(done, total)
+
+        engine = replace(self._engine, progress=progress)
+        return predict_views(network, self._preprocessing, self._sources, views, engine)
+
+
+def trial_rows(rows: pd.DataFrame, trained_on: int, seed: int) -> pd.DataFrame:
+    """A random part of the validation rows, no larger than what a trial run trains on."""
+    if trained_on >= len(rows):
+        return rows
+    return rows.sample(trained_on, random_state=seed).sort_index()

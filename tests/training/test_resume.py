@@ -1,0 +1,216 @@
+"""Training that was stopped at any moment goes on to the same weights, bit by bit."""
+
+import os
+import random
+import signal
+import time
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from carvision.config import Config
+from carvision.errors import CarvisionError, ConfigError
+from carvision.training import FoldResult, train_fold
+from tests.training.conftest import Data, Recorder, tiny
+
+#: How often the killing test kills; the whole check of a change kills twenty times.
+KILLS = int(os.environ.get("CARVISION_KILLS", "3"))
+
+#: All that has a state: dropout, mixing, the average, momentum, a schedule; a checkpoint a step.
+EVERYTHING = (
+    "train.epochs=3 train.batch_size=4 train.checkpoint_minutes=0.0000001 model.drop_rate=0.3 "
+    "mixing.mixup_alpha=0.4 mixing.cutmix_alpha=1.0 train.head_first_epochs=1 "
+    "train.accumulation=2 augmentation.dropout.p=0.5"
+)
+
+
+class _Interrupting(Recorder):
+    """Presses Ctrl-C at the end of a step."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__()
+        self._at = at
+
+    def step_ended(self, step: int, loss: float) -> None:
+        super().step_ended(step, loss)
+        if step == self._at:
+            raise KeyboardInterrupt
+
+
+def _train(
+    data: Data, config: Config, folder: Path, recorder: Recorder | None = None
+) -> FoldResult:
+    return train_fold(config, data.manifest, data.root, 1, folder, recorder or Recorder())
+
+
+def _assert_same(one: FoldResult, other: FoldResult) -> None:
+    assert (one.best_epoch, one.averaged, one.metrics) == (
+        other.best_epoch,
+        other.averaged,
+        other.metrics,
+    )
+    ours, theirs = load_file(one.weights), load_file(other.weights)
+    assert ours.keys() == theirs.keys()
+    for name, tensor in ours.items():
+        assert torch.equal(tensor, theirs[name]), name
+    np.testing.assert_array_equal(
+        one.predictions.log_probabilities, other.predictions.log_probabilities
+    )
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(data: Data, tmp_path_factory) -> tuple[FoldResult, Recorder]:
+    recorder = Recorder()
+    return _train(data, tiny(EVERYTHING), tmp_path_factory.mktemp("whole"), recorder), recorder
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 5, 9])
+def test_ctrl_c_at_a_step(data: Data, uninterrupted, tmp_path: Path, step: int) -> None:
+    result, whole = uninterrupted
+    first, second = _Interrupting(step), Recorder()
+    with pytest.raises(KeyboardInterrupt):
+        _train(data, tiny(EVERYTHING), tmp_path, first)
+    resumed = _train(data, tiny(EVERYTHING), tmp_path, second)
+    _assert_same(resumed, result)
+    # No step is trained twice, and each epoch reports the loss of the whole epoch.
+    assert [s for s, _ in first.steps + second.steps] == [s for s, _ in whole.steps]
+    assert [loss for _, loss in first.steps + second.steps] == [loss for _, loss in whole.steps]
+    timings = {"images_per_second", "memory_gib"}
+    for (epoch, metrics), (wanted_epoch, wanted) in zip(
+        first.epochs + second.epochs, whole.epochs, strict=True
+    ):
+        assert epoch == wanted_epoch
+        assert {k: v for k, v in metrics.items() if k not in timings} == {
+            k: v for k, v in wanted.items() if k not in timings
+        }
+
+
+def test_with_worker_processes_it_goes_on_the_same(
+    data: Data, uninterrupted, tmp_path: Path
+) -> None:
+    config = tiny(EVERYTHING + " loader.workers=2")
+    with pytest.raises(KeyboardInterrupt):
+        _train(data, config, tmp_path, _Interrupting(4))
+    _assert_same(_train(data, config, tmp_path), uninterrupted[0])
+
+
+def _run_in_a_process(data: Data, folder: Path, started) -> None:
+    torch.set_num_threads(1)
+    started.set()
+    _train(data, tiny(EVERYTHING), folder)
+
+
+def test_killed_at_random_moments(data: Data, uninterrupted, tmp_path: Path) -> None:
+    """SIGKILL, again and again, wherever it strikes: in a step, in validation, in a checkpoint."""
+    context = get_context("spawn")
+    generator = random.Random(time.time_ns())
+    delays = []
+    while len(delays) < KILLS:
+        started = context.Event()
+        process = context.Process(target=_run_in_a_process, args=(data, tmp_path, started))
+        process.start()
+        assert started.wait(60)
+        delays.append(generator.uniform(0, 1.5))
+        process.join(delays[-1])
+        if process.is_alive():
+            os.kill(process.pid, signal.SIGKILL)
+            process.join()
+    _assert_same(_train(data, tiny(EVERYTHING), tmp_path), uninterrupted[0])
+
+
+def _stopped(data: Data, folder: Path, step: int = 4, config: Config | None = None) -> list[Path]:
+    """The checkpoints of a training that was stopped, the oldest first."""
+    with pytest.raises(KeyboardInterrupt):
+        _train(data, config or tiny(EVERYTHING), folder, _Interrupting(step))
+    return sorted(folder.glob("step*.pt"))
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "no sum", "empty"])
+def test_a_broken_checkpoint_falls_back_to_the_one_before(
+    data: Data, uninterrupted, tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str
+) -> None:
+    older, newest = _stopped(data, tmp_path)
+    content = newest.read_bytes()
+    middle = len(content) // 2
+    if damage == "cut":
+        newest.write_bytes(content[:middle])
+    elif damage == "flipped":
+        flipped = bytes([content[middle] ^ 1])
+        newest.write_bytes(content[:middle] + flipped + content[middle + 1 :])
+    elif damage == "no sum":
+        newest.with_suffix(".sha256").unlink()
+    else:
+        newest.write_bytes(b"")
+    with caplog.at_level("INFO", "carvision"):
+        result = _train(data, tiny(EVERYTHING), tmp_path)
+    assert f"{newest} is broken and passed over" in caplog.text
+    assert f"going on from {older}" in caplog.text
+    _assert_same(result, uninterrupted[0])
+
+
+def test_two_checkpoints_are_kept_and_no_litter(data: Data, tmp_path: Path) -> None:
+    checkpoints = _stopped(data, tmp_path, step=8)
+    assert [path.name for path in checkpoints] == ["step00000007.pt", "step00000008.pt"]
+    # What a kill in the middle of writing leaves.
+    (tmp_path / ".step00000009.pt.x.pt").write_bytes(b"half")
+    _train(data, tiny(EVERYTHING), tmp_path)
+    assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ("optimizer.lr=0.0007", "optimizer.lr: 0.002 → 0.0007"),
+        ("seed=3", "seed: 0 → 3"),
+        ("loss.name=focal", "loss.name: cross_entropy → focal"),
+    ],
+)
+def test_a_checkpoint_of_other_settings_is_refused(
+    data: Data, tmp_path: Path, change: str, named: str
+) -> None:
+    _stopped(data, tmp_path, step=1)
+    with pytest.raises(ConfigError, match="is of another training") as caught:
+        _train(data, tiny(f"{EVERYTHING} {change}"), tmp_path)
+    assert named in str(caught.value)
+
+
+def test_a_checkpoint_of_another_backbone_fold_or_data_is_refused(
+    data: Data, tmp_path: Path
+) -> None:
+    _stopped(data, tmp_path, step=1)
+    with pytest.raises(ConfigError, match=r"model\.timm_name"):
+        _train(data, tiny(EVERYTHING, model="efficientnet_lite1"), tmp_path)
+    with pytest.raises(ConfigError, match="fold: 1 → 2"):
+        train_fold(tiny(EVERYTHING), data.manifest, data.root, 2, tmp_path, Recorder())
+
+
+def test_settings_that_change_no_result_may_change(
+    data: Data, uninterrupted, tmp_path: Path
+) -> None:
+    _stopped(data, tmp_path)
+    config = tiny(f"{EVERYTHING} train.checkpoint_minutes=0 inference.batch_size=5")
+    _assert_same(_train(data, config, tmp_path), uninterrupted[0])
+
+
+def test_a_full_disk_at_a_checkpoint_leaves_the_one_before(
+    data: Data, uninterrupted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = torch.save
+    written = []
+
+    def full(state, path) -> None:
+        if len(written) == 3:
+            path.write_bytes(b"half of it")
+            raise OSError(28, "No space left on device")
+        written.append(path)
+        save(state, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", full)
+        with pytest.raises(CarvisionError, match=r"No space left on device; make room"):
+            _train(data, tiny(EVERYTHING), tmp_path)
+    _assert_same(_train(data, tiny(EVERYTHING), tmp_path), uninterrupted[0])
