@@ -5,7 +5,8 @@ from carvision.pipelines.ensemble import ensemble
 from carvision.pipelines.main import main
 from carvision.pipelines.prepare import prepare
 from carvision.pipelines.session import run_entry_point
+from carvision.pipelines.sync import sync
 from carvision.pipelines.train import train
 from carvision.pipelines.tune import tune
 
-__all__ = ["bench", "ensemble", "main", "prepare", "run_entry_point", "train", "tune"]
+__all__ = ["bench", "ensemble", "main", "prepare", "run_entry_point", "sync", "train", "tune"]

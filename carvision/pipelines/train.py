@@ -4,7 +4,9 @@ A run for the backbone, a child run for each fold. Folds that an earlier run fin
 settings are taken over; whoever trains the rest registers the version.
 """
 
+import shlex
 import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from carvision.contracts import TrackerGroup, TrueClass
 from carvision.data.cache import PhotoCache
 from carvision.data.preview import augmentation_preview
 from carvision.errors import ConfigError
-from carvision.files import scratch_folder
+from carvision.files import read_json, scratch_folder, write_json
 from carvision.inference import resolve_device
 from carvision.metrics import log_loss_of_true_class
 from carvision.models import build_model, ensure_weights, read_bundle, write_bundle
@@ -37,16 +39,27 @@ from carvision.tracking.fold_sets import (
 from carvision.tracking.mlflow_tracker import MlflowTracker
 from carvision.tracking.prepared import log_data_input
 from carvision.tracking.registry import MemberVersion, find_member, register_member
-from carvision.tracking.store import DATA, FOLD, MODEL, SET, log_settings, tracked_run
+from carvision.tracking.store import (
+    DATA,
+    FOLD,
+    MODEL,
+    SET,
+    close_killed_runs,
+    exists,
+    log_settings,
+    tracked_run,
+)
 from carvision.training import train_fold, training_photos
 
 STAGE_TRAIN = "train"
+_RUN = "run.json"
 
 
 def train(configs: Sequence[Config], data: str, fold: str, resume: str) -> list[MemberVersion]:
     """The entry point: train each of ``configs`` on ``fold`` (``all``, ``2`` or ``1,3``).
 
-    ``resume`` is ``auto`` or ``never``: whether folds that were finished before are taken over.
+    ``resume`` is ``auto`` or ``never``: whether folds that were finished before are taken over, and
+    whether a fold that was stopped goes on.
 
     Raises:
         CarvisionError: anything that would stop a run later is refused before the first one.
@@ -54,6 +67,8 @@ def train(configs: Sequence[Config], data: str, fold: str, resume: str) -> list[
     if resume not in ("auto", "never"):
         raise ConfigError(f"resume={resume!r}: expected auto or never")
     check_trainable(configs)
+    for killed in close_killed_runs():
+        announce(f"run {killed.info.run_name} was killed before; it is marked so")
     names = ",".join(config.name for config in configs)
     with tracked_run(STAGE_TRAIN, f"train {names}") as run:
         prepared = prepared_data(configs[0], data)
@@ -95,6 +110,9 @@ def _train_backbone(
     log_data_input(prepared.manifest, prepared.layout.root, "training")
     done = finished_folds(set_id) if resume == "auto" else {}
     missing = [fold for fold in folds if fold not in done]
+    if resume == "never":
+        for fold in missing:
+            shutil.rmtree(fold_folder(set_id, fold), ignore_errors=True)
     cache = photo_cache(config, prepared) if missing else None
     if missing:
         _log_preview(config, prepared, missing[0], cache)
@@ -127,18 +145,41 @@ def _train_fold(
     fold: int,
     tags: dict[str, str],
 ) -> None:
+    """Train a fold, or what is left of it, in the child run that it was begun in."""
     name = f"{config.name} fold {fold}"
-    # Kept when the fold cannot be logged: hours of training are in it.
-    folder = Path("work/folds") / tags[SET] / f"fold{fold}"
+    folder = fold_folder(tags[SET], fold)
     with (
-        tracked_run(STAGE_FOLD, name, {**tags, FOLD: str(fold)}) as run,
+        tracked_run(STAGE_FOLD, name, {**tags, FOLD: str(fold)}, _begun_run(folder)) as run,
         TrainingProgress() as bar,
     ):
+        write_json(folder / _RUN, {"run_id": run.info.run_id})
         tracker = TrackerGroup([MlflowTracker(run.info.run_id), bar])
         root = prepared.layout.root
-        result = train_fold(config, prepared.manifest, root, fold, folder, tracker, cache)
+        try:
+            result = train_fold(config, prepared.manifest, root, fold, folder, tracker, cache)
+        except KeyboardInterrupt:
+            again = shlex.join(["python", *sys.orig_argv[1:]])
+            announce(f"{name} stopped; the same command goes on from its checkpoint: {again}")
+            raise
+        # Kept when the fold cannot be logged: hours of training are in it.
         log_fold(result)
     shutil.rmtree(folder)
+    if not any(folder.parent.iterdir()):
+        folder.parent.rmdir()
+
+
+def fold_folder(set_id: str, fold: int) -> Path:
+    """Where an unfinished fold keeps its checkpoints."""
+    return Path("work/folds") / set_id / f"fold{fold}"
+
+
+def _begun_run(folder: Path) -> str | None:
+    """The run that a stopped training of this fold was logged in."""
+    try:
+        run_id: str = read_json(folder / _RUN)["run_id"]
+    except (OSError, ValueError, KeyError):
+        return None
+    return run_id if exists(run_id) else None
 
 
 def _register(config: Config, prepared: PreparedData, set_id: str) -> MemberVersion:

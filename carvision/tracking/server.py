@@ -3,28 +3,31 @@
 MLflow itself tries a call again for minutes before it says so (MLFLOW_HTTP_REQUEST_MAX_RETRIES).
 """
 
-import urllib.error
-import urllib.request
+from http.client import HTTPException
 from ssl import SSLError
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import mlflow
 
-_SECONDS = 3.0
+_SECONDS = 5.0
 
 
 def unreachable() -> str | None:
     """Why the tracking server cannot be reached; None where it answers, or where there is none."""
-    uri = mlflow.get_tracking_uri().rstrip("/")
+    uri = mlflow.get_tracking_uri()
     if not uri.startswith(("http://", "https://")):
         return None
+    parts = urlsplit(uri)
+    # urllib takes a user's name for the host's.
+    address = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
     try:
-        with urllib.request.urlopen(f"{uri}/health", timeout=_SECONDS):
+        with urlopen(f"{address.rstrip('/')}/health", timeout=_SECONDS):
             return None
-    except urllib.error.HTTPError:
-        return None  # a login is asked for, or a proxy speaks: somebody is there
+    except (HTTPError, HTTPException, ValueError):
+        return None  # a login is asked for, or a proxy speaks: what is wrong is MLflow's to say
     except OSError as error:
         reason = getattr(error, "reason", error)
-        # A certificate of one's own: MLflow has its settings for it, which do not count here.
+        # MLflow has settings for certificates of one's own, which do not count here.
         return None if isinstance(reason, SSLError) else str(reason)
-    except ValueError as error:  # HTTPException is none, but an address can be malformed
-        return str(error)

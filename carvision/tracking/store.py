@@ -1,6 +1,7 @@
 """Runs in MLflow: how one is opened, tagged, found again, and addressed in the UI."""
 
 import os
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any, Final
 import mlflow
 import yaml
 from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 #: Tags that the steps find each other's runs by.
@@ -17,25 +19,70 @@ MODEL: Final = "carvision.model"
 FOLD: Final = "carvision.fold"
 SET: Final = "carvision.set"
 DATA: Final = "carvision.data"
+_PROCESS: Final = "carvision.process"
 
 #: MLflow refuses longer parameter values.
 _LONGEST_PARAM = 6000
 
 
 @contextmanager
-def tracked_run(stage: str, name: str, tags: Mapping[str, str] | None = None) -> Iterator[Run]:
+def tracked_run(
+    stage: str, name: str, tags: Mapping[str, str] | None = None, run_id: str | None = None
+) -> Iterator[Run]:
     """A run of ``stage``: the one ``mlflow run`` opened, a new one, or a child of the open one.
 
+    ``run_id`` opens one again that was stopped; it becomes a child of the run that is open now.
     It ends FINISHED, FAILED after an error, and KILLED after Ctrl-C.
     """
-    nested = mlflow.active_run() is not None
-    with mlflow.start_run(nested=nested) as run:
-        mlflow.set_tags({STAGE: stage, "mlflow.runName": name, **(tags or {})})
+    parent = mlflow.active_run()
+    with mlflow.start_run(run_id=run_id, nested=parent is not None) as run:
+        own = {STAGE: stage, "mlflow.runName": name, _PROCESS: _this_process()}
+        if run_id is not None and parent is not None:
+            own["mlflow.parentRunId"] = parent.info.run_id
+        mlflow.set_tags({**own, **(tags or {})})
         try:
             yield run
         except KeyboardInterrupt:
             mlflow.end_run("KILLED")
             raise
+
+
+def exists(run_id: str) -> bool:
+    """Whether this store has such a run, not deleted."""
+    try:
+        return client().get_run(run_id).info.lifecycle_stage == "active"
+    except MlflowException:
+        return False
+
+
+def close_killed_runs() -> list[Run]:
+    """End the runs whose process, on this machine, is gone without having ended them."""
+    running = mlflow.search_runs(
+        filter_string="attributes.status = 'RUNNING'",
+        search_all_experiments=True,
+        output_format="list",
+    )
+    killed = [run for run in running if _is_gone(run.data.tags.get(_PROCESS, ""))]
+    for run in killed:
+        client().set_terminated(run.info.run_id, "KILLED")
+    return killed
+
+
+def _this_process() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def _is_gone(process: str) -> bool:
+    host, _, number = process.rpartition(":")
+    if host != socket.gethostname():
+        return False
+    try:
+        os.kill(int(number), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
 
 
 def find_runs(stage: str, tags: Mapping[str, str]) -> list[Run]:

@@ -32,7 +32,7 @@ from carvision.training.watch import Watch
 log = logging.getLogger(__name__)
 
 #: Times the loss of a guess: from beyond it, training does not come back.
-_EXPLODED = 50
+_EXPLODED = 1000
 
 
 @dataclass(frozen=True)
@@ -235,7 +235,7 @@ class _FoldTraining:
         for score in scores.values():
             # The last step may have ruined the weights without a loss to show it.
             if not isfinite(score.log_p.sum()):
-                raise self._ruined("validation", float(score.log_p.sum()))
+                raise self._ruined("validation", float(score.log_p.sum()), self._position.step)
         kind = min(scores, key=lambda kind: scores[kind].loss)
         score, epoch = scores[kind], self._position.epoch
         if self._best is None or score.loss < self._best.loss:
@@ -249,9 +249,10 @@ class _FoldTraining:
                 f"{self._name} overfits: for two epochs validation got worse while training got "
                 f"better; the best is epoch {self._best.epoch}"
             )
+        # Told first: a kill in between tells it twice, rather than never.
+        self._tracker.epoch_ended(epoch, metrics)
         self._position = _Position(epoch + 1, self._position.step)
         self._checkpoint()
-        self._tracker.epoch_ended(epoch, metrics)
 
     def _result(self) -> FoldResult:
         best = self._best
@@ -276,11 +277,12 @@ class _FoldTraining:
             return
         first = self._position.images
         names = [self._ids[index] for index in self._sampler.order()[first : first + images]]
-        raise self._ruined("loss", loss, f"; the batch held {', '.join(names)}")
+        held = f"; the batch held {', '.join(names)}"
+        raise self._ruined("loss", loss, self._position.step + 1, held)
 
-    def _ruined(self, what: str, value: float, more: str = "") -> CarvisionError:
+    def _ruined(self, what: str, value: float, step: int, more: str = "") -> CarvisionError:
         return CarvisionError(
             f"{self._name}: the {what} became {value} in epoch {self._position.epoch}, step "
-            f"{self._position.step}; try a smaller optimizer.lr (now {self._config.optimizer.lr}) "
+            f"{step}; try a smaller optimizer.lr (now {self._config.optimizer.lr}) "
             f"or precision=fp32{more}"
         )

@@ -64,13 +64,14 @@ class Run:
     recorder: Recorder
 
 
-def tiny(overrides: str = "", model: str = "efficientnet_lite0") -> Config:
+def tiny(overrides: str = "", model: str = "efficientnet_lite0", recipe: str = "") -> Config:
     """A configuration that trains a fold in a second or two, the same way each time."""
     base = "model.image_size=32 train.image_size=32 train.epochs=2 train.batch_size=8"
     return load_config(
         model,
         overrides=f"{base} loader.workers=0 precision=fp32 {overrides}",
         device="cpu",
+        recipe=recipe,
     )
 
 

@@ -202,3 +202,45 @@ def _assert_weights_predict(run: Run, views: tuple[str, ...]) -> None:
     engine = Engine.of(run.config)
     found = predict_views(model, preprocessing_of(run.config), sources, views, engine)
     np.testing.assert_allclose(found, predictions.log_probabilities, atol=1e-6)
+
+
+def test_a_loss_that_explodes_names_its_photos(train: Train, data: Data) -> None:
+    with pytest.raises(CarvisionError, match=r"loss became .* in epoch") as caught:
+        train(tiny("optimizer.lr=1.0e+6 train.grad_clip=null train.batch_size=4"))
+    named = str(caught.value).partition("the batch held ")[2].split(", ")
+    assert len(named) == 4
+    assert set(named) <= set(data.manifest.split(1)[0]["image_id"])
+
+
+def test_early_stopping(train: Train) -> None:
+    # A learning rate of nothing: only the average still moves towards the network.
+    run = train(
+        tiny("optimizer.lr=1.0e-12 train.ema_decay=null train.epochs=9 train.early_stopping=2")
+    )
+    epochs = len(run.recorder.epochs)
+    assert 3 <= epochs < 9
+    assert epochs - run.result.best_epoch == 2
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        "loss.name=bi_tempered",
+        "model.pool=gem",
+        "mixing.mixup_alpha=0.2 mixing.cutmix_alpha=1.0",
+        "model.grad_checkpointing=true",
+        "train.accumulation=2 train.batch_size=4",
+        "optimizer.layer_decay=0.8",
+    ],
+)
+def test_every_setting_trains(train: Train, overrides: str) -> None:
+    run = train(tiny(f"train.epochs=1 {overrides}"))
+    assert run.recorder.steps[-1][1] < 5
+
+
+def test_the_plans_recipe_trains_whole(train: Train) -> None:
+    config = tiny("train.epochs=3 optimizer.lr=0.05", recipe="plan")
+    assert (config.loss.name, config.model.pool) == ("focal", "gem")
+    assert config.schedule.name == "cosine_restarts"
+    run = train(config)
+    assert run.result.metrics["val/log_loss"] < 1.5

@@ -1,0 +1,72 @@
+"""A fold's training as TensorBoard shows it: ``tensorboard --logdir FOLDER``."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from carvision.tracking.event_log import STEPS_APART
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+
+class TensorBoardTracker:
+    """Each epoch's metrics by epoch, and the running loss by step, as event files in ``folder``."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._writer: SummaryWriter | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def run_started(self, description: str, total_steps: int) -> None:
+        """The first step tells more: where training goes on."""
+
+    def step_ended(self, step: int, loss: float) -> None:
+        writer = self._writer_from(step)
+        if step % STEPS_APART == 0:
+            writer.add_scalar("steps/train_loss", loss, step)
+
+    def images_predicted(self, done: int, total: int) -> None:
+        """Of no use once it is over."""
+
+    def epoch_ended(self, epoch: int, metrics: Mapping[str, float]) -> None:
+        writer = self._writer_from(None)
+        for name, value in metrics.items():
+            writer.add_scalar(name, value, epoch)
+        writer.flush()
+
+    def checkpoint_written(self, path: Path, epoch: int) -> None:
+        """Nothing to draw."""
+
+    def warning(self, message: str) -> None:
+        """Nothing to draw."""
+
+    def close(self) -> None:
+        """Write what is left."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def _writer_from(self, step: int | None) -> "SummaryWriter":
+        """The writer, opened at the first step that this process reports.
+
+        Steps from there on which an interrupted process wrote are taken back: training does them
+        again. (Epochs are numbered lower than steps, so those that are over stay.)
+        """
+        if self._writer is None:
+            # Here, not above: this import costs every command a moment.
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._writer = SummaryWriter(str(self._folder), purge_step=step, flush_secs=10)
+        return self._writer

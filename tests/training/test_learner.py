@@ -1,0 +1,189 @@
+"""One optimiser step: parts that add up, memory that runs out, what is frozen, what is mixed."""
+
+import pytest
+import torch
+
+from carvision.errors import CarvisionError
+from carvision.inference import Engine
+from carvision.training.learner import Learner
+from carvision.training.memory import is_out_of_memory
+from carvision.training.mixing import Mixing
+from tests.training.conftest import tiny
+
+CLASSES = 3
+
+
+def _learner(overrides="", warnings=None):
+    torch.manual_seed(0)
+    config = tiny(f"model.pretrained=false {overrides}")
+    return Learner(
+        config, CLASSES, Engine.of(config), (warnings if warnings is not None else []).append
+    )
+
+
+def _batch(images=8, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    pixels = torch.randint(0, 256, (images, 3, 32, 32), dtype=torch.uint8, generator=generator)
+    return pixels, torch.randint(CLASSES, (images,), generator=generator)
+
+
+def _without_batch_norm(learner):
+    """Batch norm sees the parts of a batch one by one; everything else adds up."""
+    for part in learner.network.modules():
+        if isinstance(part, torch.nn.modules.batchnorm._BatchNorm):
+            part.train(False)
+
+
+def _weights(learner):
+    return {k: v.clone() for k, v in learner.network.state_dict().items()}
+
+
+@pytest.mark.parametrize("size", [8, 7, 5])
+def test_parts_of_a_batch_add_up_to_the_whole(size):
+    whole, parts = _learner("optimizer.name=sgd"), _learner("optimizer.name=sgd")
+    parts._micro_batch = 3
+    losses = []
+    for learner in (whole, parts):
+        learner.start_epoch(1)
+        _without_batch_norm(learner)
+        losses.append(learner.step(*_batch(size), 0, 1.0))
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    for (name, one), other in zip(_weights(whole).items(), _weights(parts).values(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5, msg=name)
+
+
+def _short_of_memory(learner, largest, error):
+    """A network that takes no more than so many images at a time."""
+    forward = learner.network.forward
+
+    def limited(images):
+        if len(images) > largest:
+            raise error
+        return forward(images)
+
+    learner.network.forward = limited
+
+
+ERRORS = [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+    RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)"),
+    RuntimeError(
+        "[enforce fail at alloc_cpu.cpp:125] . DefaultCPUAllocator: can't allocate memory"
+    ),
+]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=["cuda", "mps", "cpu"])
+def test_a_batch_that_does_not_fit_is_halved(error):
+    warnings = []
+    learner = _learner(warnings=warnings)
+    learner.start_epoch(1)
+    _short_of_memory(learner, 3, error)
+    before = _weights(learner)
+    assert learner.step(*_batch(8), 0, 1.0) > 0
+    assert [w.partition(";")[0] for w in warnings] == [
+        "out of memory with 8 images at a time: going on with 4",
+        "out of memory with 4 images at a time: going on with 2",
+    ]
+    assert any(not torch.equal(v, before[k]) for k, v in _weights(learner).items())
+    # It stays so, and is remembered.
+    learner.step(*_batch(8), 1, 1.0)
+    assert len(warnings) == 2
+    assert learner.state()["micro_batch"] == 2
+
+
+def test_where_nothing_fits_it_says_what_to_do():
+    learner = _learner()
+    learner.start_epoch(1)
+    _short_of_memory(learner, 1, ERRORS[0])
+    with pytest.raises(CarvisionError, match=r"not even 2 images at a time .*grad_checkpointing=true"):
+        learner.step(*_batch(8), 0, 1.0)
+
+
+def test_other_errors_are_not_taken_for_memory():
+    assert not is_out_of_memory(RuntimeError("shapes cannot be multiplied"))
+    assert not is_out_of_memory(ValueError("out of memory"))
+    assert is_out_of_memory(MemoryError())
+    learner = _learner()
+    learner.start_epoch(1)
+    _short_of_memory(learner, 3, RuntimeError("shapes cannot be multiplied"))
+    with pytest.raises(RuntimeError, match="shapes"):
+        learner.step(*_batch(8), 0, 1.0)
+
+
+def test_the_classifier_learns_alone_in_the_first_epochs():
+    learner = _learner("train.head_first_epochs=1 train.epochs=3")
+    before = _weights(learner)
+    head = learner._head
+
+    def moved():
+        return {k for k, p in learner.network.named_parameters() if not torch.equal(p, before[k])}
+
+    learner.start_epoch(1)
+    learner.step(*_batch(), 0, 1.0)
+    assert moved() == head
+    learner.start_epoch(2)
+    learner.step(*_batch(), 1, 1.0)
+    assert moved() > head
+
+
+def test_the_average_follows_the_network():
+    learner = _learner("train.ema_decay=0.9")
+    learner.start_epoch(1)
+    for step in range(6):
+        learner.step(*_batch(seed=step), step, 1.0)
+    average, network = learner.averaged_network, learner.network
+    assert not average.training
+    near = list(zip(average.parameters(), network.parameters(), strict=True))
+    assert all(torch.isfinite(a).all() for a, _ in near)
+    assert any(not torch.equal(a, b) for a, b in near)
+
+
+@pytest.mark.parametrize("kind", ["mixup_alpha", "cutmix_alpha"])
+def test_mixing_depends_on_seed_and_step_alone(kind):
+    config = tiny(f"mixing.p=1.0 mixing.{kind}=1.0").mixing
+    images, targets = _batch(9)
+    images = images.float()
+    before = images.clone()
+    one, other = (Mixing(config, CLASSES, seed=4) for _ in range(2))
+    other(images, targets, 7)
+    torch.manual_seed(3)
+    mixed, soft = one(images, targets, 5)
+    again, soft_again = other(images, targets, 5)
+    assert torch.equal(mixed, again) and torch.equal(soft, soft_again)
+    # Nothing of the caller's is changed, the odd image is left out, and shares add up.
+    assert torch.equal(images, before)
+    assert mixed.shape == (8, 3, 32, 32)
+    torch.testing.assert_close(soft.sum(1), torch.ones(8))
+    assert not torch.equal(mixed, images[:8])
+    assert not torch.equal(one(images, targets, 6)[0], mixed)
+    assert not torch.equal(Mixing(config, CLASSES, seed=5)(images, targets, 5)[0], mixed)
+
+
+def test_mixing_leaves_numpys_state(monkeypatch):
+    import numpy as np
+
+    config = tiny("mixing.p=1.0 mixing.mixup_alpha=1.0").mixing
+    np.random.seed(3)
+    expected = np.random.random()
+    np.random.seed(3)
+    images, targets = _batch()
+    Mixing(config, CLASSES, seed=4)(images.float(), targets, 5)
+    assert np.random.random() == expected
+
+
+@pytest.mark.parametrize("layer_decay", [1.0, 0.5])
+def test_layers_learn_slower_the_deeper_they_lie(layer_decay):
+    learner = _learner(f"optimizer.layer_decay={layer_decay} optimizer.head_lr_factor=3.0")
+    learner.start_epoch(1)
+    learner.step(*_batch(), 0, 1.0)
+    rate = {
+        id(p): group["lr"] for group in learner._optimizer.param_groups for p in group["params"]
+    }
+    named = dict(learner.network.named_parameters())
+    peak = tiny().optimizer.lr
+    assert rate[id(named["classifier.weight"])] == pytest.approx(3 * peak)
+    stem, last = rate[id(named["conv_stem.weight"])], rate[id(named["conv_head.weight"])]
+    assert stem <= last <= peak
+    assert (stem < 0.1 * peak) == (layer_decay == 0.5)
+    assert len(rate) == len(named)
