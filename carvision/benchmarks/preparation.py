@@ -85,6 +85,9 @@ def synthetic_scan(rows: int, seed: int = 0) -> pd.DataFrame:
         {
             "image_id": ids,
             "path": ids,
+            "format": "JPEG",
+            "mode": "RGB",
+            "orientation": 1,
             "width": _SIZE[0],
             "height": _SIZE[1],
             "content_hash": [f"{value:032x}" for value in range(rows)],

@@ -38,10 +38,18 @@ class Row:
 
     @classmethod
     def less_is_better(
-        cls, name: str, value: float, unit: str, rival: str, rival_value: float
+        cls,
+        name: str,
+        value: float,
+        unit: str,
+        rival: str,
+        rival_value: float,
+        target: float | None = None,
     ) -> Self:
-        """A cost; a ratio above 1 is in our favour."""
-        return cls(name, value, unit, rival, rival_value, rival_value / value)
+        """A cost, of which the rival should have ``target`` times as much."""
+        ratio = rival_value / value
+        holds = None if target is None else ratio >= target
+        return cls(name, value, unit, rival, rival_value, ratio, target, holds)
 
     @classmethod
     def within(cls, name: str, value: float, unit: str, target: float) -> Self:

@@ -1,5 +1,6 @@
 """Configuration: typed, frozen, resolved from YAML layers. ``load_config`` is the way in."""
 
+from carvision.config.augmentation import AugmentationConfig
 from carvision.config.load import (
     DEFAULT_MODEL,
     list_models,
@@ -10,7 +11,6 @@ from carvision.config.load import (
     split_models,
 )
 from carvision.config.schema import (
-    AugmentationConfig,
     Config,
     LoaderConfig,
     LossConfig,

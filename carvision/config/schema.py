@@ -7,38 +7,23 @@ it is prepared first.)
 
 from math import sqrt
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-Number = TypeVar("Number", int, float)
-Share = Annotated[float, Field(ge=0, le=1)]
-PositiveShare = Annotated[float, Field(gt=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
-Count = Annotated[int, Field(ge=1)]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
-#: Every backbone halves the image five times; below 32 px nothing is left of it.
-Pixels = Annotated[int, Field(ge=32, le=4096)]
+from carvision.config.augmentation import AugmentationConfig
+from carvision.config.section import (
+    Count,
+    NotNegative,
+    Pixels,
+    Positive,
+    Section,
+    Seed,
+    Share,
+)
 
 #: Sides of cached photos: few, so that backbones share them.
 CACHE_SIDES = (128, 256, 384, 512, 640, 832, 1024)
-
-
-def _ordered(ends: tuple[Number, Number]) -> tuple[Number, Number]:
-    if ends[0] > ends[1]:
-        raise ValueError(f"the smaller end comes first; got {list(ends)}")
-    return ends
-
-
-#: The two ends between which a value is drawn.
-Range = Annotated[tuple[Number, Number], AfterValidator(_ordered)]
-
-
-class Section(BaseModel):
-    """A frozen part of the configuration that refuses keys it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class SplitSettings(Section):
@@ -161,58 +146,6 @@ class MixingConfig(Section):
         return self.p > 0 and (self.mixup_alpha > 0 or self.cutmix_alpha > 0)
 
 
-class PartCropConfig(Section):
-    """How often a photo's front, rear, upper or lower part is shown, and how much of it."""
-
-    p: Share
-    share: Range[PositiveShare]
-
-
-class DarkenConfig(Section):
-    """How often a photo is darkened, and by which factor."""
-
-    p: Share
-    factor: Range[PositiveShare]
-
-
-class BlurConfig(Section):
-    """How often a photo is blurred, and by which Gauss curve (pixels of the training image)."""
-
-    p: Share
-    sigma: Range[Positive]
-
-
-class CompressionConfig(Section):
-    """How often a photo is compressed again, and at which JPEG quality."""
-
-    p: Share
-    quality: Range[Annotated[int, Field(ge=1, le=100)]]
-
-
-class DropoutConfig(Section):
-    """How often boxes of a photo are painted over, how many, and of which side (a share)."""
-
-    p: Share
-    holes: Range[Count]
-    side: Range[PositiveShare]
-
-
-class AugmentationConfig(Section):
-    """How training photos are varied."""
-
-    crop_scale: Range[PositiveShare]
-    crop_jitter: Annotated[float, Field(ge=0, lt=1)]
-    part_crop: PartCropConfig
-    hflip: Share
-    brightness: Share
-    contrast: Share
-    saturation: Share
-    darken: DarkenConfig
-    blur: BlurConfig
-    compression: CompressionConfig
-    dropout: DropoutConfig
-
-
 class LoaderConfig(Section):
     """The processes that decode photos; None, also where nothing is said, chooses by device."""
 
@@ -286,13 +219,17 @@ class Config(Section):
 
     @property
     def cache_side(self) -> int | None:
-        """Side in pixels of the cached photos that training reads; None reads the files.
+        """Side in pixels of the cached photos that training would read; None reads the files.
 
         A cache must not blur what training sees: it holds a crop of the smallest scale in (nearly)
         as many pixels as a training image has.
         """
+        augmentation = self.augmentation
+        smallest = sqrt(augmentation.crop_scale[0])
+        if augmentation.part_crop.p:
+            smallest = min(smallest, augmentation.part_crop.share[0])
         # A tenth less is not seen, and lets more backbones share a cache.
-        needed = 0.9 * self.train_image_size / sqrt(self.augmentation.crop_scale[0])
+        needed = 0.9 * self.train_image_size / smallest
         if self.data.cache == "auto":
             # A trial run is over before a cache is written.
             sides = CACHE_SIDES if self.train.max_steps is None else ()
@@ -302,7 +239,7 @@ class Config(Section):
     def result_settings(self) -> dict[str, Any]:
         """Every setting that changes the result, beside the data: no device, workers, paths.
 
-        The cache is one: a photo that was resized twice has other last bits.
+        Whether a cache is used changes it, too, and depends on the data: that is for the caller.
         """
         settings = self.model_dump(mode="json")
         for key in ("device", "data", "loader", "inference", "tracking"):
@@ -314,5 +251,4 @@ class Config(Section):
         # Recomputing activations, and how often a checkpoint is written, change no result.
         del settings["model"]["grad_checkpointing"], settings["train"]["checkpoint_minutes"]
         settings["train"]["image_size"] = self.train_image_size
-        settings["cache_side"] = self.cache_side
         return settings

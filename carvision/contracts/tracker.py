@@ -21,7 +21,7 @@ class Tracker(Protocol):
         """An epoch was trained and validated."""
 
     def checkpoint_written(self, path: Path, epoch: int) -> None:
-        """A checkpoint was written to ``path``, from which training goes on in ``epoch``."""
+        """A checkpoint is on its way to ``path``, from which training would go on in ``epoch``."""
 
     def warning(self, message: str) -> None:
         """Something the user should know, which does not stop the run."""

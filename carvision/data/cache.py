@@ -10,6 +10,7 @@ other cache.
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from shutil import disk_usage, rmtree
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 from carvision.data.decode import WHOLE, Box, decode, in_pixels
 from carvision.data.manifest import Manifest
 from carvision.data.resize import resized
+from carvision.data.scan import hash_of
 from carvision.errors import DataError
 from carvision.files import read_json, replacing_folder, write_json
 
@@ -31,6 +33,8 @@ _RECORDS = "photos.yuv420"
 _INDEX = "index.json"
 #: Photos that are decoded before they are written; so memory stays small on a slow disk.
 _CHUNK = 64
+#: Changes whenever the same photo would be stored otherwise.
+_FORMAT = "1"
 
 
 class CachedPhotos:
@@ -88,8 +92,8 @@ class PhotoCache:
         readable = manifest.frame[manifest.frame["width"] > 0]
         self._rows = readable.drop_duplicates("content_hash").sort_values("content_hash")
         self._hashes = self._rows["content_hash"].tolist()
-        self._side = side
-        digest = sha256("\n".join(self._hashes).encode()).hexdigest()[:16]
+        self.side = side
+        digest = sha256("\n".join([_FORMAT, *self._hashes]).encode()).hexdigest()[:16]
         self.folder = below / f"{digest}-{side}px"
 
     @property
@@ -100,7 +104,7 @@ class PhotoCache:
     @property
     def bytes_needed(self) -> int:
         """The size on disk."""
-        return len(self._hashes) * _record_length(self._side)
+        return len(self._hashes) * _record_length(self.side)
 
     def is_written(self) -> bool:
         """Whether there is such a cache, whole."""
@@ -120,24 +124,23 @@ class PhotoCache:
         under another name, is never read, and goes when the next cache is written.
 
         Raises:
-            DataError: a photo is gone or cannot be read any more; the disk is too small.
+            DataError: a photo is gone, or is not what was scanned; the disk refuses.
         """
-        self._below.mkdir(parents=True, exist_ok=True)
-        with FileLock(self._below / ".lock"):
-            if self.is_written():
-                return
-            self._remove_stale(root)
-            self._check_space()
-            try:
+        try:
+            self._below.mkdir(parents=True, exist_ok=True)
+            with FileLock(self._below / ".lock"):
+                if self.is_written():
+                    return
+                for leftover in self._below.glob(".*px.*"):
+                    rmtree(leftover, ignore_errors=True)
                 with replacing_folder(self.folder) as temporary:
                     self._write_records(root, temporary / _RECORDS, progress)
-                    index = {"root": str(root), "content_hashes": self._hashes}
-                    write_json(temporary / _INDEX, index)
-            except OSError as error:
-                raise DataError(
-                    f"the cache {self.folder} cannot be written: {error}; "
-                    "data.cache=off trains without one"
-                ) from error
+                    write_json(temporary / _INDEX, {"content_hashes": self._hashes})
+        except OSError as error:
+            raise DataError(
+                f"the cache {self.folder} cannot be written: {error}; "
+                "data.cache=off trains without one"
+            ) from error
 
     def photos(self, rows: pd.DataFrame) -> CachedPhotos:
         """The cached photos of a manifest's rows.
@@ -146,44 +149,35 @@ class PhotoCache:
             KeyError: a row's content is not in the cache.
         """
         record = {content: position for position, content in enumerate(self._hashes)}
-        return CachedPhotos(self.folder, self._side, [record[c] for c in rows["content_hash"]])
+        return CachedPhotos(self.folder, self.side, [record[c] for c in rows["content_hash"]])
 
-    def _remove_stale(self, root: Path) -> None:
-        """What was left half-written, and what the same folder held before its photos changed."""
-        for leftover in self._below.glob(".*px.*"):
-            rmtree(leftover, ignore_errors=True)
-        for index in self._below.glob(f"*-{self._side}px/{_INDEX}"):
-            try:
-                stale = read_json(index)["root"] == str(root)
-            except (OSError, ValueError, KeyError, TypeError):
-                stale = True
-            if stale:
-                rmtree(index.parent)
-
-    def _check_space(self) -> None:
-        free = disk_usage(self._below).free
-        if self.bytes_needed > free:
-            raise DataError(
-                f"the cache of resized photos takes {self.bytes_needed / 2**30:.1f} GiB, and "
-                f"{free / 2**30:.1f} GiB are free in {self._below}: make room, or set "
-                "data.cache=off (slower) or to fewer pixels"
-            )
+    def fits(self) -> bool:
+        """Whether it takes no more than half of the free disk: checkpoints need room, too."""
+        self._below.mkdir(parents=True, exist_ok=True)
+        return self.bytes_needed <= disk_usage(self._below).free // 2
 
     def _write_records(self, root: Path, path: Path, progress: Callable[[int], None]) -> None:
-        sources = [root / name for name in self._rows["path"]]
+        sources = list(zip(self._rows["path"].map(root.joinpath), self._hashes, strict=True))
         # Decoding releases the interpreter's lock, so threads do the work of processes.
         with path.open("wb") as file, ThreadPoolExecutor(os.cpu_count() or 1) as pool:
             for start in range(0, len(sources), _CHUNK):
                 chunk = sources[start : start + _CHUNK]
-                for record in pool.map(lambda source: _planes(source, self._side), chunk):
+                for record in pool.map(partial(_planes, side=self.side), *zip(*chunk, strict=True)):
                     file.write(record)
                 progress(len(chunk))
             file.flush()
             os.fsync(file.fileno())
 
 
-def _planes(source: Path, side: int) -> bytes:
-    pixels = decode(source, side, WHOLE)
+def _planes(path: Path, content_hash: str, side: int) -> bytes:
+    """A photo's record; found by its content later, so its content is looked at now."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"the photo {path} cannot be read: {error}") from error
+    if hash_of(content) != content_hash:
+        raise DataError(f"the photo {path} has changed since it was scanned; prepare it again")
+    pixels = decode(content, side, WHOLE, name=str(path))
     return cv2.cvtColor(pixels, cv2.COLOR_RGB2YUV_I420).tobytes()
 
 

@@ -2,7 +2,7 @@
 
 A photo and its copy in the other fold would let validation see what training has seen. The hash is
 imagehash's ``phash`` (64 bits of a DCT); copies that were scaled or compressed again differ in a
-few bits, photos of different things in about 32.
+few bits, photos of different things in about 32. A mirrored copy is one, too: training mirrors.
 """
 
 from itertools import pairwise
@@ -14,7 +14,10 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 #: Bits in which copies may differ. On real cars, the nearest photos of different cars differ in 8.
-LARGEST_DISTANCE = 4
+LARGEST_DISTANCE = 6
+#: Mirroring a photo turns the sign of every second column of its DCT, and so the bits that say
+#: whether a value lies above the median, which is nearly 0.
+_MIRRORED = np.uint64(0x5555555555555555)
 
 
 def group_duplicates(frame: pd.DataFrame) -> pd.Series:
@@ -27,7 +30,8 @@ def group_duplicates(frame: pd.DataFrame) -> pd.Series:
     content, _ = pd.factorize(frame["content_hash"])
     hashes = np.array([int(value, 16) for value in frame["perceptual_hash"]], dtype=np.uint64)
     distinct, seen_as = np.unique(hashes, return_inverse=True)
-    first, second = near_pairs(distinct, LARGEST_DISTANCE)
+    both = np.concatenate([distinct, distinct ^ _MIRRORED])
+    first, second = (place % len(distinct) for place in near_pairs(both, LARGEST_DISTANCE))
     # One graph of rows, contents and hashes; each row is tied to its content and its hash.
     rows = np.arange(len(frame))
     contents = len(frame) + content

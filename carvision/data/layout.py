@@ -47,7 +47,8 @@ class Layout:
             raise DataError(f"data={folder} {what}; give a folder of photos, a zip, or data=sample")
         if not (folder / "train").is_dir():
             inner = next((path.parent for path in sorted(folder.glob("*/train/"))), None)
-            if inner is not None:
+            others = [path for path in folder.iterdir() if path.is_dir() and path != inner]
+            if inner is not None and not any(any(find_photos(path, folder)) for path in others):
                 raise DataError(
                     f"data={folder} holds no folder train, but {inner.name}/train is there: "
                     f"did you mean data={inner}?"
@@ -127,7 +128,11 @@ def find_photos(folder: Path, root: Path) -> Iterator[Photo]:
                 continue
             full = Path(parent, name)
             relative = full.relative_to(root).as_posix()
-            status = full.stat()
+            try:
+                status = full.stat()
+            except OSError:  # a link to nowhere, or gone by now: the scan will say so
+                yield Photo(nfc(relative), relative, 0, 0)
+                continue
             yield Photo(nfc(relative), relative, status.st_size, status.st_mtime_ns)
 
 

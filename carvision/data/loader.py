@@ -7,6 +7,7 @@ workers, and persistent workers see the right epoch.
 import os
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Generic, Protocol, TypeVar
 
 import cv2
@@ -75,6 +76,15 @@ class PhotoLoader(Generic[Item]):
         except CarvisionError as error:
             # torch puts the worker's traceback in front.
             raise type(error)(str(error).rpartition("DataError: ")[2].strip()) from None
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """The block that goes over the batches: a worker that dies stops it with a reason.
+
+        torch notices by a signal, which strikes wherever the main process happens to compute.
+        """
+        try:
+            yield
         except RuntimeError as error:
             raise self._explained(error) from error
 
@@ -83,7 +93,11 @@ class PhotoLoader(Generic[Item]):
         if died is None:
             return error
         gone = {int(number) for number in died[1].split(",")}
-        held = [self._photos.name(index) for pid, index in self._held.tolist() if pid in gone]
+        held = [
+            self._photos.name(index)
+            for pid, index in self._held.tolist()
+            if pid in gone and index >= 0
+        ]
         return DataError(
             f"a process that loads photos died ({error}); it held {', '.join(held) or 'no photo'}. "
             "Where memory was short, set a smaller loader.workers"
@@ -102,11 +116,20 @@ class _Watched:
 
     def __getitem__(self, key: Any) -> Any:
         worker = get_worker_info()
-        if worker is not None:
-            index = key[1] if isinstance(key, tuple) else key
-            self._held[worker.id, 0] = os.getpid()
-            self._held[worker.id, 1] = index
-        return self._photos[key]
+        if worker is None:
+            return self._photos[key]
+        index = key[1] if isinstance(key, tuple) else key
+        self._held[worker.id, 0] = os.getpid()
+        self._held[worker.id, 1] = index
+        try:
+            return self._photos[key]
+        except CarvisionError:
+            raise
+        except Exception as error:
+            name = self._photos.name(index)
+            raise DataError(f"the photo {name} cannot be loaded: {error!r}") from error
+        finally:
+            self._held[worker.id, 1] = -1
 
 
 def training_loader(

@@ -30,6 +30,9 @@ _COLUMNS = [
     "path",
     "label",
     "class_index",
+    "format",
+    "mode",
+    "orientation",
     "width",
     "height",
     "content_hash",
@@ -40,7 +43,7 @@ _COLUMNS = [
 ]
 
 #: What the content hash pins already, but a library's next version may compute otherwise.
-_DERIVED = ["path", "width", "height", "perceptual_hash"]
+_DERIVED = ["path", "format", "mode", "orientation", "width", "height", "perceptual_hash"]
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ class Manifest:
     def fingerprint(self) -> str:
         """Names the data: independent of order, machine and absolute path."""
         digest = hashlib.sha256(repr(self.classes).encode())
-        content = self.frame.drop(columns=_DERIVED).sort_values("image_id")
+        content = self.frame.drop(columns=_DERIVED, errors="ignore").sort_values("image_id")
         # The reason quotes Pillow, whose words differ from version to version.
         content["excluded"] = content["excluded"] != ""
         for row in content.itertuples(index=False, name=None):
@@ -192,4 +195,8 @@ def read_manifest(folder: Path) -> Manifest:
         classes = ClassMap.from_json(read_json(folder / "classes.json"))
     except (OSError, ValueError, KeyError) as error:
         raise DataError(f"the manifest in {folder} cannot be read: {error}") from error
-    return Manifest(frame, classes)
+    # Manifests of earlier versions say nothing of these.
+    for column, unknown in {"format": "", "mode": "", "orientation": 1}.items():
+        if column not in frame:
+            frame[column] = unknown
+    return Manifest(frame[_COLUMNS], classes)

@@ -19,6 +19,8 @@ from carvision.files import replacing
 
 log = logging.getLogger(__name__)
 
+_ORIENTATION = 0x0112
+
 
 def scan_photos(
     root: Path,
@@ -26,8 +28,9 @@ def scan_photos(
     progress: Callable[[int], None] = lambda done: None,
     cache: Path | None = None,
 ) -> pd.DataFrame:
-    """One row a photo: ``image_id``, ``path``, ``width``, ``height`` (as shown), ``content_hash``,
-    ``perceptual_hash`` and ``excluded`` (empty, or why the photo cannot be used).
+    """One row a photo: ``image_id``, ``path``, ``format``, ``mode`` and EXIF ``orientation`` (as
+    stored), ``width`` and ``height`` (as shown), ``content_hash``, ``perceptual_hash`` and
+    ``excluded`` (empty, or why the photo cannot be used).
 
     ``cache`` is a file that remembers the scan: photos of the same size and time are not read
     again. Decoding releases the interpreter's lock, so threads do the work of processes.
@@ -46,11 +49,18 @@ def scan_photos(
     return frame
 
 
+def hash_of(content: bytes) -> str:
+    """What names a photo's content: the first 128 bits of its SHA-256."""
+    return hashlib.sha256(content).hexdigest()[:32]
+
+
 def _remembered(cache: Path | None) -> dict[tuple[str, int, int], dict[str, Any]]:
     if cache is None or not cache.exists():
         return {}
     try:
         rows = pd.read_parquet(cache).to_dict("records")
+        if rows and "orientation" not in rows[0]:
+            return {}  # of an earlier version, which looked at less
         # A photo that could not be read may have been out of reach for a moment only.
         sound = ({str(k): v for k, v in row.items()} for row in rows if not row["excluded"])
         return {(r["path"], r.pop("size"), r.pop("modified")): r for r in sound}
@@ -67,6 +77,9 @@ def _scan(root: Path, photo: Photo) -> dict[str, Any]:
     row: dict[str, Any] = {
         "image_id": photo.image_id,
         "path": photo.path,
+        "format": "",
+        "mode": "",
+        "orientation": 1,
         "width": 0,
         "height": 0,
         "content_hash": "",
@@ -76,8 +89,10 @@ def _scan(root: Path, photo: Photo) -> dict[str, Any]:
     full = root / photo.path
     try:
         content = full.read_bytes()
-        row["content_hash"] = hashlib.sha256(content).hexdigest()[:32]
+        row["content_hash"] = hash_of(content)
         with Image.open(BytesIO(content)) as image:
+            row["format"], row["mode"] = image.format, image.mode
+            row["orientation"] = int(image.getexif().get(_ORIENTATION, 1))
             image.load()
             shown = ImageOps.exif_transpose(image)
             row["width"], row["height"] = shown.size

@@ -6,10 +6,13 @@ buffers that are used again is several times as fast.
 """
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import torch
 from torch.utils.data import default_collate, get_worker_info
+
+from carvision.errors import DataError
 
 
 class SharedBatches:
@@ -24,7 +27,14 @@ class SharedBatches:
         # One batch is in use, `prefetch` are waiting, and one is being written.
         self._slots = prefetch + 2
         size = (workers, self._slots, batch_size, *shape)
-        self._buffer = torch.empty(size, dtype=torch.uint8).share_memory_()
+        try:
+            self._buffer = torch.empty(size, dtype=torch.uint8).share_memory_()
+        except RuntimeError as error:
+            raise DataError(
+                f"{prod(size) / 2**20:,.0f} MiB of shared memory cannot be had for the batches of "
+                f"{workers} workers: set a smaller loader.workers or loader.prefetch, or give the "
+                "container more (docker run --shm-size=4g)"
+            ) from error
         self._written = 0
 
     def __call__(self, samples: Sequence[Any]) -> Any:

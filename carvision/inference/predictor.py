@@ -63,7 +63,8 @@ def predict_views(
     config = engine.loader.model_copy(update={"persistent_workers": False, **few})
     batches: list[NDArray[np.float32]] = []
     loader = whole_photo_loader(photos, engine.batch_size, config, engine.device)
-    with torch.inference_mode(), autocast(engine.device, engine.precision):
+    computing = autocast(engine.device, engine.precision)
+    with torch.inference_mode(), computing, loader.watched():
         for images in loader:
             on_device = images.to(engine.device, non_blocking=True)
             pixels = preprocessing.normalise(on_device).to(memory_format=torch.channels_last)

@@ -11,11 +11,11 @@ from carvision.reporting.console import progress
 CACHES = Path("work/cache")
 
 
-def photo_cache(config: Config, prepared: PreparedData) -> PhotoCache | None:
-    """The cache that ``config`` trains from, written now where there is none; None for the files.
+def chosen_cache(config: Config, prepared: PreparedData) -> PhotoCache | None:
+    """The cache that ``config`` would train from, written or not; None reads the files.
 
-    Raises:
-        DataError: a photo is gone, or the disk is too small.
+    With ``data.cache=auto`` there is none where it would have no fewer pixels than the files, or
+    would take more than half of the free disk.
     """
     side = config.cache_side
     if side is None:
@@ -25,15 +25,33 @@ def photo_cache(config: Config, prepared: PreparedData) -> PhotoCache | None:
                 "blurred photos: it reads the files"
             )
         return None
-    photos = prepared.manifest.usable
-    if config.data.cache == "auto" and (photos["width"] * photos["height"]).median() <= side**2:
-        return None  # no fewer pixels than the files have: too little is won for the disk
     cache = PhotoCache(CACHES, prepared.manifest, side)
-    if not cache.is_written():
+    if config.data.cache != "auto" or cache.is_written():
+        return cache
+    photos = prepared.manifest.usable
+    if (photos["width"] * photos["height"]).median() <= side**2:
+        return None
+    if not cache.fits():
         announce(
-            f"keeping the photos at {side} px for training: {cache.bytes_needed / 2**30:.2f} GiB "
-            f"in {cache.folder} (data.cache=off reads the files in every epoch)"
+            f"no cache of resized photos: its {cache.bytes_needed / 2**30:.1f} GiB are more than "
+            "half of the free disk; training reads the files (data.cache=PX takes a size)"
         )
-        with progress("resizing", cache.photo_count) as advance:
-            cache.write(prepared.layout.root, advance)
+        return None
     return cache
+
+
+def write_cache(cache: PhotoCache, root: Path) -> None:
+    """Write ``cache`` unless it is there.
+
+    Raises:
+        DataError: a photo is gone or has changed, or the disk is too small.
+    """
+    if cache.is_written():
+        return
+    announce(
+        f"keeping the photos at {cache.side} px for training: "
+        f"{cache.bytes_needed / 2**30:.2f} GiB in {cache.folder} "
+        "(data.cache=off reads the files in every epoch)"
+    )
+    with progress("resizing", cache.photo_count) as advance:
+        cache.write(root, advance)

@@ -23,11 +23,12 @@ from carvision.files import read_json, scratch_folder, write_json
 from carvision.inference import resolve_device
 from carvision.metrics import log_loss_of_true_class
 from carvision.models import build_model, ensure_weights, read_bundle, write_bundle
-from carvision.pipelines.caching import photo_cache
+from carvision.pipelines.caching import chosen_cache, write_cache
 from carvision.pipelines.prepare import PreparedData, prepared_data
 from carvision.pipelines.session import announce, show_address
 from carvision.reporting.tables import show_folds
 from carvision.reporting.training_progress import TrainingProgress
+from carvision.tracking.event_log import EVENTS_FILE, EventLog
 from carvision.tracking.fold_sets import (
     STAGE_FOLD,
     fetch_true_class,
@@ -39,6 +40,7 @@ from carvision.tracking.fold_sets import (
 from carvision.tracking.mlflow_tracker import MlflowTracker
 from carvision.tracking.prepared import log_data_input
 from carvision.tracking.registry import MemberVersion, find_member, register_member
+from carvision.tracking.sending import SENT_FILE
 from carvision.tracking.store import (
     DATA,
     FOLD,
@@ -49,6 +51,8 @@ from carvision.tracking.store import (
     log_settings,
     tracked_run,
 )
+from carvision.tracking.tensorboard_tracker import TensorBoardTracker
+from carvision.tracking.wandb_tracker import check_wandb, wandb_trackers
 from carvision.training import train_fold, training_photos
 
 STAGE_TRAIN = "train"
@@ -92,6 +96,7 @@ def check_trainable(configs: Sequence[Config]) -> None:
     if len(configs) > 1 and any(config.model.weights for config in configs):
         raise ConfigError("model.weights=FILE is of one backbone: give a single model=")
     for config in configs:
+        check_wandb(config.tracking.wandb)
         resolve_device(config.device)
         ensure_weights(config)
         # Built once and thrown away: a size or a file that does not fit shows here, not after the
@@ -103,7 +108,8 @@ def _train_backbone(
     run: Run, config: Config, prepared: PreparedData, folds: Sequence[int], resume: str
 ) -> MemberVersion:
     fingerprint = prepared.manifest.fingerprint
-    set_id = set_name(config, fingerprint)
+    cache = chosen_cache(config, prepared)
+    set_id = set_name(config, fingerprint, None if cache is None else cache.side)
     tags = {MODEL: config.name, SET: set_id, DATA: fingerprint}
     mlflow.set_tags(tags)
     log_settings(config.model_dump(mode="json"))
@@ -113,8 +119,9 @@ def _train_backbone(
     if resume == "never":
         for fold in missing:
             shutil.rmtree(fold_folder(set_id, fold), ignore_errors=True)
-    cache = photo_cache(config, prepared) if missing else None
     if missing:
+        if cache is not None:
+            write_cache(cache, prepared.layout.root)
         _log_preview(config, prepared, missing[0], cache)
     for fold in folds:
         if fold in done:
@@ -152,20 +159,48 @@ def _train_fold(
         tracked_run(STAGE_FOLD, name, {**tags, FOLD: str(fold)}, _begun_run(folder)) as run,
         TrainingProgress() as bar,
     ):
-        write_json(folder / _RUN, {"run_id": run.info.run_id})
-        tracker = TrackerGroup([MlflowTracker(run.info.run_id), bar])
-        root = prepared.layout.root
-        try:
-            result = train_fold(config, prepared.manifest, root, fold, folder, tracker, cache)
-        except KeyboardInterrupt:
-            again = shlex.join(["python", *sys.orig_argv[1:]])
-            announce(f"{name} stopped; the same command goes on from its checkpoint: {again}")
-            raise
-        # Kept when the fold cannot be logged: hours of training are in it.
-        log_fold(result)
-    shutil.rmtree(folder)
-    if not any(folder.parent.iterdir()):
-        folder.parent.rmdir()
+        run_id = run.info.run_id
+        write_json(folder / _RUN, {"run_id": run_id})
+        events = EventLog(folder / EVENTS_FILE, run_id)
+        own = Path(tags[SET]) / f"fold{fold}"
+        with (
+            MlflowTracker(events) as to_mlflow,
+            TensorBoardTracker(Path("work/tensorboard") / own) as board,
+            wandb_trackers(
+                config.tracking.wandb,
+                run_id=run_id,
+                name=name,
+                group=tags[SET],
+                settings=config.model_dump(mode="json"),
+                folder=Path("work/wandb"),
+            ) as wandb,
+        ):
+            # The event log first: what MLflow is sent is read from it.
+            tracker = TrackerGroup([events, to_mlflow, board, *wandb, bar])
+            root = prepared.layout.root
+            try:
+                result = train_fold(config, prepared.manifest, root, fold, folder, tracker, cache)
+            except KeyboardInterrupt:
+                again = shlex.join(["python", *sys.orig_argv[1:]])
+                announce(f"{name} stopped; the same command goes on from its checkpoint: {again}")
+                raise
+            # Kept when the fold cannot be logged: hours of training are in it.
+            log_fold(result)
+            mlflow.log_artifact(str(events.path))
+            everything_sent = to_mlflow.close()
+    _remove(folder, but=() if everything_sent else (EVENTS_FILE, SENT_FILE))
+
+
+def _remove(folder: Path, but: Sequence[str]) -> None:
+    """Remove a finished fold's files, except those that ``sync`` needs to send the rest of them."""
+    for path in list(folder.iterdir()):
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name not in but:
+            path.unlink()
+    for emptied in (folder, folder.parent):
+        if not any(emptied.iterdir()):
+            emptied.rmdir()
 
 
 def fold_folder(set_id: str, fold: int) -> Path:

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from carvision.data.decode import thumbnail
 from carvision.data.manifest import Manifest
+from carvision.errors import DataError
 from carvision.reporting.tables import manifest_summary
 
 #: Beyond these a page is no longer read; the manifest holds the rest.
@@ -39,12 +40,21 @@ def data_page(name: str, manifest: Manifest, root: Path) -> str:
             for label, count in counts.items()
         ],
         sizes_plot=_sizes_plot(usable),
+        kinds=_kinds(usable),
         excluded=excluded[["image_id", "excluded"]].head(_MOST_EXCLUDED).values.tolist(),
         excluded_more=max(0, len(excluded) - _MOST_EXCLUDED),
         groups=[_group(photos, root) for photos in groups[:_MOST_GROUPS]],
         group_count=len(groups),
         groups_more=max(0, len(groups) - _MOST_GROUPS),
     )
+
+
+def _kinds(usable: pd.DataFrame) -> list[tuple[str, int]]:
+    """Photos by format and colour mode, and those that a camera turned."""
+    kinds = (usable["format"] + ", " + usable["mode"]).value_counts()
+    turned = int((usable["orientation"] != 1).sum())
+    named = [(str(kind), int(count)) for kind, count in kinds.items()]
+    return [*named, ("turned by its EXIF orientation", turned)]
 
 
 def _copies(usable: pd.DataFrame) -> list[pd.DataFrame]:
@@ -64,11 +74,19 @@ def _group(photos: pd.DataFrame, root: Path) -> dict[str, Any]:
                 "image_id": row.image_id,
                 "label": row.label,
                 "size": f"{row.width}×{row.height}",
-                "image": _data_uri(thumbnail(root / str(row.path), _THUMBNAIL), "jpeg"),
+                "image": _thumbnail_uri(root / str(row.path)),
             }
             for row in shown.itertuples()
         ],
     }
+
+
+def _thumbnail_uri(path: Path) -> str:
+    """The photo small; empty where it went away since the scan, which costs no page."""
+    try:
+        return _data_uri(thumbnail(path, _THUMBNAIL), "jpeg")
+    except DataError:
+        return ""
 
 
 def _counts_plot(counts: pd.Series) -> str:

@@ -29,9 +29,13 @@ _WEIGHTS = "checkpoint"
 _PREDICTIONS = "predictions"
 
 
-def set_name(config: Config, fingerprint: str) -> str:
-    """The identity of a fold set."""
-    settings = config.result_settings()
+def set_name(config: Config, fingerprint: str, cache_side: int | None) -> str:
+    """The identity of a fold set.
+
+    ``cache_side`` is the side of the cached photos that training reads, if it does: a photo that
+    was resized twice has other last bits.
+    """
+    settings = config.result_settings() | {"cache_side": cache_side}
     if config.model.weights is not None:
         # What is in the file counts, not what it is called.
         with config.model.weights.open("rb") as file:

@@ -19,10 +19,10 @@ def unreachable() -> str | None:
     uri = mlflow.get_tracking_uri()
     if not uri.startswith(("http://", "https://")):
         return None
-    parts = urlsplit(uri)
-    # urllib takes a user's name for the host's.
-    address = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
     try:
+        parts = urlsplit(uri)
+        # urllib takes a user's name for the host's.
+        address = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
         with urlopen(f"{address.rstrip('/')}/health", timeout=_SECONDS):
             return None
     except (HTTPError, HTTPException, ValueError):

@@ -11,6 +11,7 @@ import mlflow
 import yaml
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.tracking import MlflowClient
 
 #: Tags that the steps find each other's runs by.
@@ -51,7 +52,10 @@ def exists(run_id: str) -> bool:
     """Whether this store has such a run, not deleted."""
     try:
         return client().get_run(run_id).info.lifecycle_stage == "active"
-    except MlflowException:
+    except MlflowException as error:
+        # A server that cannot be reached is no answer.
+        if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+            raise
         return False
 
 

@@ -5,7 +5,8 @@ wandb is not among the dependencies: it is imported when it is asked for, and no
 
 import importlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, Self
@@ -142,6 +143,16 @@ class WandbTracker:
             log.warning("W&B is told nothing more of this fold: %s", error)
 
 
+@contextmanager
+def wandb_trackers(mode: WandbMode, **described: Any) -> Iterator[list[WandbTracker]]:
+    """The tracker that ``tracking.wandb`` asks for, in a list; none where it is off."""
+    if mode is False:
+        yield []
+        return
+    with WandbTracker(mode, **described) as tracker:
+        yield [tracker]
+
+
 def _wandb(mode: str) -> Any:
     try:
         return importlib.import_module("wandb")
@@ -154,6 +165,6 @@ def _wandb(mode: str) -> Any:
 
 def _no_login(reason: str) -> str:
     return (
-        f"tracking.wandb=online: {reason}; log in with `wandb login`, or set "
+        f"tracking.wandb=online: {reason.rstrip('.')}; log in with `wandb login`, or set "
         "tracking.wandb=offline and send the runs later with `wandb sync`"
     )

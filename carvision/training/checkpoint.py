@@ -1,11 +1,13 @@
 """Checkpoints that training goes on from: written whole, checked when read, the last two kept.
 
 A checkpoint is one file of torch tensors and plain values (``weights_only``: nothing in it runs)
-and beside it the file's SHA-256.
+and beside it the file's SHA-256. Training stands still only while the state is copied; a thread
+writes the copy, which takes as much memory as the checkpoint has bytes.
 """
 
 import hashlib
 import logging
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +27,50 @@ class CheckpointFolder:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._buffers: dict[tuple[Any, ...], torch.Tensor] = {}
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._pending: Future[None] | None = None
 
     def write(self, step: int, state: dict[str, Any]) -> Path:
-        """Write ``state``; then remove all but the last two.
+        """Copy ``state`` and begin to write it; then all but the last two checkpoints go.
 
         Raises:
-            CarvisionError: the disk refused; the checkpoints before this one stay as they are.
+            CarvisionError: the disk refused the checkpoint before this one.
         """
+        self.wait()
         path = self._folder / f"step{step:08d}{_SUFFIX}"
+        self._pending = self._writer.submit(self._write, path, self._copied(state, ()))
+        return path
+
+    def wait(self) -> None:
+        """Return when what was begun is on the disk.
+
+        Raises:
+            CarvisionError: the disk refused; the checkpoints before it stay as they are.
+        """
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.result()
+
+    def newest(self) -> tuple[Path, dict[str, Any]] | None:
+        """The newest checkpoint that is intact; a broken one is said and passed over.
+
+        What a kill left half-written, under another name, is removed.
+        """
+        self.wait()
+        for leftover in self._folder.glob(f".step*{_SUFFIX}"):
+            leftover.unlink()
+        for path in reversed(self._paths()):
+            try:
+                if _sum_of(path).read_text() != _digest(path):
+                    raise ValueError("its content is not what was written")
+                return path, torch.load(path, map_location="cpu", weights_only=True)
+            # What a damaged file raises depends on where it is damaged.
+            except Exception as error:
+                log.warning("the checkpoint %s is broken and passed over: %s", path, error)
+        return None
+
+    def _write(self, path: Path, state: dict[str, Any]) -> None:
         try:
             with replacing(path) as temporary:
                 torch.save(state, temporary)
@@ -49,24 +87,19 @@ class CheckpointFolder:
         for old in self._paths()[:-_KEPT]:
             old.unlink(missing_ok=True)
             _sum_of(old).unlink(missing_ok=True)
-        return path
 
-    def newest(self) -> tuple[Path, dict[str, Any]] | None:
-        """The newest checkpoint that is intact; a broken one is said and passed over.
-
-        What a kill left half-written, under another name, is removed.
-        """
-        for leftover in self._folder.glob(f".step*{_SUFFIX}"):
-            leftover.unlink()
-        for path in reversed(self._paths()):
-            try:
-                if _sum_of(path).read_text() != _digest(path):
-                    raise ValueError("its content is not what was written")
-                return path, torch.load(path, map_location="cpu", weights_only=True)
-            # What a damaged file raises depends on where it is damaged.
-            except Exception as error:
-                log.warning("the checkpoint %s is broken and passed over: %s", path, error)
-        return None
+    def _copied(self, value: Any, place: tuple[Any, ...]) -> Any:
+        """``value`` with its tensors copied, into the memory of the copy before where they fit."""
+        if isinstance(value, dict):
+            return {key: self._copied(item, (*place, key)) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return type(value)(self._copied(item, (*place, i)) for i, item in enumerate(value))
+        if not isinstance(value, torch.Tensor):
+            return value
+        buffer = self._buffers.get(place)
+        if buffer is None or (buffer.shape, buffer.dtype) != (value.shape, value.dtype):
+            buffer = self._buffers[place] = torch.empty_like(value, device="cpu")
+        return buffer.copy_(value)
 
     def _paths(self) -> list[Path]:
         return sorted(self._folder.glob(f"step*{_SUFFIX}"))

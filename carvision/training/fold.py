@@ -106,7 +106,8 @@ class _FoldTraining:
         self._tracker = tracker
         self._weights = folder / "best.safetensors"
         self._checkpoints = CheckpointFolder(folder)
-        self._identity = identity_of(config, manifest, fold)
+        cache_side = None if cache is None else cache.side
+        self._identity = identity_of(config, manifest, fold, cache_side)
         rows, validation = manifest.split(fold)
         if len(rows) < 2 or validation.empty:
             raise DataError(f"fold {fold}: too few photos to train and validate on")
@@ -150,7 +151,9 @@ class _FoldTraining:
         except KeyboardInterrupt:
             # It came between two steps: what is in memory belongs together.
             self._checkpoint()
+            self._checkpoints.wait()
             raise
+        self._checkpoints.wait()
         return self._result()
 
     @property
@@ -199,20 +202,21 @@ class _FoldTraining:
         minutes = self._config.train.checkpoint_minutes
         factor = self._lr_factor(max(0, position.step - 1))
         # None are left where training was stopped between the last one and validation.
-        for images, targets in self._loader if self._steps_left else ():
-            with deferred_interrupts():
-                factor = self._lr_factor(position.step)
-                loss = self._learner.step(images, targets, position.step, factor)
-                self._check_loss(loss, len(images))
-                position.step += 1
-                position.images += len(images)
-                position.steps += 1
-                position.loss_sum += loss
-            self._tracker.step_ended(position.step, position.loss_sum / position.steps)
-            if not self._steps_left:
-                break
-            if minutes and time.monotonic() - self._written_at > 60 * minutes:
-                self._checkpoint()
+        with self._loader.watched():
+            for images, targets in self._loader if self._steps_left else ():
+                with deferred_interrupts():
+                    factor = self._lr_factor(position.step)
+                    loss = self._learner.step(images, targets, position.step, factor)
+                    self._check_loss(loss, len(images))
+                    position.step += 1
+                    position.images += len(images)
+                    position.steps += 1
+                    position.loss_sum += loss
+                self._tracker.step_ended(position.step, position.loss_sum / position.steps)
+                if not self._steps_left:
+                    break
+                if minutes and time.monotonic() - self._written_at > 60 * minutes:
+                    self._checkpoint()
         return {
             "train/loss": position.loss_sum / position.steps,
             "lr": self._config.optimizer.lr * factor,

@@ -9,11 +9,16 @@ from carvision.data.manifest import Manifest
 from carvision.errors import ConfigError
 
 
-def identity_of(config: Config, manifest: Manifest, fold: int) -> str:
+def identity_of(config: Config, manifest: Manifest, fold: int, cache_side: int | None) -> str:
     """Everything that changes the result, as JSON."""
     settings = config.result_settings()
     settings["model"]["weights"] = None if config.model.weights is None else "a file"
-    about = {"classes": list(manifest.classes.names), "data": manifest.fingerprint, "fold": fold}
+    about = {
+        "classes": list(manifest.classes.names),
+        "data": manifest.fingerprint,
+        "fold": fold,
+        "cache_side": cache_side,
+    }
     return json.dumps(settings | about, sort_keys=True)
 
 

@@ -116,23 +116,24 @@ def test_other_folds_labels_and_exclusions_find_the_same_cache(root, cache, tmp_
     assert PhotoCache(tmp_path / "caches", other, SIDE).is_written()
 
 
-def test_a_changed_photo_makes_another_cache_and_removes_the_old(root, manifest, cache, tmp_path):
+def test_a_changed_photo_makes_another_cache(root, manifest, cache, tmp_path):
+    expected = cache.photos(manifest.usable).crop(0, SIDE, WHOLE)
     Image.new("RGB", (120, 90), "red").save(root / "a" / "0.jpg")
     changed = PhotoCache(tmp_path / "caches", _prepared(root), SIDE)
     assert not changed.is_written()
     changed.write(root)
     assert changed.is_written()
-    assert not cache.folder.exists()
-
-
-def test_another_side_and_other_photos_stay(root, manifest, cache, tmp_path):
-    PhotoCache(tmp_path / "caches", manifest, SIDE + 2).write(root)
-    shutil.copytree(root, tmp_path / "other photos")
-    Image.new("RGB", (120, 90), "red").save(tmp_path / "other photos" / "a" / "0.jpg")
-    other = PhotoCache(tmp_path / "caches", _prepared(tmp_path / "other photos"), SIDE)
-    other.write(tmp_path / "other photos")
+    # Another training may be in the middle of the old one.
     assert cache.is_written()
-    assert other.is_written()
+    np.testing.assert_array_equal(cache.photos(manifest.usable).crop(0, SIDE, WHOLE), expected)
+
+
+def test_a_photo_that_changed_since_the_scan_is_refused(root, manifest, tmp_path):
+    Image.new("RGB", (120, 90), "red").save(root / "a" / "0.jpg")
+    cache = PhotoCache(tmp_path / "caches", manifest, SIDE)
+    with pytest.raises(DataError, match=r"a/0\.jpg has changed since it was scanned"):
+        cache.write(root)
+    assert not cache.is_written()
 
 
 def test_a_worker_opens_the_file_itself(manifest, cache):
@@ -185,14 +186,42 @@ def test_a_killed_writer_leaves_nothing_that_is_read(root, manifest, tmp_path):
     assert not left[0].exists()
 
 
-def test_a_disk_that_fills_is_said_and_leaves_nothing(root, manifest, tmp_path, monkeypatch):
-    cache = PhotoCache(tmp_path / "caches", manifest, SIDE)
+class _Full:
+    """A file on a disk that is full after so many writes."""
 
-    def full(descriptor):
-        raise OSError(28, "No space left on device")
+    def __init__(self, file, writes):
+        self._file = file
+        self._writes = writes
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self._file.close()
+
+    def __getattr__(self, name):
+        return getattr(self._file, name)
+
+    def write(self, content):
+        self._writes -= 1
+        if self._writes < 0:
+            raise OSError(28, "No space left on device")
+        return self._file.write(content)
+
+
+@pytest.mark.parametrize("writes", [0, 5])
+def test_a_disk_that_fills_is_said_and_leaves_nothing(
+    root, manifest, tmp_path, monkeypatch, writes
+):
+    cache = PhotoCache(tmp_path / "caches", manifest, SIDE)
+    plain = Path.open
+
+    def opened(path, mode="r", **options):
+        file = plain(path, mode, **options)
+        return _Full(file, writes) if path.name == "photos.yuv420" and mode == "wb" else file
 
     with monkeypatch.context() as patch:
-        patch.setattr("os.fsync", full)
+        patch.setattr(Path, "open", opened)
         with pytest.raises(DataError, match=r"No space left on device; data\.cache=off"):
             cache.write(root)
     assert not cache.is_written()
@@ -201,14 +230,18 @@ def test_a_disk_that_fills_is_said_and_leaves_nothing(root, manifest, tmp_path, 
     assert cache.is_written()
 
 
-def test_too_small_a_disk_is_known_before(root, manifest, tmp_path, monkeypatch):
+def test_a_disk_that_cannot_be_written_is_said(root, manifest, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(DataError, match=r"cannot be written: .*data\.cache=off"):
+        PhotoCache(tmp_path / "file" / "caches", manifest, SIDE).write(root)
+
+
+def test_half_of_the_free_disk_is_the_limit(manifest, tmp_path, monkeypatch):
     cache = PhotoCache(tmp_path / "caches", manifest, SIDE)
-    usage = shutil._ntuple_diskusage(10**6, 10**6, cache.bytes_needed - 1)
-    monkeypatch.setattr("carvision.data.cache.disk_usage", lambda path: usage)
-    done = []
-    with pytest.raises(DataError, match=r"GiB are free .* data\.cache=off"):
-        cache.write(root, done.append)
-    assert done == []
+    for free, fits in ((2 * cache.bytes_needed, True), (2 * cache.bytes_needed - 2, False)):
+        usage = shutil._ntuple_diskusage(10**9, 0, free)
+        monkeypatch.setattr("carvision.data.cache.disk_usage", lambda path, usage=usage: usage)
+        assert cache.fits() == fits
 
 
 def test_a_photo_that_went_away_is_named(root, manifest, tmp_path):

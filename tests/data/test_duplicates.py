@@ -1,8 +1,11 @@
 """Duplicates, against a comparison of all pairs."""
 
+import imagehash
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image, ImageOps
+from sklearn.datasets import load_sample_image
 
 from carvision.data.duplicates import group_duplicates, near_pairs
 
@@ -19,7 +22,7 @@ def _planted(seed: int) -> np.ndarray:
     return np.concatenate([hashes, np.array(copies, dtype=np.uint64)])
 
 
-@pytest.mark.parametrize("distance", [0, 1, 3, 4])
+@pytest.mark.parametrize("distance", [0, 1, 3, 4, 6])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_all_near_pairs_are_found(distance: int, seed: int) -> None:
     hashes = _planted(seed)
@@ -63,3 +66,16 @@ def test_order_does_not_matter() -> None:
     groups = dict(zip(ids, group_duplicates(frame), strict=True))
     shuffled = frame.sample(frac=1, random_state=0)
     assert dict(zip(shuffled["image_id"], group_duplicates(shuffled), strict=True)) == groups
+
+
+@pytest.mark.parametrize("name", ["china.jpg", "flower.jpg"])
+@pytest.mark.parametrize("change", ["smaller", "mirrored", "both"])
+def test_a_real_photos_copy_is_found(name: str, change: str) -> None:
+    photo = Image.fromarray(load_sample_image(name))
+    copy = ImageOps.mirror(photo) if change != "smaller" else photo
+    copy = copy.resize((160, 107)) if change != "mirrored" else copy
+    other = Image.fromarray(load_sample_image("flower.jpg" if name == "china.jpg" else "china.jpg"))
+    hashes = [str(imagehash.phash(image)) for image in (photo, copy, other)]
+    ids = ["a", "b", "c"]
+    frame = pd.DataFrame({"image_id": ids, "content_hash": ids, "perceptual_hash": hashes})
+    assert group_duplicates(frame).tolist() == ["a", "a", "c"]

@@ -123,3 +123,19 @@ def test_listing_digest_sees_what_was_touched(tmp_path):
     assert changed != before
     (tmp_path / COMPETITION[1]).unlink()
     assert listing_digest(layout.training_photos()) not in (before, changed)
+
+
+def test_a_link_to_nowhere_is_left_to_the_scan(tmp_path):
+    layout = Layout.at(_touch(tmp_path, "train/a/1.jpg"))
+    (tmp_path / "train" / "a" / "2.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    photos = layout.training_photos()
+    assert [photo.image_id for photo in photos] == ["train/a/1.jpg", "train/a/2.jpg"]
+    assert photos[0].modified > photos[1].modified == 0
+
+
+def test_a_class_with_a_folder_called_train_is_a_class(tmp_path):
+    layout = Layout.at(_touch(tmp_path, "cars/train/1.jpg", "bikes/2.jpg"))
+    assert [photo.image_id for photo in layout.training_photos()] == [
+        "bikes/2.jpg",
+        "cars/train/1.jpg",
+    ]

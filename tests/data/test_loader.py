@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import time
 from functools import partial
 
 import numpy as np
@@ -18,6 +19,7 @@ from carvision.data.decode import decode
 from carvision.data.loader import loader_settings, training_loader, whole_photo_loader
 from carvision.data.preview import augmentation_preview
 from carvision.data.resize import resized
+from carvision.data.shared_batches import SharedBatches
 from carvision.data.sources import OriginalPhotos
 from carvision.errors import DataError
 
@@ -230,8 +232,59 @@ def test_a_worker_that_dies_names_its_photo(root, workers):
     loader = training_loader(
         photos, EpochSampler(PHOTOS, 0), 2, LoaderConfig(workers=workers), "cpu"
     )
-    with pytest.raises(DataError, match=r"loads photos died .* it held id 2 \(.*2\.png\)"):
-        list(loader)
+    seen = 0
+    with (
+        pytest.raises(DataError, match=r"loads photos died .* it held id 2 \(.*2\.png\)"),
+        loader.watched(),
+    ):
+        for _ in loader:
+            # torch notices by a signal, which comes while the main process computes.
+            seen += 1
+            time.sleep(2)
+    assert seen < 3
+
+
+class _Faulty(OriginalPhotos):
+    """A bug in a decoder."""
+
+    def crop(self, index, size, box):
+        raise KeyError("no such table")
+
+
+def test_any_error_of_a_worker_names_its_photo(root):
+    rows = pd.DataFrame({"image_id": ["id 0", "id 1"], "class_index": 0})
+    source = _Faulty([root / "0.png", root / "1.png"])
+    photos = TrainingPhotos(source, rows, Augmenter(load_config().augmentation, SIZE, 0))
+    config = LoaderConfig(workers=1)
+    with pytest.raises(DataError, match=r"id [01] .* cannot be loaded: KeyError"):
+        list(training_loader(photos, EpochSampler(2, 0), 2, config, "cpu"))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("prefetch", [1, 3])
+def test_a_batch_holds_until_the_next_one_is_asked_for(root, workers, prefetch):
+    """Many more batches than places in the ring, and a consumer that lags behind."""
+    sources = [root / f"{i % PHOTOS}.png" for i in range(60)]
+    photos = WholePhotos(sources, SIZE)
+    config = LoaderConfig(workers=workers, prefetch=prefetch)
+    expected = {path: decode(path, SIZE).transpose(2, 0, 1) for path in sources[:PHOTOS]}
+    loader = whole_photo_loader(photos, 2, config, "cpu")
+    for epoch in range(2):
+        for number, batch in enumerate(loader):
+            time.sleep(0.01)
+            for image, path in zip(batch, sources[2 * number :], strict=False):
+                np.testing.assert_array_equal(image.numpy(), expected[path], err_msg=str(epoch))
+            if epoch == 0 and number == 10:
+                break  # what was begun of this epoch must not show in the next
+
+
+def test_too_little_shared_memory_is_said(root, monkeypatch):
+    def refuse(self):
+        raise RuntimeError("unable to allocate shared memory(shm)")
+
+    monkeypatch.setattr(torch.Tensor, "share_memory_", refuse)
+    with pytest.raises(DataError, match=r"smaller loader\.workers .*--shm-size"):
+        SharedBatches(workers=2, prefetch=2, batch_size=4, shape=(3, 8, 8))
 
 
 @pytest.mark.parametrize("workers", [0, 1])

@@ -178,8 +178,9 @@ def test_round_trip(tmp_path):
 
 
 def test_columns_are_the_designs(tmp_path):
-    expected = "image_id path label class_index width height content_hash perceptual_hash group"
-    assert list(_manifest(_data(tmp_path)).frame) == [*expected.split(), "fold", "excluded"]
+    expected = "image_id path label class_index format mode orientation width height"
+    expected += " content_hash perceptual_hash group fold excluded"
+    assert list(_manifest(_data(tmp_path)).frame) == expected.split()
 
 
 @pytest.mark.parametrize("damaged", ["manifest.parquet", "classes.json"])
@@ -227,3 +228,13 @@ def test_progress_counts_every_photo(tmp_path):
     done = []
     build_manifest(layout, layout.training_photos(), SPLIT, done.append)
     assert sum(done) == 12
+
+
+def test_a_manifest_of_an_earlier_version_is_read(tmp_path):
+    manifest = _manifest(_data(tmp_path / "data"))
+    write_manifest(tmp_path / "written", manifest)
+    path = tmp_path / "written" / "manifest.parquet"
+    pd.read_parquet(path).drop(columns=["format", "mode", "orientation"]).to_parquet(path)
+    found = read_manifest(tmp_path / "written")
+    assert found.fingerprint == manifest.fingerprint
+    assert list(found.frame) == list(manifest.frame)

@@ -3,6 +3,7 @@
 import struct
 import zlib
 
+import pandas as pd
 import pytest
 from PIL import Image
 from sklearn.datasets import load_sample_image
@@ -45,6 +46,7 @@ def test_sizes_are_as_shown(root):
     Image.fromarray(load_sample_image("china.jpg")).save(root / "a" / "turned.jpg", exif=exif)
     row = _scanned(root).loc["a/turned.jpg"]
     assert (row["width"], row["height"]) == (427, 640)
+    assert (row["format"], row["mode"], row["orientation"]) == ("JPEG", "RGB", 6)
 
 
 @pytest.mark.parametrize(
@@ -81,3 +83,10 @@ def test_a_broken_memory_of_the_scan_is_made_anew(root, tmp_path, content):
     assert cache.stat().st_size > len(content)
     assert first.equals(_scanned(root, cache=cache))
     assert first.equals(_scanned(root))
+
+
+def test_a_memory_of_an_earlier_version_is_made_anew(root, tmp_path):
+    cache = tmp_path / "scan.parquet"
+    first = _scanned(root, cache=cache)
+    pd.read_parquet(cache).drop(columns=["format", "mode", "orientation"]).to_parquet(cache)
+    assert first.equals(_scanned(root, cache=cache))

@@ -11,7 +11,6 @@ from PIL import Image
 
 from carvision.contracts import ClassMap
 from carvision.data.manifest import Manifest
-from carvision.errors import DataError
 from carvision.reporting.data_page import data_page
 
 LABELS = ["라브4", "a <b>"]
@@ -33,6 +32,9 @@ def _manifest(**columns):
         "path": ids,
         "label": [LABELS[i % 2] for i in range(12)],
         "class_index": [i % 2 for i in range(12)],
+        "format": "PNG",
+        "mode": "RGB",
+        "orientation": 1,
         "width": 60,
         "height": 40,
         "content_hash": ids,
@@ -94,6 +96,12 @@ def test_a_large_group_is_cut_short(root):
     assert "and 6 more" in page
 
 
-def test_a_photo_that_went_away_is_named(tmp_path):
-    with pytest.raises(DataError, match=r"00\.png cannot be read"):
-        data_page("cars", _manifest(group="00.png"), tmp_path)
+def test_a_photo_that_went_away_costs_no_page(tmp_path):
+    page = data_page("cars", _manifest(group="00.png"), tmp_path)
+    assert page.count("<figure>gone") == 6
+
+
+def test_formats_modes_and_turned_photos_are_counted(root):
+    page = data_page("cars", _manifest(orientation=[6, 8, *[1] * 10]), root)
+    assert 'PNG, RGB</td><td class="number">12' in page
+    assert 'turned by its EXIF orientation</td><td class="number">2' in page

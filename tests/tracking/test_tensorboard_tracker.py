@@ -49,6 +49,16 @@ def test_steps_that_are_done_again_are_drawn_once(tmp_path: Path) -> None:
     assert _points(tmp_path, "val/log_loss") == [(1, 0.5), (2, 0.25)]
 
 
+def test_training_from_the_start_takes_the_place_of_an_older_one(tmp_path: Path) -> None:
+    for loss in (0.5, 0.25):
+        with TensorBoardTracker(tmp_path) as tracker:
+            for step in range(1, 51):
+                tracker.step_ended(step, loss)
+            tracker.epoch_ended(1, {"val/log_loss": loss})
+    assert _points(tmp_path, "steps/train_loss") == [(50, 0.25)]
+    assert _points(tmp_path, "val/log_loss") == [(1, 0.25)]
+
+
 def test_nothing_reported_writes_nothing(tmp_path: Path) -> None:
     with TensorBoardTracker(tmp_path / "tensorboard") as tracker:
         tracker.run_started("fold 1", 10)

@@ -11,7 +11,7 @@ import pytest
 from carvision.config import load_config
 from carvision.errors import ConfigError
 from carvision.tracking.fold_sets import set_name
-from carvision.tracking.wandb_tracker import WandbTracker, check_wandb
+from carvision.tracking.wandb_tracker import WandbTracker, check_wandb, wandb_trackers
 
 
 class _Run:
@@ -103,6 +103,17 @@ def test_an_error_in_training_is_told(wandb: _Wandb, tmp_path: Path) -> None:
     assert wandb.run.exit_code == 1
 
 
+def test_only_where_it_is_asked_for(wandb: _Wandb, tmp_path: Path) -> None:
+    described = {"run_id": "abc", "name": "n", "group": "g", "settings": {}, "folder": tmp_path}
+    with wandb_trackers(False, **described) as trackers:
+        assert trackers == []
+    assert wandb.asked == {}
+    with wandb_trackers("offline", **described) as trackers:
+        (tracker,) = trackers
+        tracker.epoch_ended(1, {"val/log_loss": 0.25})
+    assert wandb.run.exit_code == 0
+
+
 def test_it_fails_once_and_quietly(
     wandb: _Wandb, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -128,7 +139,7 @@ def test_the_check(wandb: _Wandb) -> None:
     check_wandb("online")
     wandb.key = False
     check_wandb("offline")
-    with pytest.raises(ConfigError, match=r"No API key configured.*wandb login"):
+    with pytest.raises(ConfigError, match=r"No API key configured; log in with `wandb login`"):
         check_wandb("online")
 
 
@@ -150,4 +161,4 @@ def test_the_setting() -> None:
     with pytest.raises(ConfigError, match=r"tracking\.wandb"):
         load_config(overrides="tracking.wandb=sometimes")
     # Who is told changes no result.
-    assert set_name(config, "data") == set_name(load_config(), "data")
+    assert set_name(config, "data", None) == set_name(load_config(), "data", None)

@@ -96,7 +96,9 @@ def test_where_nothing_fits_it_says_what_to_do():
     learner = _learner()
     learner.start_epoch(1)
     _short_of_memory(learner, 1, ERRORS[0])
-    with pytest.raises(CarvisionError, match=r"not even 2 images at a time .*grad_checkpointing=true"):
+    with pytest.raises(
+        CarvisionError, match=r"not even 2 images at a time .*grad_checkpointing=true"
+    ):
         learner.step(*_batch(8), 0, 1.0)
 
 

@@ -26,7 +26,8 @@ def _config(**values: Any) -> OptimizerConfig:
     given = {
         "name": "adamw",
         "lr": 0.01,
-        "layer_decay": 1.0, "head_lr_factor": 3.0,
+        "layer_decay": 1.0,
+        "head_lr_factor": 3.0,
         "weight_decay": 0.05,
         "momentum": 0.9,
     }

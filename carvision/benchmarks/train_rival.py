@@ -1,0 +1,112 @@
+"""timm's training script, assembled from its parts: it is not in timm's wheel.
+
+The script's defaults (``train.py`` of huggingface/pytorch-image-models): random resized crops of 8
+to 100 % of the area, flips, colour jitter 0.4, random interpolation, label smoothing 0.1, float32,
+cosine over epochs after five of warm-up; here with AdamW and weight decay 0.05.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import nn
+from torch.utils.data import Dataset
+
+from carvision.config import Config
+from carvision.models import build_model, preprocessing_of
+from carvision.models.timm_parts import (
+    LabelSmoothingCrossEntropy,
+    create_loader,
+    create_optimizer_v2,
+    create_scheduler_v2,
+)
+
+
+class _Photos(Dataset[tuple[Any, int]]):
+    """Photos with their classes; timm's loader sets the transform."""
+
+    transform: Any = None
+
+    def __init__(self, paths: Sequence[Path], targets: Sequence[int]) -> None:
+        self._paths = paths
+        self._targets = targets
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __getitem__(self, index: int) -> tuple[Any, int]:
+        image = Image.open(self._paths[index]).convert("RGB")
+        return self.transform(image), self._targets[index]
+
+
+@dataclass(frozen=True)
+class TimmResult:
+    """What the script reached: its network, training images a second, minutes, and on its own
+    centre-cropped view the validation photos' log-probabilities ``[images, classes]``."""
+
+    network: nn.Module
+    images_per_second: float
+    minutes: float
+    log_p: NDArray[np.float32]
+
+
+def train_as_timm(
+    config: Config,
+    classes: int,
+    training: tuple[Sequence[Path], Sequence[int]],
+    validation: tuple[Sequence[Path], Sequence[int]],
+    lr: float,
+    epochs: int,
+) -> TimmResult:
+    """Train as the script would, from the same weights, with the same batch, at ``image_size``."""
+    torch.manual_seed(config.seed)
+    px = config.model.image_size
+    cfg = preprocessing_of(config)
+    shared = {
+        "input_size": (3, px, px),
+        "batch_size": config.train.batch_size,
+        "mean": cfg.mean,
+        "std": cfg.std,
+        "num_workers": 1,
+        "device": torch.device("cpu"),
+    }
+    loader = create_loader(_Photos(*training), is_training=True, interpolation="random", **shared)
+    network = build_model(config, classes, pretrained=True)
+    optimizer = create_optimizer_v2(network, opt="adamw", lr=lr, weight_decay=0.05)
+    scheduler, _ = create_scheduler_v2(
+        optimizer,
+        num_epochs=epochs,
+        warmup_epochs=5,
+        warmup_lr=1e-5,
+        updates_per_epoch=len(loader),
+    )
+    loss_of = LabelSmoothingCrossEntropy(smoothing=0.1)
+    started, seen, seconds = time.perf_counter(), 0, 0.0
+    for epoch in range(epochs):
+        network.train()
+        epoch_started = time.perf_counter()
+        for images, targets in loader:
+            loss = loss_of(network(images), targets)
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            seen += len(images)
+        seconds += time.perf_counter() - epoch_started
+        scheduler.step(epoch + 1)
+        log_p = _evaluated(network, _Photos(*validation), shared)
+    minutes = (time.perf_counter() - started) / 60
+    return TimmResult(network, seen / seconds, minutes, log_p)
+
+
+def _evaluated(network: nn.Module, photos: _Photos, shared: dict[str, Any]) -> NDArray[np.float32]:
+    network.eval()
+    loader = create_loader(photos, is_training=False, interpolation="bicubic", **shared)
+    with torch.inference_mode():
+        batches = [network(images).log_softmax(1) for images, _ in loader]
+    return torch.cat(batches).numpy()

@@ -1,0 +1,183 @@
+"""``what=train``: a step against a bare loop, and a whole training against timm's script."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from carvision.benchmarks.rows import Row
+from carvision.benchmarks.train_rival import TimmResult, train_as_timm
+from carvision.config import Config
+from carvision.contracts import VIEWS
+from carvision.data.cache import PhotoCache
+from carvision.data.manifest import Manifest
+from carvision.inference import Engine, autocast, predict_views
+from carvision.metrics import validation_metrics
+from carvision.models import build_loss, build_model, preprocessing_of
+from carvision.training import Learner, train_fold
+from carvision.training.optimizer import build_optimizer
+
+log = logging.getLogger(__name__)
+
+LEARNING_RATES = (3e-4, 1e-3, 3e-3)
+_STEPS = 8
+_PASSES = 5
+
+
+class _Times:
+    """A tracker that keeps each epoch's metrics."""
+
+    def __init__(self) -> None:
+        self.epochs: list[dict[str, float]] = []
+
+    def run_started(self, description: str, total_steps: int) -> None:
+        """Nothing to keep."""
+
+    def step_ended(self, step: int, loss: float) -> None:
+        """Nothing to keep."""
+
+    def images_predicted(self, done: int, total: int) -> None:
+        """Nothing to keep."""
+
+    def epoch_ended(self, epoch: int, metrics: Mapping[str, float]) -> None:
+        self.epochs.append(dict(metrics))
+        log.info("ours, epoch %d: val log loss %.4f", epoch, metrics["val/log_loss"])
+
+    def checkpoint_written(self, path: Path, epoch: int) -> None:
+        """Nothing to keep."""
+
+    def warning(self, message: str) -> None:
+        log.warning("%s", message)
+
+
+def step_rows(config: Config) -> list[Row]:
+    """The cost of a step over a bare PyTorch loop's, with the data in memory, by turns."""
+    engine = Engine.of(config)
+    px, batch = config.train_image_size, config.train.batch_size
+    images = torch.randint(0, 256, (batch, 3, px, px), dtype=torch.uint8)
+    targets = torch.randint(10, (batch,))
+    # The average of the weights is work of its own, which the bare loop does not do.
+    plain = config.model_copy(
+        update={"train": config.train.model_copy(update={"ema_decay": None, "grad_clip": None})}
+    )
+    contenders = {
+        "ours": _our_step(plain, engine, images, targets),
+        "bare": _bare_step(plain, engine, images, targets),
+    }
+    times: dict[str, list[float]] = {name: [] for name in contenders}
+    for turn in range(_PASSES + 1):
+        for name, step in contenders.items():
+            started = time.perf_counter()
+            for _ in range(_STEPS):
+                step()
+            if turn:
+                times[name].append((time.perf_counter() - started) / _STEPS * 1e3)
+    ours, bare = median(times["ours"]), median(times["bare"])
+    allowed = max(2.0, 0.05 * bare)
+    return [
+        Row(
+            f"{config.name}, step of {batch} at {px} px",
+            ours,
+            "ms",
+            "bare loop",
+            bare,
+            bare / ours,
+            bare / (bare + allowed),
+            ours - bare <= allowed,
+        )
+    ]
+
+
+def against_timm_rows(
+    config: Config,
+    manifest: Manifest,
+    root: Path,
+    cache: PhotoCache | None,
+    work: Path,
+    learning_rates: Sequence[float] = LEARNING_RATES,
+) -> list[Row]:
+    """Our recipe against the best of timm's learning rates, on one fold, side by side."""
+    rows, validation = manifest.split(1)
+    paths = [root / path for path in validation["path"]]
+    targets = validation["class_index"].to_numpy()
+    training = ([root / path for path in rows["path"]], rows["class_index"].tolist())
+    tracker = _Times()
+    started = time.perf_counter()
+    ours = train_fold(config, manifest, root, 1, work / "ours", tracker, cache)
+    # The other four views, which timm's script does not compute, are a part of this.
+    minutes = (time.perf_counter() - started) / 60
+    loss = ours.metrics["val/log_loss"]
+    rivals = {}
+    for lr in learning_rates:
+        result = train_as_timm(
+            config,
+            len(manifest.classes.names),
+            training,
+            (paths, targets.tolist()),
+            lr,
+            config.train.epochs,
+        )
+        rivals[lr] = (_best_loss(result, config, paths, targets), result)
+        log.info("timm, lr %g: val log loss %.4f", lr, rivals[lr][0])
+    best = min(rivals, key=lambda lr: rivals[lr][0])
+    rival_loss, result = rivals[best]
+    name = f"{config.name}, {config.train.epochs} epochs"
+    rate = median(epoch["images_per_second"] for epoch in tracker.epochs)
+    title = f"timm's script, lr {best:g}"
+    return [
+        Row.more_is_better(
+            f"{name}, training", rate, "images/s", title, result.images_per_second, 2.0
+        ),
+        Row.less_is_better(f"{name}, log loss", loss, "nats", title, rival_loss, 1 / 0.65),
+        Row.less_is_better(f"{name}, whole", minutes, "min", title, result.minutes, 1.0),
+        *(
+            Row(f"timm's script, lr {lr:g}, log loss", value, "nats")
+            for lr, (value, _) in rivals.items()
+        ),
+    ]
+
+
+def _best_loss(
+    result: TimmResult, config: Config, paths: Sequence[Path], targets: NDArray[np.integer]
+) -> float:
+    """On the whole photo, as ours is evaluated, or on the script's own crop if that is better."""
+    engine = Engine.of(config)
+    whole = predict_views(result.network, preprocessing_of(config), paths, VIEWS[:1], engine)[0]
+    losses = [validation_metrics(p, targets)["val/log_loss"] for p in (whole, result.log_p)]
+    return min(losses)
+
+
+def _our_step(
+    config: Config, engine: Engine, images: torch.Tensor, targets: torch.Tensor
+) -> Callable[[], object]:
+    learner = Learner(config, 10, engine, log.warning)
+    learner.start_epoch(1)
+    return lambda: learner.step(images, targets, 0, 1.0)
+
+
+def _bare_step(
+    config: Config, engine: Engine, images: torch.Tensor, targets: torch.Tensor
+) -> Callable[[], object]:
+    device = engine.device
+    model = build_model(config, 10, pretrained=config.model.pretrained).train()
+    model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = build_optimizer(model, config.optimizer)
+    loss_of = build_loss(config.loss)
+    preprocessing = preprocessing_of(config)
+
+    def step() -> float:
+        pixels = preprocessing.normalise(images.to(device))
+        with autocast(device, engine.precision):
+            logits = model(pixels.to(memory_format=torch.channels_last))
+        loss = loss_of(logits.float(), targets.to(device))
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        return float(loss.detach())
+
+    return step

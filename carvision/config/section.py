@@ -1,0 +1,31 @@
+"""What the sections of a configuration are made of: their base class and the kinds of values."""
+
+from typing import Annotated, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+Number = TypeVar("Number", int, float)
+Share = Annotated[float, Field(ge=0, le=1)]
+PositiveShare = Annotated[float, Field(gt=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+#: Every backbone halves the image five times; below 32 px nothing is left of it.
+Pixels = Annotated[int, Field(ge=32, le=4096)]
+
+
+def _ordered(ends: tuple[Number, Number]) -> tuple[Number, Number]:
+    if ends[0] > ends[1]:
+        raise ValueError(f"the smaller end comes first; got {list(ends)}")
+    return ends
+
+
+#: The two ends between which a value is drawn.
+Range = Annotated[tuple[Number, Number], AfterValidator(_ordered)]
+
+
+class Section(BaseModel):
+    """A frozen part of the configuration that refuses keys it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
