@@ -196,7 +196,6 @@ def read_manifest(folder: Path) -> Manifest:
     except (OSError, ValueError, KeyError) as error:
         raise DataError(f"the manifest in {folder} cannot be read: {error}") from error
     # Manifests of earlier versions say nothing of these.
-    for column, unknown in {"format": "", "mode": "", "orientation": 1}.items():
-        if column not in frame:
-            frame[column] = unknown
+    if "orientation" not in frame:
+        frame = frame.assign(format="", mode="", orientation=1)
     return Manifest(frame[_COLUMNS], classes)
