@@ -15,6 +15,8 @@ from scipy.sparse.csgraph import connected_components
 
 #: Bits in which copies may differ. On real cars, the nearest photos of different cars differ in 8.
 LARGEST_DISTANCE = 6
+#: The same under two labels: a copy beyond doubt, since it costs both photos their validation.
+LARGEST_DISTANCE_OF_LABELS = 4
 #: Mirroring a photo turns the sign of every second column of its DCT, and so the bits that say
 #: whether a value lies above the median, which is nearly 0.
 _MIRRORED = np.uint64(0x5555555555555555)
@@ -23,15 +25,20 @@ _MIRRORED = np.uint64(0x5555555555555555)
 def group_duplicates(frame: pd.DataFrame) -> pd.Series:
     """The group of each row: the smallest ``image_id`` among its exact and near duplicates.
 
-    ``frame`` has the columns ``image_id``, ``content_hash`` and ``perceptual_hash`` (16 hexadecimal
-    digits).
+    ``frame`` has the columns ``image_id``, ``class_index``, ``content_hash`` and
+    ``perceptual_hash`` (16 hexadecimal digits).
     """
     # Equal hashes are one from here on: a thousand blank photos are one comparison, not a million.
     content, _ = pd.factorize(frame["content_hash"])
     hashes = np.array([int(value, 16) for value in frame["perceptual_hash"]], dtype=np.uint64)
-    distinct, seen_as = np.unique(hashes, return_inverse=True)
+    distinct, first_seen, seen_as = np.unique(hashes, return_index=True, return_inverse=True)
     both = np.concatenate([distinct, distinct ^ _MIRRORED])
-    first, second = (place % len(distinct) for place in near_pairs(both, LARGEST_DISTANCE))
+    places = near_pairs(both, LARGEST_DISTANCE)
+    first, second = (place % len(distinct) for place in places)
+    label = frame["class_index"].to_numpy()[first_seen]
+    distance = np.bitwise_count(both[places[0]] ^ both[places[1]])
+    copies = (label[first] == label[second]) | (distance <= LARGEST_DISTANCE_OF_LABELS)
+    first, second = first[copies], second[copies]
     # One graph of rows, contents and hashes; each row is tied to its content and its hash.
     rows = np.arange(len(frame))
     contents = len(frame) + content

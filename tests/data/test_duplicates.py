@@ -56,6 +56,7 @@ def test_groups_join_content_and_looks() -> None:
         ("a", "content 3", "ffffffff00000000"),
     ]
     frame = pd.DataFrame(rows, columns=["image_id", "content_hash", "perceptual_hash"])
+    frame["class_index"] = 0
     assert group_duplicates(frame).tolist() == ["b", "b", "b", "a"]
 
 
@@ -63,6 +64,7 @@ def test_order_does_not_matter() -> None:
     hashes = [f"{value:016x}" for value in _planted(3)]
     ids = [f"{i:04d}" for i in range(len(hashes))]
     frame = pd.DataFrame({"image_id": ids, "content_hash": ids, "perceptual_hash": hashes})
+    frame["class_index"] = 0
     groups = dict(zip(ids, group_duplicates(frame), strict=True))
     shuffled = frame.sample(frac=1, random_state=0)
     assert dict(zip(shuffled["image_id"], group_duplicates(shuffled), strict=True)) == groups
@@ -78,4 +80,22 @@ def test_a_real_photos_copy_is_found(name: str, change: str) -> None:
     hashes = [str(imagehash.phash(image)) for image in (photo, copy, other)]
     ids = ["a", "b", "c"]
     frame = pd.DataFrame({"image_id": ids, "content_hash": ids, "perceptual_hash": hashes})
-    assert group_duplicates(frame).tolist() == ["a", "a", "c"]
+    assert group_duplicates(frame.assign(class_index=0)).tolist() == ["a", "a", "c"]
+
+
+@pytest.mark.parametrize(
+    ("bits", "labels", "joined"),
+    [
+        (4, [0, 0], True),
+        (4, [0, 1], True),
+        (6, [0, 0], True),
+        (6, [0, 1], False),
+        (7, [0, 0], False),
+    ],
+)
+def test_other_labels_need_more_likeness(bits: int, labels: list[int], joined: bool) -> None:
+    hashes = [0x123456789ABCDEF0, 0x123456789ABCDEF0 ^ ((1 << bits) - 1)]
+    ids = ["a", "b"]
+    frame = pd.DataFrame({"image_id": ids, "content_hash": ids, "class_index": labels})
+    frame["perceptual_hash"] = [f"{value:016x}" for value in hashes]
+    assert (group_duplicates(frame).nunique() == 1) == joined

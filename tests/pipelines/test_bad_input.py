@@ -94,7 +94,6 @@ def _train(root: Path, model: str = "efficientnet_lite0", fold: str = "1", **kw:
             ConfigError,
             "unknown key 'train.epoch' .did you mean 'train.epochs'",
         ),
-        (lambda root: _train(root, recipe="plan"), ConfigError, "gem .* is not built yet"),
         (
             lambda root: _train(root, fold="9", overrides=_SETTINGS),
             ConfigError,
