@@ -9,6 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
+from carvision.errors import CarvisionError
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -61,6 +65,28 @@ def scratch_folder() -> Iterator[Path]:
     parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=parent) as name:
         yield Path(name).absolute()
+
+
+@contextmanager
+def alone(lock: Path, what: str) -> Iterator[None]:
+    """Hold the file ``lock``; it frees itself when the process dies.
+
+    Raises:
+        CarvisionError: another process holds it, and so is busy with ``what``.
+    """
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    held = FileLock(lock, timeout=0)
+    try:
+        held.acquire()
+    except Timeout:
+        raise CarvisionError(
+            f"another process is busy with {what} (it holds {lock}): wait for it, or stop it; "
+            "a killed `mlflow run` may have left it running"
+        ) from None
+    try:
+        yield
+    finally:
+        held.release()
 
 
 def write_json(path: Path, value: Any) -> None:

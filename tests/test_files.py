@@ -4,7 +4,8 @@ import stat
 
 import pytest
 
-from carvision.files import read_json, replacing, replacing_folder, write_json
+from carvision.errors import CarvisionError
+from carvision.files import alone, read_json, replacing, replacing_folder, write_json
 
 
 def _everything(folder):
@@ -99,3 +100,15 @@ def test_json_that_cannot_be_written_leaves_the_old_one(tmp_path):
         write_json(path, object())
     assert read_json(path) == 1
     assert _everything(tmp_path) == ["value.json"]
+
+
+def test_alone(tmp_path):
+    lock = tmp_path / "locks" / "fold1"
+    with (
+        alone(lock, "fold 1"),
+        pytest.raises(CarvisionError, match="another process is busy with fold 1"),
+        alone(lock, "fold 1"),
+    ):
+        pass
+    with alone(lock, "fold 1"):
+        pass

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from carvision.config import Config
 from carvision.data.cache import PhotoCache
+from carvision.errors import DataError
 from carvision.pipelines.prepare import PreparedData
 from carvision.pipelines.session import announce
 from carvision.reporting.console import progress
@@ -12,10 +13,13 @@ CACHES = Path("work/cache")
 
 
 def chosen_cache(config: Config, prepared: PreparedData) -> PhotoCache | None:
-    """The cache that ``config`` would train from, written or not; None reads the files.
+    """The cache that ``config`` trains from, written or not; None reads the files.
 
-    With ``data.cache=auto`` there is none where it would have no fewer pixels than the files, or
-    would take more than half of the free disk.
+    With ``data.cache=auto`` there is none where it would have no fewer pixels than the files. The
+    choice depends on the configuration and the data alone, since results depend on it.
+
+    Raises:
+        DataError: it is not written yet, and would take more than half of the free disk.
     """
     side = config.cache_side
     if side is None:
@@ -26,17 +30,16 @@ def chosen_cache(config: Config, prepared: PreparedData) -> PhotoCache | None:
             )
         return None
     cache = PhotoCache(CACHES, prepared.manifest, side)
-    if config.data.cache != "auto" or cache.is_written():
-        return cache
     photos = prepared.manifest.usable
-    if (photos["width"] * photos["height"]).median() <= side**2:
+    few = (photos["width"] * photos["height"]).median() <= side**2
+    if config.data.cache == "auto" and few:
         return None
-    if not cache.fits():
-        announce(
-            f"no cache of resized photos: its {cache.bytes_needed / 2**30:.1f} GiB are more than "
-            "half of the free disk; training reads the files (data.cache=PX takes a size)"
+    if not cache.is_written() and not cache.fits():
+        raise DataError(
+            f"the cache of resized photos of {config.name} takes "
+            f"{cache.bytes_needed / 2**30:.1f} GiB, more than half of the free disk: make room, or "
+            "set data.cache=off (slower: training reads the files)"
         )
-        return None
     return cache
 
 

@@ -19,7 +19,7 @@ from carvision.contracts import TrackerGroup, TrueClass
 from carvision.data.cache import PhotoCache
 from carvision.data.preview import augmentation_preview
 from carvision.errors import ConfigError
-from carvision.files import read_json, scratch_folder, write_json
+from carvision.files import alone, read_json, scratch_folder, write_json
 from carvision.inference import resolve_device
 from carvision.metrics import log_loss_of_true_class
 from carvision.models import build_model, ensure_weights, read_bundle, write_bundle
@@ -56,6 +56,7 @@ from carvision.tracking.wandb_tracker import check_wandb, wandb_trackers
 from carvision.training import train_fold, training_photos
 
 STAGE_TRAIN = "train"
+LOCKS = Path("work/locks")
 _RUN = "run.json"
 
 
@@ -77,6 +78,8 @@ def train(configs: Sequence[Config], data: str, fold: str, resume: str) -> list[
     with tracked_run(STAGE_TRAIN, f"train {names}") as run:
         prepared = prepared_data(configs[0], data)
         folds = _parse_folds(fold, prepared.manifest.folds)
+        for config in configs:
+            chosen_cache(config, prepared)  # a disk that is too small shows before the first one
         if len(configs) == 1:
             return [_train_backbone(run, configs[0], prepared, folds, resume)]
         versions = []
@@ -116,9 +119,6 @@ def _train_backbone(
     log_data_input(prepared.manifest, prepared.layout.root, "training")
     done = finished_folds(set_id) if resume == "auto" else {}
     missing = [fold for fold in folds if fold not in done]
-    if resume == "never":
-        for fold in missing:
-            shutil.rmtree(fold_folder(set_id, fold), ignore_errors=True)
     if missing:
         if cache is not None:
             write_cache(cache, prepared.layout.root)
@@ -130,7 +130,10 @@ def _train_backbone(
                 f"{done[fold].info.run_id}; taken over (resume=never trains it again)"
             )
         else:
-            _train_fold(config, prepared, cache, fold, tags)
+            with alone(LOCKS / f"{set_id}-fold{fold}", f"{config.name} fold {fold}"):
+                if resume == "never":
+                    shutil.rmtree(fold_folder(set_id, fold), ignore_errors=True)
+                _train_fold(config, prepared, cache, fold, tags)
     version = _register(config, prepared, set_id)
     show_address(run)
     return version
@@ -181,7 +184,8 @@ def _train_fold(
             try:
                 result = train_fold(config, prepared.manifest, root, fold, folder, tracker, cache)
             except KeyboardInterrupt:
-                again = shlex.join(["python", *sys.orig_argv[1:]])
+                arguments = ["auto" if word == "never" else word for word in sys.orig_argv[1:]]
+                again = shlex.join(["python", *arguments])
                 announce(f"{name} stopped; the same command goes on from its checkpoint: {again}")
                 raise
             # Kept when the fold cannot be logged: hours of training are in it.

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 import mlflow
+from mlflow.data.sources import LocalArtifactDatasetSource
 from mlflow.entities import Run
 
 from carvision.config import SplitSettings
@@ -90,7 +91,7 @@ def log_data_input(manifest: Manifest, root: Path, context: str) -> None:
     table = manifest.usable[["image_id", "label", "group", *numbers]]
     dataset = mlflow.data.from_pandas(
         table.astype(dict.fromkeys(numbers, float)),
-        source=root.as_uri(),
+        source=LocalArtifactDatasetSource(root.as_uri()),
         targets="label",
         name=root.name,
         digest=manifest.fingerprint,

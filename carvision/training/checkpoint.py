@@ -48,9 +48,13 @@ class CheckpointFolder:
         Raises:
             CarvisionError: the disk refused; the checkpoints before it stay as they are.
         """
-        pending, self._pending = self._pending, None
-        if pending is not None:
-            pending.result()
+        if self._pending is None:
+            return
+        # Until the thread is done, whatever interrupts the waiting, its copy is not to be touched.
+        error = self._pending.exception()
+        self._pending = None
+        if error is not None:
+            raise error
 
     def newest(self) -> tuple[Path, dict[str, Any]] | None:
         """The newest checkpoint that is intact; a broken one is said and passed over.
@@ -61,13 +65,11 @@ class CheckpointFolder:
         for leftover in self._folder.glob(f".step*{_SUFFIX}"):
             leftover.unlink()
         for path in reversed(self._paths()):
-            try:
-                if _sum_of(path).read_text() != _digest(path):
-                    raise ValueError("its content is not what was written")
+            if _is_intact(path):
                 return path, torch.load(path, map_location="cpu", weights_only=True)
-            # What a damaged file raises depends on where it is damaged.
-            except Exception as error:
-                log.warning("the checkpoint %s is broken and passed over: %s", path, error)
+            log.warning("the checkpoint %s is broken and passed over", path)
+            # Out of the way: the two that are kept are to be sound ones.
+            path.replace(path.with_suffix(".broken"))
         return None
 
     def _write(self, path: Path, state: dict[str, Any]) -> None:
@@ -103,6 +105,14 @@ class CheckpointFolder:
 
     def _paths(self) -> list[Path]:
         return sorted(self._folder.glob(f"step*{_SUFFIX}"))
+
+
+def _is_intact(path: Path) -> bool:
+    """Whether a checkpoint holds what was written; a disk that cannot be read is another matter."""
+    try:
+        return _sum_of(path).read_text() == _digest(path)
+    except FileNotFoundError:
+        return False
 
 
 def _sum_of(path: Path) -> Path:

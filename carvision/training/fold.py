@@ -242,20 +242,22 @@ class _FoldTraining:
                 raise self._ruined("validation", float(score.log_p.sum()), self._position.step)
         kind = min(scores, key=lambda kind: scores[kind].loss)
         score, epoch = scores[kind], self._position.epoch
-        if self._best is None or score.loss < self._best.loss:
-            save_weights(networks[kind], self._weights)
-            averaged = kind == "averaged"
-            self._best = Best(epoch, averaged, score.metrics, torch.from_numpy(score.log_p))
         each = {f"val/log_loss_{kind}": score.loss for kind, score in scores.items()}
         metrics = trained | score.metrics | each
-        if self._watch.overfits(metrics):
-            self._tracker.warning(
-                f"{self._name} overfits: for two epochs validation got worse while training got "
-                f"better; the best is epoch {self._best.epoch}"
-            )
-        # Told first: a kill in between tells it twice, rather than never.
-        self._tracker.epoch_ended(epoch, metrics)
-        self._position = _Position(epoch + 1, self._position.step)
+        # What a checkpoint holds of this epoch changes at once; trackers are told before it is
+        # written: a kill in between tells them twice, rather than never.
+        with deferred_interrupts():
+            if self._best is None or score.loss < self._best.loss:
+                save_weights(networks[kind], self._weights)
+                averaged = kind == "averaged"
+                self._best = Best(epoch, averaged, score.metrics, torch.from_numpy(score.log_p))
+            if self._watch.overfits(metrics):
+                self._tracker.warning(
+                    f"{self._name} overfits: for two epochs validation got worse while training "
+                    f"got better; the best is epoch {self._best.epoch}"
+                )
+            self._tracker.epoch_ended(epoch, metrics)
+            self._position = _Position(epoch + 1, self._position.step)
         self._checkpoint()
 
     def _result(self) -> FoldResult:

@@ -112,13 +112,14 @@ class Learner:
         if self._average is not None:
             self._average.module.load_state_dict(state["average"])
         self._optimizer.load_state_dict(state["optimizer"])
-        if self._accelerator.scaler:
-            self._accelerator.scaler.load_state_dict(state["scaler"])
         self._micro_batch = state["micro_batch"]
         torch.set_rng_state(state["random"])
-        if self._device == "cuda":
+        # A fold may go on on another device, which has none of the states of the first one.
+        if self._accelerator.scaler and state["scaler"]:
+            self._accelerator.scaler.load_state_dict(state["scaler"])
+        if self._device == "cuda" and len(state["random_cuda"]) == torch.cuda.device_count():
             torch.cuda.set_rng_state_all(state["random_cuda"])
-        elif self._device == "mps":
+        if self._device == "mps" and state["random_mps"] is not None:
             torch.mps.set_rng_state(state["random_mps"])
 
     def _accumulated(self, images: torch.Tensor, targets: torch.Tensor, step: int) -> float:

@@ -1,5 +1,6 @@
 """Running out of memory: how it is told from other errors, and how full the device is."""
 
+import gc
 import resource
 import sys
 
@@ -17,7 +18,8 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def release_memory(device: str) -> None:
-    """Give what torch keeps for later back to the device."""
+    """Give what torch keeps for later back to the device, cycles of old models included."""
+    gc.collect()
     if device == "cuda":
         torch.cuda.empty_cache()
     elif device == "mps":

@@ -137,3 +137,14 @@ def test_a_folder_one_level_too_high(store: Path, tmp_path: Path) -> None:
     write_photos(tmp_path / "outer" / "cars")
     with pytest.raises(DataError, match=r"did you mean data=.*outer/cars\?"):
         prepare(load_config(), str(tmp_path / "outer"))
+
+
+def test_a_disk_too_small_for_the_cache_is_said_before_training(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = write_photos(tmp_path / "photos")
+    shutil.rmtree(CACHES, ignore_errors=True)
+    monkeypatch.setattr("carvision.data.cache.PhotoCache.fits", lambda self: False)
+    with pytest.raises(DataError, match=r"more than half of the free disk: .*data\.cache=off"):
+        _train(root, "data.cache=64 seed=9")
+    _train(root, "data.cache=off seed=9")

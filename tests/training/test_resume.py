@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+import threading
 import time
 from multiprocessing import get_context
 from pathlib import Path
@@ -14,7 +15,7 @@ from safetensors.torch import load_file
 
 from carvision.config import Config
 from carvision.errors import CarvisionError, ConfigError
-from carvision.training import FoldResult, train_fold
+from carvision.training import CheckpointFolder, FoldResult, train_fold
 from tests.training.conftest import Data, Recorder, tiny
 
 #: How often the killing test kills; the whole check of a change kills twenty times.
@@ -214,3 +215,64 @@ def test_a_full_disk_at_a_checkpoint_leaves_the_one_before(
         with pytest.raises(CarvisionError, match=r"No space left on device; make room"):
             _train(data, tiny(EVERYTHING), tmp_path)
     _assert_same(_train(data, tiny(EVERYTHING), tmp_path), uninterrupted[0])
+
+
+def test_after_broken_checkpoints_new_ones_are_kept(data: Data, tmp_path: Path) -> None:
+    """Training starts anew below their steps; its own checkpoints are the ones that count."""
+    for path in _stopped(data, tmp_path, step=8):
+        path.write_bytes(b"broken")
+    fresh = _stopped(data, tmp_path, step=3)
+    assert [path.name for path in fresh] == ["step00000002.pt", "step00000003.pt"]
+
+
+def test_a_writer_that_is_still_busy_keeps_its_copy(tmp_path: Path) -> None:
+    """An interrupt while waiting must not let the next copy into memory that is being written."""
+    folder = CheckpointFolder(tmp_path)
+    go_on = threading.Event()
+    write = folder._write
+    folder._write = lambda path, state: (go_on.wait(10), write(path, state))  # type: ignore[method-assign]
+    state = {"weights": torch.zeros(5), "step": 1}
+    folder.write(1, state)
+
+    class _Interrupted:
+        """Raises once, as a signal that comes while a thread is waited for."""
+
+        def __init__(self, future) -> None:
+            self._future = future
+            self._raised = False
+
+        def exception(self):
+            if not self._raised:
+                self._raised = True
+                raise KeyboardInterrupt
+            go_on.set()
+            return self._future.exception()
+
+    folder._pending = _Interrupted(folder._pending)  # type: ignore[assignment]
+    with pytest.raises(KeyboardInterrupt):
+        folder.write(2, {"weights": torch.ones(5), "step": 2})
+    folder.write(3, {"weights": torch.full((5,), 3.0), "step": 3})
+    folder.wait()
+    first = torch.load(tmp_path / "step00000001.pt", weights_only=True)
+    assert torch.equal(first["weights"], torch.zeros(5))
+    assert CheckpointFolder(tmp_path).newest()[1]["step"] == 3
+
+
+class _InterruptingAtEpochs(Recorder):
+    """Presses Ctrl-C while the first epoch is reported."""
+
+    def epoch_ended(self, epoch, metrics) -> None:
+        super().epoch_ended(epoch, metrics)
+        if epoch == 1:
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_ctrl_c_while_an_epoch_is_reported_counts_it_once(
+    data: Data, uninterrupted, tmp_path: Path
+) -> None:
+    recorder = _InterruptingAtEpochs()
+    with pytest.raises(KeyboardInterrupt):
+        _train(data, tiny(EVERYTHING), tmp_path, recorder)
+    rest = Recorder()
+    _assert_same(_train(data, tiny(EVERYTHING), tmp_path, rest), uninterrupted[0])
+    assert [epoch for epoch, _ in recorder.epochs + rest.epochs] == [1, 2, 3]
