@@ -32,13 +32,8 @@ def group_duplicates(frame: pd.DataFrame) -> pd.Series:
     content, _ = pd.factorize(frame["content_hash"])
     hashes = np.array([int(value, 16) for value in frame["perceptual_hash"]], dtype=np.uint64)
     distinct, first_seen, seen_as = np.unique(hashes, return_index=True, return_inverse=True)
-    both = np.concatenate([distinct, distinct ^ _MIRRORED])
-    places = near_pairs(both, LARGEST_DISTANCE)
-    first, second = (place % len(distinct) for place in places)
     label = frame["class_index"].to_numpy()[first_seen]
-    distance = np.bitwise_count(both[places[0]] ^ both[places[1]])
-    copies = (label[first] == label[second]) | (distance <= LARGEST_DISTANCE_OF_LABELS)
-    first, second = first[copies], second[copies]
+    first, second = _copies(distinct, label)
     # One graph of rows, contents and hashes; each row is tied to its content and its hash.
     rows = np.arange(len(frame))
     contents = len(frame) + content
@@ -50,6 +45,24 @@ def group_duplicates(frame: pd.DataFrame) -> pd.Series:
     graph = coo_array((np.ones(len(sources), dtype=np.int8), (sources, targets)), (size, size))
     _, component = connected_components(graph, directed=False)
     return frame.groupby(component[: len(frame)])["image_id"].transform("min")
+
+
+def _copies(
+    hashes: NDArray[np.uint64], labels: NDArray[np.integer]
+) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
+    """Indices of the pairs of different hashes that are copies.
+
+    The wider search, which also looks into the mirror, is made within each class: over all of them
+    it would cost minutes at a million photos.
+    """
+    pairs = [near_pairs(hashes, LARGEST_DISTANCE_OF_LABELS)]
+    order = np.argsort(labels, kind="stable")
+    for own in np.split(order, np.flatnonzero(np.diff(labels[order])) + 1):
+        both = np.concatenate([hashes[own], hashes[own] ^ _MIRRORED])
+        first, second = near_pairs(both, LARGEST_DISTANCE)
+        pairs.append((own[first % len(own)], own[second % len(own)]))
+    first, second = (np.concatenate(side) for side in zip(*pairs, strict=True))
+    return first, second
 
 
 def near_pairs(
