@@ -45,6 +45,8 @@ def prepare(config: Config, data: str, exclude: str = "") -> PreparedData:
     photos = layout.training_photos()
     if not exclude:
         listed = _listed_before(previous, photos)
+        if listed:
+            announce(f"an earlier list leaves out {len(listed)} photos (exclude=none ends that)")
     split = config.data.split(previous.split if previous else None)
     return _prepare(layout, photos, split, listed)
 

@@ -78,7 +78,7 @@ def train(configs: Sequence[Config], data: str, fold: str, resume: str) -> list[
     with tracked_run(STAGE_TRAIN, f"train {names}") as run:
         prepared = prepared_data(configs[0], data)
         folds = _parse_folds(fold, prepared.manifest.folds)
-        for config in configs:
+        for config in configs[1:]:
             chosen_cache(config, prepared)  # a disk that is too small shows before the first one
         if len(configs) == 1:
             return [_train_backbone(run, configs[0], prepared, folds, resume)]
