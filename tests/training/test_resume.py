@@ -271,8 +271,13 @@ def test_ctrl_c_while_an_epoch_is_reported_counts_it_once(
     data: Data, uninterrupted, tmp_path: Path
 ) -> None:
     recorder = _InterruptingAtEpochs()
-    with pytest.raises(KeyboardInterrupt):
-        _train(data, tiny(EVERYTHING), tmp_path, recorder)
+    # Python's own handler, whatever the tests before this one have left.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            _train(data, tiny(EVERYTHING), tmp_path, recorder)
+    finally:
+        signal.signal(signal.SIGINT, before)
     rest = Recorder()
     _assert_same(_train(data, tiny(EVERYTHING), tmp_path, rest), uninterrupted[0])
     assert [epoch for epoch, _ in recorder.epochs + rest.epochs] == [1, 2, 3]
