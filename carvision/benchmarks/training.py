@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from carvision.benchmarks.rows import Row
 from carvision.benchmarks.train_rival import TimmResult, train_as_timm
 from carvision.config import Config
-from carvision.contracts import VIEWS
+from carvision.contracts import VIEWS, Tracker
 from carvision.data.cache import PhotoCache
 from carvision.data.manifest import Manifest
 from carvision.inference import Engine, autocast, predict_views
@@ -29,27 +29,15 @@ _STEPS = 8
 _PASSES = 5
 
 
-class _Times:
+class _Times(Tracker):
     """A tracker that keeps each epoch's metrics."""
 
     def __init__(self) -> None:
         self.epochs: list[dict[str, float]] = []
 
-    def run_started(self, description: str, total_steps: int) -> None:
-        """Nothing to keep."""
-
-    def step_ended(self, step: int, loss: float) -> None:
-        """Nothing to keep."""
-
-    def images_predicted(self, done: int, total: int) -> None:
-        """Nothing to keep."""
-
     def epoch_ended(self, epoch: int, metrics: Mapping[str, float]) -> None:
         self.epochs.append(dict(metrics))
         log.info("ours, epoch %d: val log loss %.4f", epoch, metrics["val/log_loss"])
-
-    def checkpoint_written(self, path: Path, epoch: int) -> None:
-        """Nothing to keep."""
 
     def warning(self, message: str) -> None:
         log.warning("%s", message)

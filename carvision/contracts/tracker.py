@@ -6,25 +6,34 @@ from typing import Protocol
 
 
 class Tracker(Protocol):
-    """What a fold's training reports while it runs. Epochs and steps count from 1."""
+    """What a fold's training reports while it runs. Epochs and steps count from 1.
+
+    A tracker that inherits from this hears only of what it overrides.
+    """
 
     def run_started(self, description: str, total_steps: int) -> None:
         """Training starts; ``total_steps`` optimiser steps are planned."""
+        return
 
     def step_ended(self, step: int, loss: float) -> None:
         """One optimiser step is done; ``loss`` is the running mean of the epoch so far."""
+        return
 
     def images_predicted(self, done: int, total: int) -> None:
         """Validation goes on; a photo counts once for each of its views."""
+        return
 
     def epoch_ended(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """An epoch was trained and validated."""
+        return
 
     def checkpoint_written(self, path: Path, epoch: int) -> None:
         """A checkpoint is on its way to ``path``, from which training would go on in ``epoch``."""
+        return
 
     def warning(self, message: str) -> None:
         """Something the user should know, which does not stop the run."""
+        return
 
 
 class TrackerGroup:

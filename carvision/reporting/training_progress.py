@@ -1,16 +1,16 @@
 """A fold's training on the terminal: a bar while it runs, a line an epoch."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from rich.progress import TextColumn
 
+from carvision.contracts import Tracker
 from carvision.reporting.console import console, progress_bar
 
 
-class TrainingProgress:
+class TrainingProgress(Tracker):
     """A tracker that shows steps, the current losses and the time left."""
 
     def __init__(self) -> None:
@@ -53,9 +53,6 @@ class TrainingProgress:
             highlight=False,
             soft_wrap=True,
         )
-
-    def checkpoint_written(self, path: Path, epoch: int) -> None:
-        """The line of the epoch says enough."""
 
     def warning(self, message: str) -> None:
         console.print(f"warning: {message}", style="yellow")

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from carvision.contracts import Tracker
 from carvision.errors import TrackingError
 from carvision.tracking.event_log import EventLog
 from carvision.tracking.sending import epochs_of, pending, send_pending
@@ -17,7 +18,7 @@ log = logging.getLogger(__name__)
 _LONGEST_PAUSE = 60.0
 
 
-class MlflowTracker:
+class MlflowTracker(Tracker):
     """Sends what stands in the event log, from a thread of its own; training never waits for it.
 
     The log is the queue: it must hear of an event before this tracker does. What an earlier process
@@ -51,12 +52,6 @@ class MlflowTracker:
 
     def run_started(self, description: str, total_steps: int) -> None:
         self._news.set()
-
-    def step_ended(self, step: int, loss: float) -> None:
-        """Steps are too many for a tracking store."""
-
-    def images_predicted(self, done: int, total: int) -> None:
-        """Of no use to a tracking store."""
 
     def epoch_ended(self, epoch: int, metrics: Mapping[str, float]) -> None:
         self._news.set()

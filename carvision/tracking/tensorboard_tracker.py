@@ -5,13 +5,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from carvision.contracts import Tracker
 from carvision.tracking.event_log import STEPS_APART
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 
-class TensorBoardTracker:
+class TensorBoardTracker(Tracker):
     """Each epoch's metrics by epoch, and the running loss by step, as event files in ``folder``."""
 
     def __init__(self, folder: Path) -> None:
@@ -29,28 +30,16 @@ class TensorBoardTracker:
     ) -> None:
         self.close()
 
-    def run_started(self, description: str, total_steps: int) -> None:
-        """The first step tells more: where training goes on."""
-
     def step_ended(self, step: int, loss: float) -> None:
         writer = self._writer_from(step)
         if step % STEPS_APART == 0:
             writer.add_scalar("steps/train_loss", loss, step)
-
-    def images_predicted(self, done: int, total: int) -> None:
-        """Of no use once it is over."""
 
     def epoch_ended(self, epoch: int, metrics: Mapping[str, float]) -> None:
         writer = self._writer_from(None)
         for name, value in metrics.items():
             writer.add_scalar(name, value, epoch)
         writer.flush()
-
-    def checkpoint_written(self, path: Path, epoch: int) -> None:
-        """Nothing to draw."""
-
-    def warning(self, message: str) -> None:
-        """Nothing to draw."""
 
     def close(self) -> None:
         """Write what is left."""

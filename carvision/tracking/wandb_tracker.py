@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, Self
 
+from carvision.contracts import Tracker
 from carvision.errors import ConfigError
 from carvision.tracking.event_log import STEPS_APART
 
@@ -46,7 +47,7 @@ def check_wandb(mode: WandbMode) -> None:
         raise ConfigError(_no_login("no login"))
 
 
-class WandbTracker:
+class WandbTracker(Tracker):
     """One W&B run a fold, named by ``run_id``; offline it is written below ``folder``.
 
     W&B that fails is told of once, and never stops training.
@@ -103,15 +104,9 @@ class WandbTracker:
     ) -> None:
         self.close(failed=error is not None)
 
-    def run_started(self, description: str, total_steps: int) -> None:
-        """The run has started already."""
-
     def step_ended(self, step: int, loss: float) -> None:
         if step % STEPS_APART == 0:
             self._guarded(lambda: self._run.log({_STEP_LOSS: loss, _STEP: step}))
-
-    def images_predicted(self, done: int, total: int) -> None:
-        """Of no use once it is over."""
 
     def epoch_ended(self, epoch: int, metrics: Mapping[str, float]) -> None:
         def send() -> None:
@@ -120,9 +115,6 @@ class WandbTracker:
             self._run.log({**metrics, _EPOCH: epoch})
 
         self._guarded(send)
-
-    def checkpoint_written(self, path: Path, epoch: int) -> None:
-        """Checkpoints stay here."""
 
     def warning(self, message: str) -> None:
         self._guarded(lambda: self._run.summary.update({"warning": message}))
