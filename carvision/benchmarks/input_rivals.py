@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from carvision.benchmarks.contest import Build
 from carvision.config import AugmentationConfig
+from carvision.models.timm_parts import ImageDataset, create_loader
 
 
 def one_pass(loader: DataLoader[Any]) -> int:
@@ -25,11 +26,6 @@ def timm_loader(folder: Path, px: int, batch: int, config: AugmentationConfig) -
 
 
 def _build_timm(folder: Path, px: int, batch: int, config: AugmentationConfig) -> Any:
-    from carvision.models._torchvision import ensure_torchvision
-
-    ensure_torchvision()
-    from timm.data import ImageDataset, create_loader
-
     loader = create_loader(
         ImageDataset(str(folder)),
         input_size=(3, px, px),
