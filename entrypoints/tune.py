@@ -10,11 +10,13 @@ def command(
     data: str = "latest",
     model: str = typer.Option("", help="restricts the members: a,b; empty takes all there are"),
     trials: int = typer.Option(200, help="the study's total; a study that was stopped goes on"),
+    method: str = typer.Option("study", help="study, or weights: raw weights by TPE"),
+    budget: float = typer.Option(0.0, help="most seconds for 1,000 photos; 0 is no limit"),
     seed: str = "",
 ) -> None:
     """Out-of-fold predictions to a registered ensemble."""
     models = split_models(model) if model else []
-    tune(load_config(seed=seed), data, models, trials)
+    tune(load_config(seed=seed), data, models, trials, method, budget or None)
 
 
 if __name__ == "__main__":

@@ -43,19 +43,30 @@ class Member(_Frozen):
 
 
 class Score(_Frozen):
-    """An out-of-fold log loss in nats, and the photos it was computed on."""
+    """Out-of-fold log losses in nats, and the photos they were computed on.
+
+    ``log_loss`` is the fitted one, which flatters itself. ``nested`` is the honest one, of photos
+    that neither weights nor search had seen, between ``low`` and ``high`` with 90 % confidence;
+    None in versions from before it was computed.
+    """
 
     log_loss: float
+    nested: float | None = None
+    low: float | None = None
+    high: float | None = None
     data: str
     folds: tuple[int, ...]
     images: int
 
 
 class EnsembleSpec(_Frozen):
-    """Members whose weights over all views sum to one."""
+    """Members whose weights over all views sum to one.
+
+    ``mixing`` is of probabilities (arithmetic) or of log-probabilities (geometric).
+    """
 
     members: tuple[Member, ...] = Field(min_length=1)
-    mixing: Literal["arithmetic"]
+    mixing: Literal["arithmetic", "geometric"]
     class_names: tuple[str, ...]
     class_folders: tuple[tuple[str, ...], ...]
     score: Score | None

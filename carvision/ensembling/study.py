@@ -1,121 +1,174 @@
-"""An Optuna study over the ensemble's raw weights, in its own RDB storage.
+"""The study of what is not convex: temperatures, the mixing, the rule, what to admit, shrinkage.
 
-The storage is not MLflow's database: both keep alembic tables, and neither opens the other's.
+The weights themselves are solved inside each trial. A trial's value is the cross-fitted log loss:
+a fitted one would always refuse shrinkage. Every rule is tried first, so the study never ends above
+any of them.
 """
 
-import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import optuna
 from numpy.typing import NDArray
 from optuna.trial import TrialState
+from scipy.optimize import minimize_scalar
 
-from carvision.ensembling.mixture import mixture_log_loss, normalised
+from carvision.ensembling.blend import Blend, Scorer
+from carvision.ensembling.oof import OofTable
+from carvision.ensembling.rules import RULES
+from carvision.ensembling.studies import enqueue_missing, open_study, run_to
+from carvision.ensembling.tempering import COLDEST, HOTTEST
 from carvision.errors import ConfigError
+from carvision.metrics import log_loss_of_true_class
 
-Candidate = tuple[str, str]
-
-optuna.logging.set_verbosity(optuna.logging.WARNING)
-log = logging.getLogger(__name__)
+_COST = "seconds_per_1000"
 
 
 @dataclass(frozen=True)
-class Tuned:
-    """The best weights found, ``[candidates]``, and their log loss."""
+class Found:
+    """The best blend of a study, and its cross-fitted log loss."""
 
-    weights: NDArray[np.float64]
-    log_loss: float
+    blend: Blend
+    cross_fitted: float
     trials: int
+    study: optuna.Study
 
 
-def starting_points(
-    candidates: Sequence[Candidate], member_weights: Mapping[str, float]
-) -> dict[str, NDArray[np.float64]]:
-    """Simple rules by name, each a weight for every candidate: the study never ends above them.
-
-    ``member_weights`` are the plan's, which spread equally over a member's views.
-    """
-    members = list(dict.fromkeys(member for member, _ in candidates))
-    rules = {
-        "equal": np.ones(len(candidates)),
-        "plan": np.array([member_weights[member] for member, _ in candidates]),
-    }
-    for i, (member, view) in enumerate(candidates):
-        rules[f"{member} {view}"] = np.eye(len(candidates))[i]
-    for member in members:
-        own = np.array([float(name == member) for name, _ in candidates])
-        rules[f"{member} all views"] = own
-    for view in dict.fromkeys(view for _, view in candidates):
-        rules[f"all members {view}"] = np.array([float(name == view) for _, name in candidates])
-    return {name: normalised(weights) for name, weights in rules.items()}
-
-
-def tune_weights(
-    true_class: NDArray[np.floating],
-    candidates: Sequence[Candidate],
-    rules: Mapping[str, NDArray[np.float64]],
+def search(
+    scorer: Scorer,
+    rows: NDArray[np.int64],
+    parts: NDArray[np.int64],
     *,
     trials: int,
-    study_name: str,
-    storage: str,
     seed: int,
+    budget: float | None = None,
+    name: str = "ensemble",
+    storage: str | None = None,
     on_trial: Callable[[float], None] = lambda best: None,
-) -> Tuned:
-    """Minimise the out-of-fold log loss over raw weights with TPE.
+) -> Found:
+    """Search on the photos ``rows``, whose ``parts`` are left out by turns.
 
-    ``true_class`` holds probabilities ``[images, candidates]``. ``trials`` is the study's total: a
-    study that was interrupted goes on, one that is complete is only read. ``on_trial`` gets the
-    best log loss so far.
+    ``trials`` is the study's total; one in a storage goes on. ``budget`` is the most that an
+    ensemble may cost, in seconds for 1,000 photos.
 
     Raises:
-        ConfigError: ``trials`` is below one.
+        ConfigError: no trial is asked for, a budget without known costs, or one that no rule meets.
     """
     if trials < 1:
         raise ConfigError(f"trials: expected at least 1, got {trials}")
-    study = optuna.create_study(
-        study_name=study_name, storage=storage, direction="minimize", load_if_exists=True
-    )
-    _close_interrupted(study)
-    # The same seed again would draw the same first points again.
-    study.sampler = optuna.samplers.TPESampler(seed=seed + len(study.trials))
-    names = [f"{member}/{view}" for member, view in candidates]
-    _enqueue_missing(study, {rule: _params(names, rules[rule]) for rule in rules})
-    waiting = len(study.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
-    done = len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
+    table = scorer.table
+    if budget is not None and table.cost is None:
+        raise ConfigError(
+            "budget: a member's time to predict was never measured, as it was trained by an "
+            "earlier version; train it again (resume=never), or leave the budget out"
+        )
+    space = _Space(table)
 
     def objective(trial: optuna.Trial) -> float:
-        raw = np.array([trial.suggest_float(name, 0.0, 1.0) for name in names])
-        return mixture_log_loss(true_class, normalised(raw))
+        blend = space.suggest(trial)
+        if not any(blend.admitted):
+            raise optuna.TrialPruned
+        if budget is not None and _cost(table, scorer.weights(blend, rows)) > budget:
+            raise optuna.TrialPruned
+        return log_loss_of_true_class(scorer.cross_fitted(blend, rows, parts))
 
-    # Every rule is tried, however few trials were asked for.
-    remaining = max(trials - done, waiting)
-    if remaining > 0:
-        study.optimize(
-            objective, n_trials=remaining, callbacks=[lambda s, _: on_trial(s.best_value)]
+    study = open_study(name, storage, name, seed)
+    enqueue_missing(
+        study, {key: space.params(blend) for key, blend in starts(scorer, rows).items()}
+    )
+    run_to(study, objective, trials, lambda study: on_trial(_best_value(study)))
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    if not complete:
+        raise ConfigError(f"budget={budget}: no ensemble that was tried costs so little")
+    best = min(complete, key=lambda trial: (trial.value, trial.number))
+    assert best.value is not None  # it is complete
+    tried = len(complete) + len(study.get_trials(deepcopy=False, states=(TrialState.PRUNED,)))
+    return Found(space.blend(best.params), best.value, tried, study)
+
+
+def starts(scorer: Scorer, rows: NDArray[np.int64]) -> dict[str, Blend]:
+    """What is tried first: every rule as it is; each member's best temperature, mixed both ways."""
+    table = scorer.table
+    rules = {rule: Blend.plain(table, rule) for rule in RULES}
+    own = tuple(best_temperature(scorer, rows, member) for member in range(len(table.members)))
+    tempered = replace(rules["exact"], temperatures=own)
+    return rules | {
+        "exact, tempered": tempered,
+        "exact, geometric": replace(tempered, mixing="geometric"),
+        "equal, geometric": replace(tempered, rule="equal", mixing="geometric"),
+    }
+
+
+def best_temperature(scorer: Scorer, rows: NDArray[np.int64], member: int) -> float:
+    """The temperature at which a member's first view alone loses least on ``rows``."""
+    candidate = int(np.argmax(scorer.table.member_of == member))
+
+    def loss(log_temperature: float) -> float:
+        each = np.full(len(scorer.table.members), np.exp(log_temperature))
+        return log_loss_of_true_class(scorer.grid.at(each)[rows, candidate])
+
+    bounds = (np.log(COLDEST), np.log(HOTTEST))
+    return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x))
+
+
+def _cost(table: OofTable, weights: NDArray[np.float64]) -> float:
+    assert table.cost is not None  # search() refuses a budget without
+    return float(table.cost[weights > 0].sum())
+
+
+def _best_value(study: optuna.Study) -> float:
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return min((t.value for t in complete if t.value is not None), default=float("nan"))
+
+
+class _Space:
+    """The parameters of a trial, and the blend that they describe."""
+
+    def __init__(self, table: OofTable) -> None:
+        self._table = table
+        self._members = [member.name for member in table.members]
+        self._views = list(dict.fromkeys(view for _, view in table.candidates))
+
+    def suggest(self, trial: optuna.Trial) -> Blend:
+        """Draw the parameters."""
+        trial.suggest_categorical("rule", list(RULES))
+        trial.suggest_categorical("mixing", ["arithmetic", "geometric"])
+        trial.suggest_float("shrinkage", 0.0, 1.0)
+        for member in self._members:
+            trial.suggest_float(f"temperature/{member}", COLDEST, HOTTEST, log=True)
+        for switch in self._switches():
+            trial.suggest_categorical(switch, [True, False])
+        return self.blend(trial.params)
+
+    def blend(self, params: dict[str, object]) -> Blend:
+        """The blend of these parameters."""
+        admitted = tuple(
+            bool(params.get(f"member/{member}", True) and params.get(f"view/{view}", True))
+            for member, view in self._table.candidates
         )
-    best = normalised(np.array([study.best_params[name] for name in names]))
-    found = mixture_log_loss(true_class, best)
-    return Tuned(best, found, len(study.get_trials(states=(TrialState.COMPLETE,))))
+        temperatures = tuple(float(params[f"temperature/{name}"]) for name in self._members)  # type: ignore[arg-type]
+        return Blend(
+            str(params["rule"]),
+            temperatures,
+            admitted,
+            "geometric" if params["mixing"] == "geometric" else "arithmetic",
+            float(params["shrinkage"]),  # type: ignore[arg-type]
+        )
 
+    def params(self, blend: Blend) -> dict[str, object]:
+        """The inverse of :meth:`blend`, for one that admits everything."""
+        temperatures = dict(zip(self._members, blend.temperatures, strict=True))
+        return {
+            "rule": blend.rule,
+            "mixing": blend.mixing,
+            "shrinkage": blend.shrinkage,
+            **{f"temperature/{name}": value for name, value in temperatures.items()},
+            **dict.fromkeys(self._switches(), True),
+        }
 
-def _params(names: Sequence[str], weights: NDArray[np.float64]) -> dict[str, float]:
-    return dict(zip(names, weights.tolist(), strict=True))
-
-
-def _enqueue_missing(study: optuna.Study, rules: Mapping[str, dict[str, float]]) -> None:
-    """Enqueue every rule that no trial has tried, or waits to try; equal rules count as one."""
-    states = (TrialState.COMPLETE, TrialState.WAITING)
-    known = [trial.system_attrs.get("fixed_params") for trial in study.get_trials(states=states)]
-    for rule, params in rules.items():
-        if params not in known:
-            study.enqueue_trial(params, user_attrs={"rule": rule})
-            known.append(params)
-
-
-def _close_interrupted(study: optuna.Study) -> None:
-    """A killed process leaves its trial running for ever."""
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        log.info("closing trial %d, left running by a process that was stopped", trial.number)
-        study.tell(trial.number, state=TrialState.FAIL)
+    def _switches(self) -> Sequence[str]:
+        """One member, or one view, is always in."""
+        members = [f"member/{name}" for name in self._members] if len(self._members) > 1 else []
+        views = [f"view/{view}" for view in self._views] if len(self._views) > 1 else []
+        return members + views

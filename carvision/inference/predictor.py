@@ -8,6 +8,7 @@ from typing import Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import softmax
 from torch import nn
 
 from carvision.config import Config, LoaderConfig
@@ -17,6 +18,9 @@ from carvision.data.loader import whole_photo_loader
 from carvision.data.views import apply_view
 from carvision.inference.device import autocast, resolve_device, resolve_precision
 from carvision.models import Bundle, Preprocessing
+
+#: A probability whose logarithm is still finite.
+_SMALLEST = np.finfo(np.float32).tiny
 
 
 def _silent(images: int) -> None:
@@ -102,8 +106,10 @@ def predict_ensemble(
 
     ``members`` hold the active views only, in their order.
     """
+    geometric = spec.mixing == "geometric"
     mixed: NDArray[np.float64] | float = 0.0
     for member, probabilities in zip(spec.members, members, strict=True):
         weights = np.array([member.weights[view] for view in member.active_views])
-        mixed = mixed + np.tensordot(weights, probabilities, axes=1)
-    return np.asarray(mixed)
+        terms = np.log(np.maximum(probabilities, _SMALLEST)) if geometric else probabilities
+        mixed = mixed + np.tensordot(weights, terms, axes=1)
+    return softmax(mixed, axis=1) if geometric else np.asarray(mixed)

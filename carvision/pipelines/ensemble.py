@@ -29,9 +29,10 @@ from carvision.errors import ConfigError, DataError, TrackingError
 from carvision.files import replacing, scratch_folder
 from carvision.inference import Engine, predict_ensemble, predict_member
 from carvision.metrics import competition_log_loss
+from carvision.pipelines.members import choose_members
 from carvision.pipelines.prepare import find_layout, known_manifest, opened
 from carvision.pipelines.session import announce, show_address
-from carvision.pipelines.tune import build_spec, choose_members
+from carvision.pipelines.specification import build_spec
 from carvision.reporting.console import console, progress
 from carvision.reporting.tables import show_test_scores, show_weights
 from carvision.tracking.prepared import prepared_runs
@@ -142,9 +143,9 @@ def _specification(config: Config, data: str) -> EnsembleSpec:
         f"no ensemble is registered yet: using the plan's fixed weights over {names}, every view "
         "alike; a view that hurts is not left out: better run `mlflow run . -e tune` first"
     )
-    plan = np.array([member.ensemble_weight for member in members])
-    weights = np.outer(plan / plan.sum(), np.full(len(VIEWS), 1 / len(VIEWS)))
-    return build_spec(manifest, members, weights, None)
+    total = sum(member.ensemble_weight for member in members) * len(VIEWS)
+    weights = {(m.preset, view): m.ensemble_weight / total for m in members for view in VIEWS}
+    return build_spec(manifest, members, weights=weights, temperatures=[1.0] * len(members))
 
 
 def _refuse_other_classes(layout: Layout, spec: EnsembleSpec) -> None:

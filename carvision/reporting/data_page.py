@@ -1,17 +1,13 @@
 """The page of a ``prepare`` run: counts, sizes, what was left out and why, the copies."""
 
-from base64 import b64encode
-from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
-from carvision.data.decode import thumbnail
 from carvision.data.manifest import Manifest
-from carvision.errors import DataError
+from carvision.reporting.html import plot_uri, rendered, thumbnail_uri
 from carvision.reporting.tables import manifest_summary
 
 #: Beyond these a page is no longer read; the manifest holds the rest.
@@ -28,10 +24,8 @@ def data_page(name: str, manifest: Manifest, root: Path) -> str:
     counts = usable["label"].value_counts().sort_index()
     excluded = manifest.frame[manifest.frame["excluded"] != ""]
     groups = _copies(usable)
-    environment = Environment(
-        loader=PackageLoader("carvision.reporting"), autoescape=True, undefined=StrictUndefined
-    )
-    return environment.get_template("data.html.j2").render(
+    return rendered(
+        "data.html.j2",
         name=name,
         summary=manifest_summary(manifest),
         counts_plot=_counts_plot(counts),
@@ -74,19 +68,11 @@ def _group(photos: pd.DataFrame, root: Path) -> dict[str, Any]:
                 "image_id": row.image_id,
                 "label": row.label,
                 "size": f"{row.width}×{row.height}",
-                "image": _thumbnail_uri(root / str(row.path)),
+                "image": thumbnail_uri(root / str(row.path), _THUMBNAIL),
             }
             for row in shown.itertuples()
         ],
     }
-
-
-def _thumbnail_uri(path: Path) -> str:
-    """The photo small; empty where it went away since the scan, which costs no page."""
-    try:
-        return _data_uri(thumbnail(path, _THUMBNAIL), "jpeg")
-    except DataError:
-        return ""
 
 
 def _counts_plot(counts: pd.Series) -> str:
@@ -95,7 +81,7 @@ def _counts_plot(counts: pd.Series) -> str:
     axes = figure.subplots()
     axes.bar(range(len(counts)), sorted(counts, reverse=True), width=1.0, color="#4c78a8")
     axes.set(xlabel="class, from the largest", ylabel="photos", xlim=(-0.5, len(counts) - 0.5))
-    return _plot_uri(figure)
+    return plot_uri(figure)
 
 
 def _sizes_plot(usable: pd.DataFrame) -> str:
@@ -103,14 +89,4 @@ def _sizes_plot(usable: pd.DataFrame) -> str:
     axes = figure.subplots()
     axes.scatter(usable["width"], usable["height"], s=8, alpha=0.3, color="#4c78a8", linewidths=0)
     axes.set(xlabel="width in pixels", ylabel="height in pixels", xlim=(0, None), ylim=(0, None))
-    return _plot_uri(figure)
-
-
-def _plot_uri(figure: Figure) -> str:
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
-    return _data_uri(buffer.getvalue(), "png")
-
-
-def _data_uri(content: bytes, kind: str) -> str:
-    return f"data:image/{kind};base64,{b64encode(content).decode()}"
+    return plot_uri(figure)

@@ -7,6 +7,7 @@ from rich.table import Table
 
 from carvision.contracts import EnsembleSpec
 from carvision.data.manifest import Manifest
+from carvision.ensembling import Standing
 from carvision.reporting.console import console
 
 
@@ -72,10 +73,27 @@ def show_weights(spec: EnsembleSpec) -> None:
     show_table("Ensemble weights", ["member", *views], rows)
 
 
-def show_oof_scores(photos: int, rows: Sequence[tuple[str, float]]) -> None:
-    """Log losses out of fold."""
-    lines = [(name, f"{value:.4f}") for name, value in rows]
-    show_table(f"Out of fold, {photos:,} photos", ["", "log loss"], lines)
+def show_leaderboard(
+    photos: int, standings: Sequence[Standing], interval: tuple[float, float]
+) -> None:
+    """Every way to mix, by its honest score; the interval is the tuned ensemble's."""
+    lines = [
+        (
+            each.name,
+            f"{each.nested:.4f}",
+            f"{each.fitted:.4f}",
+            f"{each.accuracy:.2%}",
+            f"{each.calibration_error:.3f}",
+            "–" if each.cost is None else f"{each.cost:,.0f}",
+        )
+        for each in standings
+    ]
+    columns = ["", "nested log loss", "fitted", "accuracy", "ECE", "s/1,000"]
+    show_table(f"Out of fold, {photos:,} photos", columns, lines)
+    console.print(
+        f"tuned: nested log loss between {interval[0]:.4f} and {interval[1]:.4f} (90 %)",
+        highlight=False,
+    )
 
 
 def show_test_scores(title: str, rows: Sequence[tuple[str, float | None, float, float]]) -> None:

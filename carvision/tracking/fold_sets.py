@@ -15,18 +15,21 @@ from mlflow.entities import Run
 
 from carvision.config import Config
 from carvision.contracts import (
+    Predictions,
     TrueClass,
     concatenated,
+    read_predictions,
     read_true_class,
     write_predictions,
 )
 from carvision.files import scratch_folder
-from carvision.tracking.store import FOLD, SET, fetch, find_runs
+from carvision.tracking.store import FOLD, SET, client, fetch, find_runs
 from carvision.training import FoldResult
 
 STAGE_FOLD: Final = "fold"
 _WEIGHTS = "checkpoint"
 _PREDICTIONS = "predictions"
+_SECONDS = "predict/seconds_per_1000"
 
 
 def set_name(config: Config, fingerprint: str, cache_side: int | None) -> str:
@@ -94,3 +97,22 @@ def _own_folder(into: Path, run_id: str) -> Path:
     folder = into / run_id
     folder.mkdir(parents=True)
     return folder
+
+
+def fetch_predictions(run_ids: Sequence[str], into: Path) -> list[Predictions]:
+    """Download each fold's out-of-fold predictions, which are read from disk as they are used.
+
+    Raises:
+        PredictionsError: a run's predictions are damaged.
+    """
+    return [
+        read_predictions(fetch(run_id, _PREDICTIONS, _own_folder(into, run_id)))
+        for run_id in run_ids
+    ]
+
+
+def seconds_per_1000(run_ids: Sequence[str]) -> float | None:
+    """Seconds for 1,000 photos in one view through all these folds; None if one was not timed."""
+    each = [client().get_run(run_id).data.metrics.get(_SECONDS) for run_id in run_ids]
+    known = [seconds for seconds in each if seconds is not None]
+    return sum(known) if len(known) == len(each) else None

@@ -119,7 +119,7 @@ def test_never_above_any_rule_however_few_trials(problem: Problem, trials: int) 
     tuned = problem.tune(trials)
     losses = [mixture_log_loss(problem.true_class, weights) for weights in RULES.values()]
     assert tuned.log_loss <= min(losses) + 1e-12
-    tried = {trial.user_attrs["rule"] for trial in problem.trials(TrialState.COMPLETE)}
+    tried = {trial.user_attrs["start"] for trial in problem.trials(TrialState.COMPLETE)}
     assert tried == set(RULES)
 
 
@@ -169,7 +169,7 @@ def test_a_trial_left_running_is_closed_and_its_rule_tried_again(
         study = optuna.create_study(study_name="study", storage=problem.storage)
         for rule, weights in RULES.items():
             params = {f"{m}/{v}": w for (m, v), w in zip(CANDIDATES, weights, strict=True)}
-            study.enqueue_trial(params, user_attrs={"rule": rule})
+            study.enqueue_trial(params, user_attrs={"start": rule})
     study.ask()
     assert len(problem.trials(TrialState.RUNNING)) == 1
 
@@ -177,7 +177,7 @@ def test_a_trial_left_running_is_closed_and_its_rule_tried_again(
 
     assert problem.trials(TrialState.RUNNING, TrialState.WAITING) == []
     assert tuned.trials == 14
-    tried = {trial.user_attrs.get("rule") for trial in problem.trials(TrialState.COMPLETE)}
+    tried = {trial.user_attrs.get("start") for trial in problem.trials(TrialState.COMPLETE)}
     assert set(RULES) <= tried
 
 

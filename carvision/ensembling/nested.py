@@ -1,0 +1,42 @@
+"""The honest score of a tuned ensemble: the whole search, repeated without the photos it scores.
+
+Nested cross-validation (Varma and Simon, BMC Bioinformatics 2006): a study's best value is the best
+of many, and flatters itself; each part of the photos is scored by an ensemble that was searched and
+fitted on the others alone.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carvision.ensembling.blend import Scorer
+from carvision.ensembling.crossfit import parts_of
+from carvision.ensembling.study import search
+
+
+def nested_log_p(
+    scorer: Scorer,
+    parts: NDArray[np.int64],
+    *,
+    trials: int,
+    seed: int,
+    budget: float | None = None,
+    advance: Callable[[int], None] = lambda parts: None,
+) -> NDArray[np.float64]:
+    """The true class's log-probability of each photo, ``[images]``.
+
+    ``trials`` is of each part's search: fewer than the search that is judged has, for time's sake.
+    """
+    index = scorer.table.index
+    found = np.empty(len(index))
+    for part in np.unique(parts):
+        rows, held_out = np.flatnonzero(parts != part), np.flatnonzero(parts == part)
+        inner = parts[rows]
+        if len(np.unique(inner)) < 2:
+            inner = parts_of(index.iloc[rows], seed)
+        best = search(scorer, rows, inner, trials=trials, seed=seed, budget=budget)
+        weights = scorer.weights(best.blend, rows)
+        found[held_out] = scorer.apply(best.blend, weights, held_out)
+        advance(1)
+    return found

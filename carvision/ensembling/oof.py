@@ -1,0 +1,170 @@
+"""The members' out-of-fold predictions, laid side by side for the mixtures that are tried on them.
+
+The arrays stay on disk and are read a block of photos at a time: at the competition's size they
+are 1.8 GB, the true class's probabilities that most of the work needs are 9 MB.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from carvision.contracts import Predictions
+from carvision.errors import PredictionsError
+
+Candidate = tuple[str, str]
+
+#: Photos that are read at a time.
+BLOCK = 1024
+
+
+@dataclass(frozen=True)
+class MemberOof:
+    """A member's stored predictions, a part for each of its folds, and what is known of it.
+
+    ``cost`` is in seconds for 1,000 photos in one view with all folds; None where it was never
+    measured. ``plan`` is the member's weight by the plan.
+    """
+
+    name: str
+    parts: tuple[Predictions, ...]
+    plan: float
+    cost: float | None = None
+
+
+@dataclass(frozen=True)
+class OofTable:
+    """Candidates, (member, view) pairs, and their predictions of the photos of ``index``.
+
+    ``index`` has a row a photo: ``image_id``, ``class_index``, ``fold`` and ``group``.
+    """
+
+    index: pd.DataFrame
+    members: tuple[MemberOof, ...]
+    candidates: tuple[Candidate, ...]
+    _places: tuple[NDArray[np.int64], ...]
+
+    @classmethod
+    def of(cls, index: pd.DataFrame, members: Sequence[MemberOof]) -> Self:
+        """Find each photo of ``index`` in each member's parts.
+
+        Raises:
+            PredictionsError: a photo is missing or stored twice, has another class, or its
+                prediction is NaN; a member's parts are of different views or classes.
+        """
+        if index.empty or not members:
+            raise PredictionsError("there is no photo, or no member, to mix predictions of")
+        classes = {part.log_probabilities.shape[2] for m in members for part in m.parts}
+        if len(classes) != 1:
+            raise PredictionsError(f"members of different class lists: {sorted(classes)} classes")
+        places = tuple(_places(member, index) for member in members)
+        candidates = tuple((m.name, view) for m in members for view in m.parts[0].views)
+        table = cls(index.reset_index(drop=True), tuple(members), candidates, places)
+        table._refuse_nan()
+        return table
+
+    @property
+    def member_of(self) -> NDArray[np.int64]:
+        """The number of each candidate's member, ``[candidates]``."""
+        names = [member.name for member in self.members]
+        return np.array([names.index(name) for name, _ in self.candidates])
+
+    @property
+    def plan(self) -> NDArray[np.float64]:
+        """The plan's weight of each candidate: a member's, spread over its views."""
+        members = self.member_of
+        weights = np.array([member.plan for member in self.members])
+        return weights[members] / np.bincount(members)[members]
+
+    @property
+    def cost(self) -> NDArray[np.float64] | None:
+        """Seconds for 1,000 photos of each candidate; None where a member's is unknown."""
+        known = [member.cost for member in self.members if member.cost is not None]
+        return np.array(known)[self.member_of] if len(known) == len(self.members) else None
+
+    @property
+    def classes(self) -> int:
+        """How many there are."""
+        return int(self.members[0].parts[0].log_probabilities.shape[2])
+
+    @cached_property
+    def targets(self) -> NDArray[np.int64]:
+        """The true class of each photo."""
+        return self.index["class_index"].to_numpy(dtype=np.int64)
+
+    @cached_property
+    def log_true_class(self) -> NDArray[np.float32]:
+        """The true class's log-probability, untempered: ``[images, candidates]``."""
+        columns = np.empty((len(self.index), len(self.candidates)), np.float32)
+        for rows in self.blocks():
+            for candidate in range(len(self.candidates)):
+                columns[rows, candidate] = self.read(candidate, rows)[
+                    np.arange(len(rows)), self.targets[rows]
+                ]
+        return columns
+
+    def blocks(self, rows: NDArray[np.int64] | None = None) -> Iterator[NDArray[np.int64]]:
+        """``rows``, or all of them, some at a time."""
+        everything = np.arange(len(self.index)) if rows is None else rows
+        for start in range(0, len(everything), BLOCK):
+            yield everything[start : start + BLOCK]
+
+    def read(self, candidate: int, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """A candidate's log-probabilities of photos, ``[rows, classes]``, not to be changed."""
+        member = self.member_of[candidate]
+        own = self.members[member]
+        view = own.parts[0].views.index(self.candidates[candidate][1])
+        part_of, position = self._places[member][:, rows]
+        if part_of[0] == part_of[-1] and _in_sequence(position) and (part_of == part_of[0]).all():
+            # As they are stored: nothing is copied.
+            stored = own.parts[part_of[0]].log_probabilities
+            return stored[view, position[0] : position[-1] + 1]
+        found = np.empty((len(rows), self.classes), np.float32)
+        for part in np.unique(part_of):
+            mine = part_of == part
+            found[mine] = own.parts[part].log_probabilities[view, position[mine]]
+        return found
+
+    def _refuse_nan(self) -> None:
+        if np.isnan(self.log_true_class).any():
+            row, candidate = np.argwhere(np.isnan(self.log_true_class))[0]
+            raise PredictionsError(
+                f"{' '.join(self.candidates[candidate])}: the prediction of "
+                f"{self.index['image_id'][row]!r} is NaN; train that fold again "
+                "(resume=never)"
+            )
+
+
+def _in_sequence(numbers: NDArray[np.int64]) -> bool:
+    return bool((np.diff(numbers) == 1).all())
+
+
+def _places(member: MemberOof, index: pd.DataFrame) -> NDArray[np.int64]:
+    """The part that holds each photo of ``index``, and its row there: ``[2, images]``."""
+    if len({part.views for part in member.parts}) != 1:
+        raise PredictionsError(f"{member.name}: its folds were predicted in different views")
+    whole = pd.concat([part.index for part in member.parts], ignore_index=True)
+    ids = pd.Index(whole["image_id"])
+    if ids.has_duplicates:
+        raise PredictionsError(f"{member.name} predicts {ids[ids.duplicated()][0]!r} twice")
+    found = ids.get_indexer(pd.Index(index["image_id"]))
+    if (found < 0).any():
+        first = index["image_id"].iloc[int(np.argmin(found))]
+        raise PredictionsError(
+            f"{member.name} lacks {int((found < 0).sum())} of {len(index)} photos, the first of "
+            f"them {first!r}"
+        )
+    for column in ("class_index", "fold"):
+        if (whole[column].to_numpy()[found] != index[column].to_numpy()).any():
+            raise PredictionsError(
+                f"{member.name} was trained with another {column} of the same photos; train all "
+                "members on the same prepared data"
+            )
+    sizes = [len(part.index) for part in member.parts]
+    part_of = np.repeat(np.arange(len(sizes)), sizes)
+    position = np.concatenate([np.arange(size) for size in sizes])
+    return np.stack([part_of[found], position[found]]).astype(np.int64)

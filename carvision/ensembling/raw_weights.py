@@ -1,0 +1,86 @@
+"""Raw weights by TPE: the search that the exact solution stands beside (``method=weights``)."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import optuna
+from numpy.typing import NDArray
+from optuna.trial import TrialState
+
+from carvision.ensembling.mixture import mixture_log_loss, normalised
+from carvision.ensembling.oof import Candidate
+from carvision.ensembling.studies import enqueue_missing, open_study, run_to
+from carvision.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """The best weights found, ``[candidates]``, and their log loss."""
+
+    weights: NDArray[np.float64]
+    log_loss: float
+    trials: int
+    study: optuna.Study
+
+
+def starting_points(
+    candidates: Sequence[Candidate], member_weights: Mapping[str, float]
+) -> dict[str, NDArray[np.float64]]:
+    """Simple rules by name, each a weight for every candidate: the study never ends above them.
+
+    ``member_weights`` are the plan's, which spread equally over a member's views.
+    """
+    members = list(dict.fromkeys(member for member, _ in candidates))
+    rules = {
+        "equal": np.ones(len(candidates)),
+        "plan": np.array([member_weights[member] for member, _ in candidates]),
+    }
+    for i, (member, view) in enumerate(candidates):
+        rules[f"{member} {view}"] = np.eye(len(candidates))[i]
+    for member in members:
+        own = np.array([float(name == member) for name, _ in candidates])
+        rules[f"{member} all views"] = own
+    for view in dict.fromkeys(view for _, view in candidates):
+        rules[f"all members {view}"] = np.array([float(name == view) for _, name in candidates])
+    return {name: normalised(weights) for name, weights in rules.items()}
+
+
+def tune_weights(
+    true_class: NDArray[np.floating],
+    candidates: Sequence[Candidate],
+    rules: Mapping[str, NDArray[np.float64]],
+    *,
+    trials: int,
+    study_name: str,
+    storage: str | None,
+    seed: int,
+    on_trial: Callable[[float], None] = lambda best: None,
+) -> Tuned:
+    """Minimise the out-of-fold log loss over raw weights with TPE.
+
+    ``true_class`` holds probabilities ``[images, candidates]``. ``trials`` is the study's total: a
+    study that was interrupted goes on, one that is complete is only read. ``on_trial`` gets the
+    best log loss so far.
+
+    Raises:
+        ConfigError: ``trials`` is below one.
+    """
+    if trials < 1:
+        raise ConfigError(f"trials: expected at least 1, got {trials}")
+    study = open_study(study_name, storage, study_name, seed)
+    names = [f"{member}/{view}" for member, view in candidates]
+    enqueue_missing(study, {rule: _params(names, rules[rule]) for rule in rules})
+
+    def objective(trial: optuna.Trial) -> float:
+        raw = np.array([trial.suggest_float(name, 0.0, 1.0) for name in names])
+        return mixture_log_loss(true_class, normalised(raw))
+
+    run_to(study, objective, trials, lambda study: on_trial(study.best_value))
+    best = normalised(np.array([study.best_params[name] for name in names]))
+    found = mixture_log_loss(true_class, best)
+    return Tuned(best, found, len(study.get_trials(states=(TrialState.COMPLETE,))), study)
+
+
+def _params(names: Sequence[str], weights: NDArray[np.float64]) -> dict[str, float]:
+    return dict(zip(names, weights.tolist(), strict=True))
