@@ -27,3 +27,11 @@ class PredictionsError(CarvisionError):
 
 class TrackingError(CarvisionError):
     """The tracking store or the registry lacks something that a step needs."""
+
+
+class DivergedError(CarvisionError):
+    """A training whose loss exploded; with other settings it may not."""
+
+
+class PrunedError(CarvisionError):
+    """A tracker's word that a training is not worth going on with: a trial that others outdo."""

@@ -16,6 +16,7 @@ from carvision.config.schema import (
     LossConfig,
     SplitSettings,
 )
+from carvision.config.variation import as_settings_file, with_settings
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -24,10 +25,12 @@ __all__ = [
     "LoaderConfig",
     "LossConfig",
     "SplitSettings",
+    "as_settings_file",
     "list_models",
     "list_recipes",
     "load_config",
     "load_configs",
     "restored_config",
     "split_models",
+    "with_settings",
 ]

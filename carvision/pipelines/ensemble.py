@@ -55,7 +55,7 @@ def ensemble(config: Config, data: str, *, test: str, output: Path, tta_steps: i
     """
     if not 1 <= tta_steps <= len(VIEWS):
         raise ConfigError(f"tta_steps={tta_steps}: expected 1 to {len(VIEWS)} ({', '.join(VIEWS)})")
-    _check_writable(output)
+    check_writable(output)
     with tracked_run(STAGE_ENSEMBLE, "ensemble") as run:
         photos, beside = find_test(data, test)
         spec = _specification(config, data).with_views(VIEWS[:tta_steps])
@@ -82,7 +82,7 @@ def ensemble(config: Config, data: str, *, test: str, output: Path, tta_steps: i
     return output
 
 
-def _check_writable(output: Path) -> None:
+def check_writable(output: Path) -> None:
     """Refuse an output that cannot be written before the hours that fill it."""
     if output.is_dir():
         raise ConfigError(f"output={output} is a folder; give the name of a file")

@@ -13,7 +13,12 @@ from mlflow.entities import Run
 
 from carvision.errors import CarvisionError
 from carvision.reporting.console import console, set_up_logging
-from carvision.tracking.store import is_local_store, quiet_mlflow, run_address
+from carvision.tracking.store import (
+    close_killed_runs,
+    is_local_store,
+    quiet_mlflow,
+    run_address,
+)
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +69,12 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 def announce(message: str) -> None:
     """A line about what happens, and why."""
     log.info("%s", message)
+
+
+def close_killed() -> None:
+    """End the runs that killed processes left open, and say so."""
+    for killed in close_killed_runs():
+        announce(f"run {killed.info.run_name} was killed before; it is marked so")
 
 
 def show_address(run: Run) -> None:

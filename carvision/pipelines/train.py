@@ -4,9 +4,7 @@ A run for the backbone, a child run for each fold. Folds that an earlier run fin
 settings are taken over; whoever trains the rest registers the version.
 """
 
-import shlex
 import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -15,20 +13,19 @@ import numpy as np
 from mlflow.entities import Run
 
 from carvision.config import Config
-from carvision.contracts import TrackerGroup, TrueClass
+from carvision.contracts import TrueClass
 from carvision.data.cache import PhotoCache
 from carvision.data.preview import augmentation_preview
 from carvision.errors import ConfigError
-from carvision.files import alone, read_json, scratch_folder, write_json
+from carvision.files import alone, scratch_folder
 from carvision.inference import resolve_device
 from carvision.metrics import log_loss_of_true_class
 from carvision.models import build_model, ensure_weights, read_bundle, write_bundle
 from carvision.pipelines.caching import chosen_cache, write_cache
+from carvision.pipelines.fold_run import FoldKind, fold_folder, run_fold
 from carvision.pipelines.prepare import PreparedData, prepared_data
-from carvision.pipelines.session import announce, show_address
+from carvision.pipelines.session import announce, close_killed, show_address
 from carvision.reporting.tables import show_folds
-from carvision.reporting.training_progress import TrainingProgress
-from carvision.tracking.event_log import EVENTS_FILE, EventLog
 from carvision.tracking.fold_sets import (
     STAGE_FOLD,
     fetch_true_class,
@@ -37,27 +34,21 @@ from carvision.tracking.fold_sets import (
     log_fold,
     set_name,
 )
-from carvision.tracking.mlflow_tracker import MlflowTracker
 from carvision.tracking.prepared import log_data_input
 from carvision.tracking.registry import MemberVersion, find_member, register_member
-from carvision.tracking.sending import SENT_FILE
 from carvision.tracking.store import (
     DATA,
-    FOLD,
     MODEL,
     SET,
-    close_killed_runs,
-    exists,
     log_settings,
     tracked_run,
 )
-from carvision.tracking.tensorboard_tracker import TensorBoardTracker
-from carvision.tracking.wandb_tracker import check_wandb, wandb_trackers
-from carvision.training import train_fold, training_photos
+from carvision.tracking.wandb_tracker import check_wandb
+from carvision.training import training_photos
 
 STAGE_TRAIN = "train"
 LOCKS = Path("work/locks")
-_RUN = "run.json"
+_FOLD = FoldKind(STAGE_FOLD, log_fold)
 
 
 def train(configs: Sequence[Config], data: str, fold: str, resume: str) -> list[MemberVersion]:
@@ -72,12 +63,11 @@ def train(configs: Sequence[Config], data: str, fold: str, resume: str) -> list[
     if resume not in ("auto", "never"):
         raise ConfigError(f"resume={resume!r}: expected auto or never")
     check_trainable(configs)
-    for killed in close_killed_runs():
-        announce(f"run {killed.info.run_name} was killed before; it is marked so")
+    close_killed()
     names = ",".join(config.name for config in configs)
     with tracked_run(STAGE_TRAIN, f"train {names}") as run:
         prepared = prepared_data(configs[0], data)
-        folds = _parse_folds(fold, prepared.manifest.folds)
+        folds = parse_folds(fold, prepared.manifest.folds)
         for config in configs[1:]:
             chosen_cache(config, prepared)  # a disk that is too small shows before the first one
         if len(configs) == 1:
@@ -133,7 +123,7 @@ def _train_backbone(
             with alone(LOCKS / f"{set_id}-fold{fold}", f"{config.name} fold {fold}"):
                 if resume == "never":
                     shutil.rmtree(fold_folder(set_id, fold), ignore_errors=True)
-                _train_fold(config, prepared, cache, fold, tags)
+                run_fold(_FOLD, config, prepared, cache, fold, tags)
     version = _register(config, prepared, set_id)
     show_address(run)
     return version
@@ -146,79 +136,6 @@ def _log_preview(
     rows, _ = prepared.manifest.split(fold)
     photos = training_photos(config, rows, prepared.layout.root, cache)
     mlflow.log_image(augmentation_preview(photos, config.seed), "augmentation.jpg")
-
-
-def _train_fold(
-    config: Config,
-    prepared: PreparedData,
-    cache: PhotoCache | None,
-    fold: int,
-    tags: dict[str, str],
-) -> None:
-    """Train a fold, or what is left of it, in the child run that it was begun in."""
-    name = f"{config.name} fold {fold}"
-    folder = fold_folder(tags[SET], fold)
-    with (
-        tracked_run(STAGE_FOLD, name, {**tags, FOLD: str(fold)}, _begun_run(folder)) as run,
-        TrainingProgress() as bar,
-    ):
-        run_id = run.info.run_id
-        write_json(folder / _RUN, {"run_id": run_id})
-        events = EventLog(folder / EVENTS_FILE, run_id)
-        own = Path(tags[SET]) / f"fold{fold}"
-        with (
-            MlflowTracker(events) as to_mlflow,
-            TensorBoardTracker(Path("work/tensorboard") / own) as board,
-            wandb_trackers(
-                config.tracking.wandb,
-                run_id=run_id,
-                name=name,
-                group=tags[SET],
-                settings=config.model_dump(mode="json"),
-                folder=Path("work/wandb"),
-            ) as wandb,
-        ):
-            # The event log first: what MLflow is sent is read from it.
-            tracker = TrackerGroup([events, to_mlflow, board, *wandb, bar])
-            root = prepared.layout.root
-            try:
-                result = train_fold(config, prepared.manifest, root, fold, folder, tracker, cache)
-            except KeyboardInterrupt:
-                arguments = ["auto" if word == "never" else word for word in sys.orig_argv[1:]]
-                again = shlex.join(["python", *arguments])
-                announce(f"{name} stopped; the same command goes on from its checkpoint: {again}")
-                raise
-            # Kept when the fold cannot be logged: hours of training are in it.
-            log_fold(result)
-            mlflow.log_artifact(str(events.path))
-            everything_sent = to_mlflow.close()
-    _remove(folder, but=() if everything_sent else (EVENTS_FILE, SENT_FILE))
-
-
-def _remove(folder: Path, but: Sequence[str]) -> None:
-    """Remove a finished fold's files, except those that ``sync`` needs to send the rest of them."""
-    for path in list(folder.iterdir()):
-        if path.is_dir():
-            shutil.rmtree(path)
-        elif path.name not in but:
-            path.unlink()
-    for emptied in (folder, folder.parent):
-        if not any(emptied.iterdir()):
-            emptied.rmdir()
-
-
-def fold_folder(set_id: str, fold: int) -> Path:
-    """Where an unfinished fold keeps its checkpoints."""
-    return Path("work/folds") / set_id / f"fold{fold}"
-
-
-def _begun_run(folder: Path) -> str | None:
-    """The run that a stopped training of this fold was logged in."""
-    try:
-        run_id: str = read_json(folder / _RUN)["run_id"]
-    except (OSError, ValueError, KeyError):
-        return None
-    return run_id if exists(run_id) else None
 
 
 def _register(config: Config, prepared: PreparedData, set_id: str) -> MemberVersion:
@@ -269,7 +186,8 @@ def _oof_scores(oof: TrueClass, runs: Mapping[int, Run]) -> dict[str, float]:
     }
 
 
-def _parse_folds(fold: str, folds: int) -> list[int]:
+def parse_folds(fold: str, folds: int) -> list[int]:
+    """``all``, ``2`` or ``1,3`` as numbers of the data's ``folds``."""
     everything = list(range(1, folds + 1))
     if fold == "all":
         return everything

@@ -49,19 +49,24 @@ def set_name(config: Config, fingerprint: str, cache_side: int | None) -> str:
 
 def log_fold(result: FoldResult) -> None:
     """Log a finished fold into the open run: best metrics, best weights, predictions."""
-    best = {name.replace("val/", "best/val_"): value for name, value in result.metrics.items()}
-    which = {"best/epoch": float(result.best_epoch), "best/averaged": float(result.averaged)}
-    mlflow.log_metrics(best | which)
+    log_best(result)
     mlflow.log_artifact(str(result.weights), _WEIGHTS)
     with scratch_folder() as folder:
         write_predictions(folder / _PREDICTIONS, result.predictions)
         mlflow.log_artifacts(str(folder / _PREDICTIONS), _PREDICTIONS)
 
 
-def finished_folds(name: str) -> dict[int, Run]:
+def log_best(result: FoldResult) -> None:
+    """Log a finished fold's best metrics alone."""
+    best = {name.replace("val/", "best/val_"): value for name, value in result.metrics.items()}
+    which = {"best/epoch": float(result.best_epoch), "best/averaged": float(result.averaged)}
+    mlflow.log_metrics(best | which)
+
+
+def finished_folds(name: str, stage: str = STAGE_FOLD) -> dict[int, Run]:
     """The newest finished run of each fold of a set."""
     runs: dict[int, Run] = {}
-    for run in find_runs(STAGE_FOLD, {SET: name}):
+    for run in find_runs(stage, {SET: name}):
         runs.setdefault(int(run.data.tags[FOLD]), run)
     return dict(sorted(runs.items()))
 

@@ -14,6 +14,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.tracking import MlflowClient
 
+from carvision.errors import PrunedError
+
 #: Tags that the steps find each other's runs by.
 STAGE: Final = "carvision.stage"
 MODEL: Final = "carvision.model"
@@ -33,7 +35,7 @@ def tracked_run(
     """A run of ``stage``: the one ``mlflow run`` opened, a new one, or a child of the open one.
 
     ``run_id`` opens one again that was stopped; it becomes a child of the run that is open now.
-    It ends FINISHED, FAILED after an error, and KILLED after Ctrl-C.
+    It ends FINISHED, FAILED after an error, and KILLED after Ctrl-C or when it was pruned.
     """
     parent = mlflow.active_run()
     with mlflow.start_run(run_id=run_id, nested=parent is not None) as run:
@@ -43,7 +45,7 @@ def tracked_run(
         mlflow.set_tags({**own, **(tags or {})})
         try:
             yield run
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, PrunedError):
             mlflow.end_run("KILLED")
             raise
 

@@ -16,7 +16,7 @@ from carvision.data.batches import EpochSampler
 from carvision.data.cache import PhotoCache
 from carvision.data.loader import Batch, PhotoLoader, training_loader
 from carvision.data.manifest import Manifest
-from carvision.errors import CarvisionError, DataError
+from carvision.errors import DataError, DivergedError
 from carvision.inference import Engine
 from carvision.training.best import Best, save_weights
 from carvision.training.checkpoint import CheckpointFolder
@@ -81,8 +81,8 @@ def train_fold(
     (``train.max_steps``), of no more validation photos than the run trained on.
 
     Raises:
-        CarvisionError: the loss exploded, a photo or the weights cannot be read, or the disk is
-            full.
+        DivergedError: the loss exploded.
+        CarvisionError: a photo or the weights cannot be read, or the disk is full.
         ConfigError: the checkpoint is of another configuration, or of other data.
     """
     return _FoldTraining(config, manifest, root, fold, folder, tracker, cache).run()
@@ -151,9 +151,10 @@ class _FoldTraining:
         except KeyboardInterrupt:
             # It came between two steps: what is in memory belongs together.
             self._checkpoint()
-            self._checkpoints.wait()
             raise
-        self._checkpoints.wait()
+        finally:
+            # Whatever ended it, nothing writes into the folder any more.
+            self._checkpoints.wait()
         return self._result()
 
     @property
@@ -286,8 +287,8 @@ class _FoldTraining:
         held = f"; the batch held {', '.join(names)}"
         raise self._ruined("loss", loss, self._position.step + 1, held)
 
-    def _ruined(self, what: str, value: float, step: int, more: str = "") -> CarvisionError:
-        return CarvisionError(
+    def _ruined(self, what: str, value: float, step: int, more: str = "") -> DivergedError:
+        return DivergedError(
             f"{self._name}: the {what} became {value} in epoch {self._position.epoch}, step "
             f"{step}; try a smaller optimizer.lr (now {self._config.optimizer.lr}) "
             f"or precision=fp32{more}"

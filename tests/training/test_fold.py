@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from carvision.contracts import VIEWS
-from carvision.errors import CarvisionError, DataError
+from carvision.errors import CarvisionError, DataError, DivergedError
 from carvision.inference import Engine, predict_views
 from carvision.metrics import validation_metrics
 from carvision.models import build_model, preprocessing_of
@@ -154,7 +154,7 @@ def test_a_loss_that_is_not_finite_names_epoch_and_step(train: Train) -> None:
 def test_weights_ruined_by_the_last_step_are_no_result(train: Train) -> None:
     """No training loss shows it any more; the validation loss does."""
     text = "train.max_steps=1 optimizer.name=sgd optimizer.lr=1e30 train.grad_clip=null"
-    with pytest.raises(CarvisionError, match="epoch 1"):
+    with pytest.raises(DivergedError, match="epoch 1"):
         train(tiny(f"{text} schedule.warmup_epochs=0"))
 
 
@@ -205,7 +205,7 @@ def _assert_weights_predict(run: Run, views: tuple[str, ...]) -> None:
 
 
 def test_a_loss_that_explodes_names_its_photos(train: Train, data: Data) -> None:
-    with pytest.raises(CarvisionError, match=r"loss became .* in epoch") as caught:
+    with pytest.raises(DivergedError, match=r"loss became .* in epoch") as caught:
         train(tiny("optimizer.lr=1.0e+6 train.grad_clip=null train.batch_size=4"))
     named = str(caught.value).partition("the batch held ")[2].split(", ")
     assert len(named) == 4
