@@ -15,10 +15,13 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 log = logging.getLogger(__name__)
 
 
-def open_study(name: str, storage: str, seed: int, *, startup_trials: int = 10) -> optuna.Study:
+def open_study(
+    name: str, storage: str | None, seed: int, *, startup_trials: int = 10
+) -> optuna.Study:
     """The study of this name, new or as it was left: TPE, towards the lowest value.
 
-    ``startup_trials`` are drawn at random before TPE has seen enough.
+    ``startup_trials`` are drawn at random before TPE has seen enough. Without a ``storage`` it
+    lives in memory.
     """
     study = optuna.create_study(
         study_name=name, storage=storage, direction="minimize", load_if_exists=True

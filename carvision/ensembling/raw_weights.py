@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 
 from carvision.ensembling.mixture import mixture_log_loss, normalised
 from carvision.ensembling.oof import Candidate
-from carvision.ensembling.studies import enqueue_missing, open_study, run_to
+from carvision.ensembling.studies import enqueue_missing, run_to, study_of
 from carvision.errors import ConfigError
 
 
@@ -53,6 +53,7 @@ def tune_weights(
     *,
     trials: int,
     study_name: str,
+    problem: str,
     storage: str | None,
     seed: int,
     on_trial: Callable[[float], None] = lambda best: None,
@@ -68,7 +69,7 @@ def tune_weights(
     """
     if trials < 1:
         raise ConfigError(f"trials: expected at least 1, got {trials}")
-    study = open_study(study_name, storage, study_name, seed)
+    study = study_of(problem, study_name, storage, seed)
     names = [f"{member}/{view}" for member, view in candidates]
     enqueue_missing(study, {rule: _params(names, rules[rule]) for rule in rules})
 

@@ -1,46 +1,32 @@
-"""Optuna studies that go on: opened again, closed where a process was killed, told where to begin.
+"""Studies of a stated problem: where they begin, and how many trials they come to."""
 
-The storage is not MLflow's database: both keep alembic tables, and neither opens the other's.
-"""
-
-import logging
 from collections.abc import Callable, Mapping
+from typing import Final
 
 import optuna
 from optuna.trial import TrialState
 
 from carvision.errors import ConfigError
+from carvision.studies import close_interrupted, open_study
 
-optuna.logging.set_verbosity(optuna.logging.WARNING)
-log = logging.getLogger(__name__)
-
-_PROBLEM = "problem"
+_PROBLEM: Final = "problem"
 
 
-def open_study(name: str, storage: str | None, problem: str, sampler_seed: int) -> optuna.Study:
-    """A study to minimise, new or as it was left; ``storage`` None keeps it in memory.
-
-    ``problem`` names what is minimised, data included.
+def study_of(problem: str, name: str, storage: str | None, seed: int) -> optuna.Study:
+    """The study of this name, new or as it was left; ``problem`` says what is minimised, on what.
 
     Raises:
         ConfigError: the study of this name is of another problem.
     """
-    study = optuna.create_study(
-        study_name=name, storage=storage, direction="minimize", load_if_exists=True
-    )
+    study = open_study(name, storage, seed)
     held = study.user_attrs.get(_PROBLEM, problem)
     if held != problem:
         raise ConfigError(
-            f"the study {name!r} in {storage} is of other data or settings ({held}, not "
-            f"{problem}); remove or rename it: optuna delete-study --study-name {name} "
-            f"--storage {storage}"
+            f"the study {name!r} in {storage} is of other data ({held}, not {problem}); remove it: "
+            f"optuna delete-study --study-name {name} --storage {storage}"
         )
     study.set_user_attr(_PROBLEM, problem)
-    _close_interrupted(study)
-    # The same seed again would draw the same first points again.
-    study.sampler = optuna.samplers.TPESampler(
-        seed=sampler_seed + len(study.trials), multivariate=True
-    )
+    close_interrupted(study)
     return study
 
 
@@ -66,10 +52,3 @@ def run_to(
     remaining = max(trials - done, waiting)
     if remaining > 0:
         study.optimize(objective, n_trials=remaining, callbacks=[lambda s, _: on_trial(s)])
-
-
-def _close_interrupted(study: optuna.Study) -> None:
-    """A killed process leaves its trial running for ever."""
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        log.info("closing trial %d, left running by a process that was stopped", trial.number)
-        study.tell(trial.number, state=TrialState.FAIL)

@@ -17,7 +17,7 @@ from scipy.optimize import minimize_scalar
 from carvision.ensembling.blend import Blend, Scorer
 from carvision.ensembling.oof import OofTable
 from carvision.ensembling.rules import RULES
-from carvision.ensembling.studies import enqueue_missing, open_study, run_to
+from carvision.ensembling.studies import enqueue_missing, run_to, study_of
 from carvision.ensembling.tempering import COLDEST, HOTTEST
 from carvision.errors import ConfigError
 from carvision.metrics import log_loss_of_true_class
@@ -44,13 +44,14 @@ def search(
     seed: int,
     budget: float | None = None,
     name: str = "ensemble",
+    problem: str = "",
     storage: str | None = None,
     on_trial: Callable[[float], None] = lambda best: None,
 ) -> Found:
     """Search on the photos ``rows``, whose ``parts`` are left out by turns.
 
-    ``trials`` is the study's total; one in a storage goes on. ``budget`` is the most that an
-    ensemble may cost, in seconds for 1,000 photos.
+    ``trials`` is the study's total; one in a storage goes on, if it is of the same ``problem``.
+    ``budget`` is the most that an ensemble may cost, in seconds for 1,000 photos.
 
     Raises:
         ConfigError: no trial is asked for, a budget without known costs, or one that no rule meets.
@@ -73,7 +74,7 @@ def search(
             raise optuna.TrialPruned
         return log_loss_of_true_class(scorer.cross_fitted(blend, rows, parts))
 
-    study = open_study(name, storage, name, seed)
+    study = study_of(problem, name, storage, seed)
     enqueue_missing(
         study, {key: space.params(blend) for key, blend in starts(scorer, rows).items()}
     )

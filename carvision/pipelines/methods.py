@@ -20,8 +20,7 @@ from carvision.ensembling import (
 )
 from carvision.errors import ConfigError
 from carvision.reporting.console import progress
-
-_STORAGE: Final = "sqlite:///optuna.db"
+from carvision.studies import STORAGE
 
 #: The outer searches, which only judge the first one, have a fifth of its trials.
 _OUTER_SHARE: Final = 5
@@ -56,7 +55,8 @@ def by_study(
             seed=settings.seed,
             budget=settings.budget,
             name=_study_name(scorer, settings),
-            storage=_STORAGE,
+            problem=_problem(scorer, settings),
+            storage=STORAGE,
             on_trial=lambda best: advance(1, f"tuning, best {best:.4f}"),
         )
     with progress("the search again, without each fold", len(np.unique(parts))) as advance:
@@ -89,7 +89,8 @@ def by_raw_weights(
             rules,
             trials=trials,
             study_name=_study_name(scorer, settings),
-            storage=_STORAGE,
+            problem=_problem(scorer, settings),
+            storage=STORAGE,
             seed=settings.seed,
             on_trial=lambda best: advance(1, f"tuning, best {best:.4f}"),
         )
@@ -103,6 +104,7 @@ def by_raw_weights(
                 rules,
                 trials=settings.outer_trials,
                 study_name="outer",
+                problem="outer",
                 storage=None,
                 seed=settings.seed,
             )
@@ -120,10 +122,15 @@ METHODS: Final[
 
 
 def _study_name(scorer: Scorer, settings: Settings) -> str:
-    """Names the problem by its content: version numbers begin again in another store."""
+    """By its problem: version numbers begin again in another store."""
+    return f"{settings.method}-{_problem(scorer, settings)[:16]}"
+
+
+def _problem(scorer: Scorer, settings: Settings) -> str:
+    """All that is minimised, in one sum."""
     table = scorer.table
     about = (table.candidates, table.plan.tolist(), settings.seed, settings.budget)
     digest = hashlib.sha256(repr(about).encode())
     digest.update("\n".join(table.index["image_id"]).encode())
     digest.update(np.ascontiguousarray(table.log_true_class).tobytes())
-    return f"{settings.method}-{digest.hexdigest()[:16]}"
+    return digest.hexdigest()

@@ -27,7 +27,7 @@ class Problem:
     storage: str
 
     def tune(self, trials: int, **options: Any) -> Tuned:
-        settings: dict[str, Any] = {"study_name": "study", "seed": 0} | options
+        settings: dict[str, Any] = {"study_name": "study", "problem": "p", "seed": 0} | options
         return tune_weights(
             self.true_class, CANDIDATES, RULES, trials=trials, storage=self.storage, **settings
         )

@@ -1,0 +1,106 @@
+"""Blends: mixing, shrinkage, admission, and cross-fitting that never sees what it scores."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.special import log_softmax
+
+from carvision.contracts import tempered
+from carvision.ensembling import Blend, OofTable, Scorer, TemperatureGrid, parts_of
+from tests.ensembling.conftest import MakeTable, everything, scorer_of
+
+
+def _truths(scorer: Scorer, log_p: np.ndarray) -> np.ndarray:
+    return log_p[everything(scorer), scorer.table.targets]
+
+
+@pytest.mark.parametrize("mixing", ["arithmetic", "geometric"])
+@pytest.mark.parametrize("temperatures", [(1.0, 1.0), (0.7, 1.6)])
+def test_a_mixture_is_what_its_formula_says(
+    mixing: str, temperatures: tuple[float, float], scorer: Scorer
+) -> None:
+    rows = everything(scorer)
+    weights = np.array([0.4, 0.1, 0.0, 0.3, 0.2, 0.0])
+    blend = replace(Blend.plain(scorer.table, "equal"), mixing=mixing, temperatures=temperatures)
+    each = np.stack(
+        [
+            tempered(scorer.table.read(k, rows).astype(np.float64), temperatures[k // 3])
+            for k in range(6)
+        ]
+    )
+    if mixing == "arithmetic":
+        expected = np.log(np.tensordot(weights, np.exp(each), axes=1))
+    else:
+        expected = log_softmax(np.tensordot(weights, each, axes=1), axis=1)
+    found = scorer.log_probabilities(blend, weights, rows)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    applied = scorer.apply(blend, weights, rows)
+    np.testing.assert_allclose(applied, _truths(scorer, expected), atol=0.02)
+
+
+def test_shrinkage_moves_towards_equal_over_what_is_used(scorer: Scorer) -> None:
+    rows, plain = everything(scorer), Blend.plain(scorer.table, "exact")
+    exact = scorer.weights(plain, rows)
+    used = exact > 0
+    assert 1 < used.sum() < 6
+    for shrinkage in (0.25, 1.0):
+        found = scorer.weights(replace(plain, shrinkage=shrinkage), rows)
+        expected = (1 - shrinkage) * exact + shrinkage * used / used.sum()
+        np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+def test_what_is_not_admitted_has_no_weight(scorer: Scorer) -> None:
+    admitted = (False, True, False, True, False, True)
+    for rule in ("exact", "equal", "greedy", "best"):
+        blend = replace(Blend.plain(scorer.table, rule), admitted=admitted)
+        weights = scorer.weights(blend, everything(scorer))
+        assert (weights[~np.array(admitted)] == 0).all()
+        assert weights.sum() == pytest.approx(1)
+
+
+def test_a_view_that_hurts_gets_no_weight(scorer: Scorer) -> None:
+    weights = scorer.weights(Blend.plain(scorer.table, "exact"), everything(scorer))
+    views = [view for _, view in scorer.table.candidates]
+    assert all((w == 0) == (view == "vflip") for w, view in zip(weights, views, strict=True))
+
+
+@pytest.mark.parametrize("mixing", ["arithmetic", "geometric"])
+def test_a_parts_weights_do_not_see_its_labels(mixing: str, scorer: Scorer) -> None:
+    """Changing the truths of one part changes its own scores only through themselves."""
+    rows = everything(scorer)
+    parts = parts_of(scorer.table.index, seed=0)
+    blend = replace(Blend.plain(scorer.table, "exact"), mixing=mixing)
+    found = scorer.cross_fitted(blend, rows, parts)
+    for part in np.unique(parts):
+        others, own = np.flatnonzero(parts != part), np.flatnonzero(parts == part)
+        weights = scorer.weights(blend, others)
+        np.testing.assert_allclose(scorer.apply(blend, weights, own), found[own], atol=1e-9)
+
+
+def test_a_zero_on_the_truth_is_clipped(make_table: MakeTable) -> None:
+    table = make_table()
+    parts = list(table.members[0].parts)
+    log_p = parts[0].log_probabilities.copy()
+    log_p[:, 0, parts[0].index["class_index"][0]] = -np.inf
+    parts[0] = replace(parts[0], log_probabilities=log_p)
+    zero = OofTable.of(table.index, [replace(table.members[0], parts=tuple(parts))])
+    scorer = Scorer(zero, TemperatureGrid.of(zero))
+    rows = everything(scorer)
+    found = scorer.fitted(Blend.plain(zero, "exact"), rows)
+    assert found.min() == pytest.approx(np.log(1e-15))
+    assert np.isfinite(found).all()
+
+
+def test_rows_may_be_some(scorer: Scorer) -> None:
+    blend = Blend.plain(scorer.table, "equal")
+    some = np.array([399, 3, 77])
+    whole = scorer.fitted(blend, everything(scorer))
+    np.testing.assert_allclose(scorer.fitted(blend, some), whole[some])
+
+
+def test_scorers_of_equal_tables_agree(make_table: MakeTable) -> None:
+    first, second = (scorer_of(make_table(seed=4)) for _ in range(2))
+    blend = Blend.plain(first.table, "greedy")
+    rows = everything(first)
+    np.testing.assert_array_equal(first.fitted(blend, rows), second.fitted(blend, rows))

@@ -1,0 +1,44 @@
+"""Interpolated temperatures, against the exact ones."""
+
+import numpy as np
+import pytest
+
+from carvision.contracts import tempered
+from carvision.ensembling import TemperatureGrid
+from carvision.ensembling.study import best_temperature
+from carvision.ensembling.tempering import COLDEST, HOTTEST
+from tests.ensembling.conftest import MakeTable, everything, scorer_of
+
+
+@pytest.mark.parametrize(
+    "temperatures",
+    [(1.0, 1.0), (COLDEST, HOTTEST), (HOTTEST, COLDEST), (0.73, 1.0), (1.31, 2.77), (0.99, 0.45)],
+)
+@pytest.mark.parametrize("sharpness", [1.0, 3.0])
+def test_the_grid_is_the_exact_temperature(
+    temperatures: tuple[float, float], sharpness: float, make_table: MakeTable
+) -> None:
+    table = make_table(classes=40, temperatures=(sharpness, sharpness))
+    rows = np.arange(len(table.index))
+    found = TemperatureGrid.of(table).at(np.array(temperatures))
+    assert found.shape == (400, 6)
+    for candidate, member in enumerate(table.member_of):
+        log_p = table.read(candidate, rows).astype(np.float64)
+        exact = tempered(log_p, temperatures[member])[rows, table.targets]
+        np.testing.assert_allclose(found[:, candidate], exact, atol=0.02)
+        assert found[:, candidate].mean() == pytest.approx(exact.mean(), abs=1e-3)
+
+
+def test_a_temperature_of_one_is_what_is_stored(make_table: MakeTable) -> None:
+    table = make_table()
+    found = TemperatureGrid.of(table).at(np.array([1.0, 0.8]))
+    np.testing.assert_array_equal(found[:, :3], table.log_true_class[:, :3])
+
+
+@pytest.mark.parametrize("known", [0.6, 1.0, 1.5, 3.0])
+def test_a_known_temperature_is_recovered(known: float, make_table: MakeTable) -> None:
+    """Calibrated predictions, sharpened by a factor: dividing by it is what mends them."""
+    table = make_table(photos=8000, skills=(2.0, 2.5), temperatures=(known, 1.0))
+    scorer = scorer_of(table)
+    assert best_temperature(scorer, everything(scorer), 0) == pytest.approx(known, rel=0.08)
+    assert best_temperature(scorer, everything(scorer), 1) == pytest.approx(1.0, rel=0.08)
