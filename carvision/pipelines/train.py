@@ -31,6 +31,7 @@ from carvision.reporting.training_progress import TrainingProgress
 from carvision.tracking.event_log import EVENTS_FILE, EventLog
 from carvision.tracking.fold_sets import (
     STAGE_FOLD,
+    batch_size_of,
     fetch_true_class,
     fetch_weights,
     finished_folds,
@@ -182,7 +183,16 @@ def _train_fold(
             tracker = TrackerGroup([events, to_mlflow, board, *wandb, bar])
             root = prepared.layout.root
             try:
-                result = train_fold(config, prepared.manifest, root, fold, folder, tracker, cache)
+                result = train_fold(
+                    config,
+                    prepared.manifest,
+                    root,
+                    fold,
+                    folder,
+                    tracker,
+                    cache,
+                    batch_size_of(tags[SET]),
+                )
             except KeyboardInterrupt:
                 arguments = ["auto" if word == "never" else word for word in sys.orig_argv[1:]]
                 again = shlex.join(["python", *arguments])

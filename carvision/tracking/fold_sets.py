@@ -27,6 +27,7 @@ from carvision.training import FoldResult
 STAGE_FOLD: Final = "fold"
 _WEIGHTS = "checkpoint"
 _PREDICTIONS = "predictions"
+_BATCH_SIZE = "train/batch_size"
 
 
 def set_name(config: Config, fingerprint: str, cache_side: int | None) -> str:
@@ -48,7 +49,7 @@ def log_fold(result: FoldResult) -> None:
     """Log a finished fold into the open run: best metrics, best weights, predictions."""
     best = {name.replace("val/", "best/val_"): value for name, value in result.metrics.items()}
     which = {"best/epoch": float(result.best_epoch), "best/averaged": float(result.averaged)}
-    mlflow.log_metrics(best | which)
+    mlflow.log_metrics(best | which | {_BATCH_SIZE: float(result.batch_size)})
     mlflow.log_artifact(str(result.weights), _WEIGHTS)
     with scratch_folder() as folder:
         write_predictions(folder / _PREDICTIONS, result.predictions)
@@ -61,6 +62,16 @@ def finished_folds(name: str) -> dict[int, Run]:
     for run in find_runs(STAGE_FOLD, {SET: name}):
         runs.setdefault(int(run.data.tags[FOLD]), run)
     return dict(sorted(runs.items()))
+
+
+def batch_size_of(name: str) -> int | None:
+    """What ``train.batch_size=auto`` came to in a set's newest finished fold, if it has one."""
+    sizes = {
+        run.info.start_time: int(run.data.metrics[_BATCH_SIZE])
+        for run in finished_folds(name).values()
+        if _BATCH_SIZE in run.data.metrics
+    }
+    return sizes[max(sizes)] if sizes else None
 
 
 def fetch_weights(runs: Mapping[int, Run], into: Path) -> dict[int, Path]:

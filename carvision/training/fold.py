@@ -2,52 +2,37 @@
 
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from math import isfinite
-from math import log as ln
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors.torch import load_file
 
 from carvision.config import Config
-from carvision.contracts import VIEWS, Predictions, Tracker
+from carvision.contracts import Tracker
 from carvision.data.batches import EpochSampler
 from carvision.data.cache import PhotoCache
 from carvision.data.loader import Batch, PhotoLoader, training_loader
 from carvision.data.manifest import Manifest
 from carvision.errors import CarvisionError, DataError
 from carvision.inference import Engine
-from carvision.training.best import Best, save_weights
+from carvision.inference.memory import memory_used
+from carvision.training.batch_size import largest_batch
 from carvision.training.checkpoint import CheckpointFolder
 from carvision.training.identity import identity_of, refuse_another
 from carvision.training.interrupts import deferred_interrupts
 from carvision.training.learner import Learner
-from carvision.training.memory import memory_used
+from carvision.training.outcome import Outcome
 from carvision.training.photos import training_photos
+from carvision.training.result import FoldResult
+from carvision.training.sanity import is_sound, ruined
 from carvision.training.schedule import lr_factor
 from carvision.training.validation import Validation, trial_rows
 from carvision.training.watch import Watch
 
 log = logging.getLogger(__name__)
-
-#: Times the loss of a guess: from beyond it, training does not come back.
-_EXPLODED = 1000
-
-
-@dataclass(frozen=True)
-class FoldResult:
-    """The best epoch of a fold: its metrics, its weights, its out-of-fold predictions.
-
-    ``averaged`` says whether the weights are the moving average's.
-    """
-
-    fold: int
-    best_epoch: int
-    averaged: bool
-    metrics: dict[str, float]
-    weights: Path
-    predictions: Predictions
 
 
 @dataclass
@@ -69,6 +54,7 @@ def train_fold(
     folder: Path,
     tracker: Tracker,
     cache: PhotoCache | None = None,
+    batch_size: int | None = None,
 ) -> FoldResult:
     """Train on all folds but ``fold``; checkpoints and weights go to ``folder``.
 
@@ -80,12 +66,15 @@ def train_fold(
     average. Its predictions cover all views of every validation photo; in a trial run
     (``train.max_steps``), of no more validation photos than the run trained on.
 
+    ``train.batch_size=auto`` becomes what the fold began with, else ``batch_size`` (what the other
+    folds of the set have), else the largest that fits.
+
     Raises:
         CarvisionError: the loss exploded, a photo or the weights cannot be read, or the disk is
             full.
         ConfigError: the checkpoint is of another configuration, or of other data.
     """
-    return _FoldTraining(config, manifest, root, fold, folder, tracker, cache).run()
+    return _FoldTraining(config, manifest, root, fold, folder, tracker, cache, batch_size).run()
 
 
 class _FoldTraining:
@@ -100,11 +89,11 @@ class _FoldTraining:
         folder: Path,
         tracker: Tracker,
         cache: PhotoCache | None,
+        batch_size: int | None,
     ) -> None:
-        self._config = config
         self._fold = fold
         self._tracker = tracker
-        self._weights = folder / "best.safetensors"
+        self._outcome = Outcome(folder)
         self._checkpoints = CheckpointFolder(folder)
         cache_side = None if cache is None else cache.side
         self._identity = identity_of(config, manifest, fold, cache_side)
@@ -115,10 +104,19 @@ class _FoldTraining:
         self._classes = len(manifest.classes.names)
         engine = Engine.of(config)
         self._device = engine.device
+        found = self._found()
+        if found is not None:
+            batch_size = found[1]["batch_size"]
+        elif config.train.batch_size != "auto":
+            batch_size = config.train.batch_size
+        elif batch_size is None:
+            batch_size = largest_batch(config, self._classes, engine, len(rows))
+        self._config = config = config.with_batch_size(batch_size)
+        self._batch_size = batch_size
         # Folds differ in their photos, and need no equal start.
         torch.manual_seed(config.seed * 1000 + fold)
         self._learner = Learner(config, self._classes, engine, tracker.warning)
-        step_images = self._learner.batch_size * config.train.accumulation
+        step_images = batch_size * config.train.accumulation
         self._sampler = EpochSampler(len(rows), config.seed)
         photos = training_photos(config, rows, root, cache)
         self._loader: PhotoLoader[Batch] = training_loader(
@@ -132,9 +130,10 @@ class _FoldTraining:
         preprocessing = self._learner.preprocessing
         self._validation = Validation(validation, root, preprocessing, engine, tracker)
         self._position = _Position()
-        self._best: Best | None = None
         self._watch = Watch(config.train.early_stopping)
         self._written_at = time.monotonic()
+        if found is not None:
+            self._go_on(*found)
 
     @property
     def _name(self) -> str:
@@ -142,7 +141,6 @@ class _FoldTraining:
 
     def run(self) -> FoldResult:
         """Train what is left of the epochs, then predict with the best weights."""
-        self._resume()
         self._tracker.run_started(self._name, self._total_steps)
         try:
             while not self._finished:
@@ -162,15 +160,17 @@ class _FoldTraining:
         done = self._position.step >= self._total_steps or self._watch.should_stop
         return between_epochs and done
 
-    def _resume(self) -> None:
+    def _found(self) -> tuple[Path, dict[str, Any]] | None:
+        """The checkpoint to go on from."""
         found = self._checkpoints.newest()
-        if found is None:
-            return
-        path, state = found
-        refuse_another(path, state["identity"], self._identity)
+        if found is not None:
+            refuse_another(found[0], found[1]["identity"], self._identity)
+        return found
+
+    def _go_on(self, path: Path, state: dict[str, Any]) -> None:
         self._learner.restore(state["learner"])
         self._position = _Position(**state["position"])
-        self._best = None if state["best"] is None else Best(**state["best"])
+        self._outcome.restore(state["outcome"])
         self._watch.restore(state["watch"])
         log.info(
             "%s: going on from %s, epoch %d, step %d of %d",
@@ -184,9 +184,10 @@ class _FoldTraining:
     def _checkpoint(self) -> None:
         state = {
             "identity": self._identity,
+            "batch_size": self._batch_size,
             "learner": self._learner.state(),
             "position": asdict(self._position),
-            "best": None if self._best is None else vars(self._best),
+            "outcome": self._outcome.state(),
             "watch": self._watch.state(),
         }
         path = self._checkpoints.write(self._position.step, state)
@@ -247,30 +248,27 @@ class _FoldTraining:
         # What a checkpoint holds of this epoch changes at once; trackers are told before it is
         # written: a kill in between tells them twice, rather than never.
         with deferred_interrupts():
-            if self._best is None or score.loss < self._best.loss:
-                save_weights(networks[kind], self._weights)
-                averaged = kind == "averaged"
-                self._best = Best(epoch, averaged, score.metrics, torch.from_numpy(score.log_p))
+            self._outcome.take(epoch, kind == "averaged", networks[kind], score)
             if self._watch.overfits(metrics):
                 self._tracker.warning(
                     f"{self._name} overfits: for two epochs validation got worse while training "
-                    f"got better; the best is epoch {self._best.epoch}"
+                    f"got better; the best is epoch {self._outcome.best.epoch}"
                 )
             self._tracker.epoch_ended(epoch, metrics)
             self._position = _Position(epoch + 1, self._position.step)
         self._checkpoint()
 
     def _result(self) -> FoldResult:
-        best = self._best
-        assert best is not None  # a run has at least one step
-        network = self._learner.network
-        network.load_state_dict(load_file(self._weights))
-        # The best epoch's original view is known already.
-        rest = torch.from_numpy(self._validation.predict(network, VIEWS[1:]))
-        both = torch.cat([best.log_p, rest]).numpy()
-        predictions = Predictions(self._validation.index, VIEWS, both)
+        best = self._outcome.best
+        predictions = self._outcome.predictions(self._learner.network, self._validation)
         return FoldResult(
-            self._fold, best.epoch, best.averaged, best.metrics, self._weights, predictions
+            fold=self._fold,
+            best_epoch=best.epoch,
+            averaged=best.averaged,
+            batch_size=self._batch_size,
+            metrics=best.metrics,
+            weights=self._outcome.weights,
+            predictions=predictions,
         )
 
     def _lr_factor(self, step: int) -> float:
@@ -279,16 +277,21 @@ class _FoldTraining:
         return lr_factor(step, self._steps_per_epoch, self._total_steps, schedule, floor)
 
     def _check_loss(self, loss: float, images: int) -> None:
-        if isfinite(loss) and loss < _EXPLODED * max(1.0, ln(self._classes)):
-            return
-        first = self._position.images
-        names = [self._ids[index] for index in self._sampler.order()[first : first + images]]
-        held = f"; the batch held {', '.join(names)}"
-        raise self._ruined("loss", loss, self._position.step + 1, held)
+        if not is_sound(loss, self._classes):
+            first = self._position.images
+            order = self._sampler.order()[first : first + images]
+            names = [self._ids[index] for index in order]
+            raise self._ruined("loss", loss, self._position.step + 1, names)
 
-    def _ruined(self, what: str, value: float, step: int, more: str = "") -> CarvisionError:
-        return CarvisionError(
-            f"{self._name}: the {what} became {value} in epoch {self._position.epoch}, step "
-            f"{step}; try a smaller optimizer.lr (now {self._config.optimizer.lr}) "
-            f"or precision=fp32{more}"
+    def _ruined(
+        self, what: str, value: float, step: int, images: Sequence[str] = ()
+    ) -> CarvisionError:
+        return ruined(
+            what,
+            value,
+            config=self._config,
+            fold=self._fold,
+            epoch=self._position.epoch,
+            step=step,
+            images=images,
         )

@@ -8,12 +8,16 @@ from carvision.config import Config
 from carvision.data.manifest import Manifest
 from carvision.errors import ConfigError
 
+#: What a checkpoint holds; one of before is refused, not misread.
+_FORMAT = 2
+
 
 def identity_of(config: Config, manifest: Manifest, fold: int, cache_side: int | None) -> str:
     """Everything that changes the result, as JSON."""
     settings = config.result_settings()
     settings["model"]["weights"] = None if config.model.weights is None else "a file"
     about = {
+        "checkpoint": _FORMAT,
         "classes": list(manifest.classes.names),
         "data": manifest.fingerprint,
         "fold": fold,

@@ -10,6 +10,7 @@ from torch import nn
 from carvision.config import Config
 from carvision.errors import CarvisionError
 from carvision.inference import Engine
+from carvision.inference.memory import is_out_of_memory, release_memory
 from carvision.models import (
     Preprocessing,
     build_loss,
@@ -19,7 +20,6 @@ from carvision.models import (
 )
 from carvision.models.timm_parts import ModelEmaV3
 from carvision.training.accelerator import make_accelerator
-from carvision.training.memory import is_out_of_memory, release_memory
 from carvision.training.mixing import Mixing
 from carvision.training.optimizer import build_optimizer
 
@@ -44,8 +44,8 @@ class Learner:
         self._config = config
         self._device = device = engine.device
         self._warn = warn
-        self.batch_size = config.train.batch_size
-        self._micro_batch = self.batch_size
+        #: Images that go through the network at a time.
+        self.micro_batch = config.train.known_batch_size
         self.preprocessing: Preprocessing = preprocessing_of(config)
         model = build_model(config, classes, pretrained=config.model.pretrained)
         self._head = classifier_parameters(model)
@@ -100,7 +100,7 @@ class Learner:
             "average": None if self._average is None else self._average.module.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "scaler": self._accelerator.scaler.state_dict() if self._accelerator.scaler else None,
-            "micro_batch": self._micro_batch,
+            "micro_batch": self.micro_batch,
             "random": torch.get_rng_state(),
             "random_cuda": torch.cuda.get_rng_state_all() if self._device == "cuda" else [],
             "random_mps": torch.mps.get_rng_state() if self._device == "mps" else None,
@@ -112,7 +112,7 @@ class Learner:
         if self._average is not None:
             self._average.module.load_state_dict(state["average"])
         self._optimizer.load_state_dict(state["optimizer"])
-        self._micro_batch = state["micro_batch"]
+        self.micro_batch = state["micro_batch"]
         torch.set_rng_state(state["random"])
         # A fold may go on on another device, which has none of the states of the first one.
         if self._accelerator.scaler and state["scaler"]:
@@ -130,7 +130,7 @@ class Learner:
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-                smaller = min(self._micro_batch, len(images)) // 2
+                smaller = min(self.micro_batch, len(images)) // 2
                 if smaller < _SMALLEST_BATCH:
                     raise CarvisionError(
                         f"{self._config.name}: not even {_SMALLEST_BATCH} images at a time fit "
@@ -141,10 +141,10 @@ class Learner:
             self._optimizer.zero_grad(set_to_none=True)
             release_memory(self._device)
             self._warn(
-                f"out of memory with {self._micro_batch} images at a time: going on with "
+                f"out of memory with {self.micro_batch} images at a time: going on with "
                 f"{smaller}; gradients add up, so that a step still sees the whole batch"
             )
-            self._micro_batch = smaller
+            self.micro_batch = smaller
 
     def _backward(self, images: torch.Tensor, targets: torch.Tensor, step: int) -> float:
         on_device = images.to(self._device, non_blocking=True)
@@ -152,7 +152,7 @@ class Learner:
         pixels = self.preprocessing.normalise(on_device)
         if self._mixing is not None:
             pixels, wanted = self._mixing(pixels, wanted, step)
-        parts = ceil(len(pixels) / self._micro_batch)
+        parts = ceil(len(pixels) / self.micro_batch)
         total = torch.zeros((), device=self._device)
         for part, own in zip(pixels.tensor_split(parts), wanted.tensor_split(parts), strict=True):
             logits = self._model(part.contiguous(memory_format=torch.channels_last))

@@ -71,6 +71,7 @@ def test_who_chooses_the_recipe(user_file, recipe, text, overrides, expected):
     [
         ("train.epochs=3", "train", "epochs", 3),
         ("train.epochs=3 train.epochs=4", "train", "epochs", 4),
+        ("train.batch_size=auto mixing.cutmix_alpha=1", "train", "batch_size", "auto"),
         ("optimizer.lr=1e-3", "optimizer", "lr", 0.001),
         ("loss.name=focal", "loss", "name", "focal"),
         ("train.max_steps=null", "train", "max_steps", None),
@@ -107,7 +108,10 @@ def test_set(overrides, section, key, expected):
         ("device=gpu", ["device", "'cuda'", "'gpu'"]),
         ("data.folds=1", ["data.folds", "greater than or equal to 2"]),
         ("seed=-1", ["seed"]),
+        ("train.batch_size=1", ["train.batch_size", "auto", "2 and more", "batch norm", "got 1"]),
+        ("train.batch_size=many", ["train.batch_size", "integer", "'auto'", "'many'"]),
         # Combinations that cannot run.
+        ("train.batch_size=3 mixing.cutmix_alpha=1", ["train.batch_size", "even number"]),
         ("augmentation.crop_scale=[0.9,0.5]", ["augmentation", "smaller end comes first"]),
         ("schedule.eta_min=1", ["schedule.eta_min", "optimizer.lr"]),
         ("data.same_classes=[[a,b],[b,c]]", ["same_classes", "'b'", "more than once"]),
@@ -238,6 +242,7 @@ def test_settings_that_do_not_change_the_result(overrides):
         "train.epochs=9",
         "train.max_steps=9",
         "train.batch_size=9",
+        "train.batch_size=auto",
         "train.image_size=96",
         "model.pretrained=false",
         "model.image_size=96",

@@ -5,8 +5,8 @@ import torch
 
 from carvision.errors import CarvisionError
 from carvision.inference import Engine
+from carvision.inference.memory import is_out_of_memory
 from carvision.training.learner import Learner
-from carvision.training.memory import is_out_of_memory
 from carvision.training.mixing import Mixing
 from tests.training.conftest import tiny
 
@@ -41,7 +41,7 @@ def _weights(learner):
 @pytest.mark.parametrize("size", [8, 7, 5])
 def test_parts_of_a_batch_add_up_to_the_whole(size):
     whole, parts = _learner("optimizer.name=sgd"), _learner("optimizer.name=sgd")
-    parts._micro_batch = 3
+    parts.micro_batch = 3
     losses = []
     for learner in (whole, parts):
         learner.start_epoch(1)

@@ -1,0 +1,76 @@
+"""What the epochs came to: the best one, its weights on disk, its predictions."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from carvision.contracts import VIEWS, Predictions
+from carvision.files import replacing
+from carvision.training.validation import Score, Validation
+
+
+@dataclass(frozen=True)
+class Best:
+    """An epoch's lowest validation loss, and whether it was the averaged network's.
+
+    ``log_p`` is of the original view, ``[1, images, classes]``.
+    """
+
+    epoch: int
+    averaged: bool
+    metrics: dict[str, float]
+    log_p: torch.Tensor
+
+    @property
+    def loss(self) -> float:
+        """What it is chosen by."""
+        return self.metrics["val/log_loss"]
+
+
+class Outcome:
+    """Takes in the epochs' scores; keeps the best one's weights in ``folder``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.weights = folder / "best.safetensors"
+        self._best: Best | None = None
+
+    @property
+    def best(self) -> Best:
+        """The best epoch; there is one as soon as one has ended."""
+        assert self._best is not None
+        return self._best
+
+    def take(self, epoch: int, averaged: bool, network: nn.Module, score: Score) -> None:
+        """An epoch has ended with ``network``, the better one of the raw and the averaged."""
+        if self._best is None or score.loss < self._best.loss:
+            _save_weights(network, self.weights)
+            self._best = Best(epoch, averaged, score.metrics, torch.from_numpy(score.log_p))
+
+    def predictions(self, network: nn.Module, validation: Validation) -> Predictions:
+        """All views of the validation photos; ``network`` is left with the best weights."""
+        network.load_state_dict(load_file(self.weights))
+        # The best epoch's original view is known already.
+        rest = torch.from_numpy(validation.predict(network, VIEWS[1:]))
+        both = torch.cat([self.best.log_p, rest]).numpy()
+        return Predictions(validation.index, VIEWS, both)
+
+    def state(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        return {"best": None if self._best is None else vars(self._best)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """The inverse of :meth:`state`."""
+        self._best = None if state["best"] is None else Best(**state["best"])
+
+
+def _save_weights(network: nn.Module, path: Path) -> None:
+    """Write a network's state as safetensors, whole or not at all."""
+    state = {
+        name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()
+    }
+    with replacing(path) as temporary:
+        save_file(state, temporary)
