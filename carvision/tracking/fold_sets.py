@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Final
 
 import mlflow
+import numpy as np
 from mlflow.entities import Run
+from numpy.typing import NDArray
 
 from carvision.config import Config
 from carvision.contracts import (
@@ -21,12 +23,13 @@ from carvision.contracts import (
     write_predictions,
 )
 from carvision.files import scratch_folder
-from carvision.tracking.store import FOLD, SET, fetch, find_runs
+from carvision.tracking.store import FOLD, SET, client, fetch, find_runs
 from carvision.training import FoldResult
 
 STAGE_FOLD: Final = "fold"
 _WEIGHTS = "checkpoint"
 _PREDICTIONS = "predictions"
+_EPOCHS = "epochs.npy"
 _BATCH_SIZE = "train/batch_size"
 
 
@@ -53,6 +56,7 @@ def log_fold(result: FoldResult) -> None:
     mlflow.log_artifact(str(result.weights), _WEIGHTS)
     with scratch_folder() as folder:
         write_predictions(folder / _PREDICTIONS, result.predictions)
+        np.save(folder / _PREDICTIONS / _EPOCHS, result.epochs_true_class)
         mlflow.log_artifacts(str(folder / _PREDICTIONS), _PREDICTIONS)
 
 
@@ -101,7 +105,19 @@ def fetch_true_class(run_ids: Sequence[str], into: Path) -> TrueClass:
     return concatenated(parts)
 
 
+def fetch_epochs(run_id: str, into: Path) -> NDArray[np.float32] | None:
+    """Download a fold's true class at each epoch's end, ``[epochs, images]``.
+
+    Log-probabilities of the original view; images as in the fold's predictions. None where the run
+    is older than these are.
+    """
+    name = f"{_PREDICTIONS}/{_EPOCHS}"
+    if name not in {file.path for file in client().list_artifacts(run_id, _PREDICTIONS)}:
+        return None
+    return np.load(fetch(run_id, name, _own_folder(into, run_id)))
+
+
 def _own_folder(into: Path, run_id: str) -> Path:
     folder = into / run_id
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     return folder

@@ -269,6 +269,7 @@ class _FoldTraining:
             metrics=best.metrics,
             weights=self._outcome.weights,
             predictions=predictions,
+            epochs_true_class=self._outcome.epochs_true_class,
         )
 
     def _lr_factor(self, step: int) -> float:

@@ -1,10 +1,12 @@
-"""What the epochs came to: the best one, its weights on disk, its predictions."""
+"""What the epochs came to: each one's scores; of the best one weights and predictions."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -37,6 +39,7 @@ class Outcome:
     def __init__(self, folder: Path) -> None:
         self.weights = folder / "best.safetensors"
         self._best: Best | None = None
+        self._true_class: list[torch.Tensor] = []
 
     @property
     def best(self) -> Best:
@@ -44,8 +47,14 @@ class Outcome:
         assert self._best is not None
         return self._best
 
+    @property
+    def epochs_true_class(self) -> NDArray[np.float32]:
+        """The true class's log-probability at each epoch's end, ``[epochs, images]``."""
+        return torch.stack(self._true_class).numpy()
+
     def take(self, epoch: int, averaged: bool, network: nn.Module, score: Score) -> None:
         """An epoch has ended with ``network``, the better one of the raw and the averaged."""
+        self._true_class.append(torch.from_numpy(score.true_class))
         if self._best is None or score.loss < self._best.loss:
             _save_weights(network, self.weights)
             self._best = Best(epoch, averaged, score.metrics, torch.from_numpy(score.log_p))
@@ -60,11 +69,15 @@ class Outcome:
 
     def state(self) -> dict[str, Any]:
         """For a checkpoint."""
-        return {"best": None if self._best is None else vars(self._best)}
+        return {
+            "best": None if self._best is None else vars(self._best),
+            "true_class": list(self._true_class),
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         """The inverse of :meth:`state`."""
         self._best = None if state["best"] is None else Best(**state["best"])
+        self._true_class = list(state["true_class"])
 
 
 def _save_weights(network: nn.Module, path: Path) -> None:

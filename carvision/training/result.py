@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from carvision.contracts import Predictions
 
 
@@ -11,7 +14,9 @@ class FoldResult:
     """The best epoch of a fold: its metrics, its weights, its out-of-fold predictions.
 
     ``averaged`` says whether the weights are the moving average's; ``batch_size`` is what
-    ``train.batch_size`` came to.
+    ``train.batch_size`` came to. ``epochs_true_class`` is float32 ``[epochs, images]``: at each
+    epoch's end the log-probability of the true class in the original view, of the network that
+    the epoch was scored by, images as in ``predictions``.
     """
 
     fold: int
@@ -21,3 +26,4 @@ class FoldResult:
     metrics: dict[str, float]
     weights: Path
     predictions: Predictions
+    epochs_true_class: NDArray[np.float32]

@@ -95,6 +95,16 @@ def test_metrics_are_those_of_the_stored_original_view(trained: Run) -> None:
     assert again == pytest.approx(trained.result.metrics)
 
 
+def test_every_epochs_true_class_is_kept(trained: Run) -> None:
+    found, predictions = trained.result.epochs_true_class, trained.result.predictions
+    assert (found.shape, found.dtype) == ((3, PER_CLASS), np.float32)
+    # Of the network, raw or averaged, whose score counted.
+    losses = [metrics["val/log_loss"] for _, metrics in trained.recorder.epochs]
+    np.testing.assert_allclose(-found.mean(axis=1), losses, rtol=1e-5)
+    best = found[trained.result.best_epoch - 1]
+    np.testing.assert_array_equal(best, predictions.true_class().log_probabilities[0])
+
+
 def test_the_saved_weights_predict_what_was_stored(trained: Run) -> None:
     _assert_weights_predict(trained, VIEWS)
 

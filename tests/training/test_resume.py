@@ -61,6 +61,8 @@ def _assert_same(one: FoldResult, other: FoldResult) -> None:
     np.testing.assert_array_equal(
         one.predictions.log_probabilities, other.predictions.log_probabilities
     )
+    # All epochs, whichever process trained them.
+    np.testing.assert_array_equal(one.epochs_true_class, other.epochs_true_class)
 
 
 @pytest.fixture(scope="module")
