@@ -52,7 +52,7 @@ def log_fold(result: FoldResult) -> None:
     """Log a finished fold into the open run: best metrics, best weights, predictions."""
     best = {name.replace("val/", "best/val_"): value for name, value in result.metrics.items()}
     which = {"best/epoch": float(result.best_epoch), "best/averaged": float(result.averaged)}
-    mlflow.log_metrics(best | which | {_BATCH_SIZE: float(result.batch_size)})
+    mlflow.log_metrics(best | which | {_BATCH_SIZE: float(result.batch_size)} | result.measured)
     mlflow.log_artifact(str(result.weights), _WEIGHTS)
     with scratch_folder() as folder:
         write_predictions(folder / _PREDICTIONS, result.predictions)

@@ -260,7 +260,7 @@ class _FoldTraining:
 
     def _result(self) -> FoldResult:
         best = self._outcome.best
-        predictions = self._outcome.predictions(self._learner.network, self._validation)
+        predictions, measured = self._outcome.predictions(self._learner.network, self._validation)
         return FoldResult(
             fold=self._fold,
             best_epoch=best.epoch,
@@ -270,6 +270,7 @@ class _FoldTraining:
             weights=self._outcome.weights,
             predictions=predictions,
             epochs_true_class=self._outcome.epochs_true_class,
+            measured=measured,
         )
 
     def _lr_factor(self, step: int) -> float:

@@ -1,5 +1,6 @@
 """What the epochs came to: each one's scores; of the best one weights and predictions."""
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,13 +60,22 @@ class Outcome:
             _save_weights(network, self.weights)
             self._best = Best(epoch, averaged, score.metrics, torch.from_numpy(score.log_p))
 
-    def predictions(self, network: nn.Module, validation: Validation) -> Predictions:
-        """All views of the validation photos; ``network`` is left with the best weights."""
+    def predictions(
+        self, network: nn.Module, validation: Validation
+    ) -> tuple[Predictions, dict[str, float]]:
+        """All views of the validation photos, and what making them cost, decoding included.
+
+        ``network`` is left with the best weights.
+        """
         network.load_state_dict(load_file(self.weights))
         # The best epoch's original view is known already.
+        started = time.perf_counter()
         rest = torch.from_numpy(validation.predict(network, VIEWS[1:]))
+        seconds = time.perf_counter() - started
         both = torch.cat([self.best.log_p, rest]).numpy()
-        return Predictions(validation.index, VIEWS, both)
+        passes = rest.shape[0] * rest.shape[1]
+        measured = {"predict/seconds_per_1000": 1000 * seconds / passes}
+        return Predictions(validation.index, VIEWS, both), measured
 
     def state(self) -> dict[str, Any]:
         """For a checkpoint."""

@@ -74,6 +74,7 @@ def _result(folder: Path, fold: int = 1, batch_size: int = 16) -> FoldResult:
         weights=folder / "best.safetensors",
         predictions=Predictions(index, VIEWS, values.astype(np.float32)),
         epochs_true_class=np.float32([[-1.5, -0.5], [-1.0, -0.25], [-2.0, -0.125]]),
+        measured={"predict/seconds_per_1000": 6.25},
     )
 
 
@@ -95,6 +96,9 @@ def test_the_batch_size_of_a_set_is_its_newest_folds(store: Path, tmp_path: Path
     assert batch_size_of("sizes") is None
     for fold, size in ((2, 16), (1, 32)):
         run_id = _logged(_result(tmp_path, fold, size), "sizes")
-        assert client().get_run(run_id).data.metrics["train/batch_size"] == size
+        metrics = client().get_run(run_id).data.metrics
+        assert metrics["train/batch_size"] == size
+        assert metrics["predict/seconds_per_1000"] == 6.25
+        assert metrics["best/val_log_loss"] == 0.5
         assert batch_size_of("sizes") == size
     assert batch_size_of("another") is None

@@ -1,5 +1,6 @@
 """One fold, really trained: its best epoch, its predictions, and that it can be repeated."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from carvision.inference import Engine, predict_views
 from carvision.metrics import validation_metrics
 from carvision.models import build_model, preprocessing_of
 from carvision.training import train_fold
+from carvision.training.validation import Validation
 from tests.training.conftest import PER_CLASS, Data, Recorder, Run, tiny
 
 Train = Callable[..., Run]
@@ -148,6 +150,24 @@ def test_a_trial_run_validates_no_more_than_it_trained_on(
     assert len(ids) == validated
     frame = data.manifest.frame
     assert set(ids) <= set(frame[frame["fold"] == 1]["image_id"])
+
+
+@pytest.mark.parametrize("overrides", ["train.epochs=1", "train.max_steps=1 train.batch_size=4"])
+def test_what_predicting_costs(
+    train: Train, monkeypatch: pytest.MonkeyPatch, overrides: str
+) -> None:
+    predict = Validation.predict
+
+    def slow(self, network, views):
+        found = predict(self, network, views)
+        time.sleep(0.002 * found.shape[0] * found.shape[1])
+        return found
+
+    monkeypatch.setattr(Validation, "predict", slow)
+    measured = train(tiny(overrides)).result.measured
+    # Two milliseconds more for each view of each photo.
+    assert measured.keys() == {"predict/seconds_per_1000"}
+    assert 2 < measured["predict/seconds_per_1000"] < 200
 
 
 def test_a_loss_that_is_not_finite_names_epoch_and_step(train: Train) -> None:
