@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from carvision.training.interrupts import deferred_interrupts
 from carvision.training.learner import Learner
 from carvision.training.outcome import Outcome
 from carvision.training.photos import training_photos
+from carvision.training.position import Position
 from carvision.training.result import FoldResult
 from carvision.training.sanity import is_sound, ruined
 from carvision.training.schedule import lr_factor
@@ -33,17 +34,6 @@ from carvision.training.validation import Validation, trial_rows
 from carvision.training.watch import Watch
 
 log = logging.getLogger(__name__)
-
-
-@dataclass
-class _Position:
-    """How far training is; all but ``step`` are of the present epoch."""
-
-    epoch: int = 1
-    step: int = 0
-    images: int = 0
-    steps: int = 0
-    loss_sum: float = 0.0
 
 
 def train_fold(
@@ -129,7 +119,7 @@ class _FoldTraining:
             validation = trial_rows(validation, self._total_steps * step_images, config.seed)
         preprocessing = self._learner.preprocessing
         self._validation = Validation(validation, root, preprocessing, engine, tracker)
-        self._position = _Position()
+        self._position = Position()
         self._watch = Watch(config.train.early_stopping)
         self._written_at = time.monotonic()
         if found is not None:
@@ -162,14 +152,16 @@ class _FoldTraining:
 
     def _found(self) -> tuple[Path, dict[str, Any]] | None:
         """The checkpoint to go on from."""
-        found = self._checkpoints.newest()
-        if found is not None:
-            refuse_another(found[0], found[1]["identity"], self._identity)
-        return found
+
+        def usable(path: Path, state: dict[str, Any]) -> bool:
+            refuse_another(path, state["identity"], self._identity)
+            return self._outcome.is_there(state["outcome"])
+
+        return self._checkpoints.newest(usable)
 
     def _go_on(self, path: Path, state: dict[str, Any]) -> None:
         self._learner.restore(state["learner"])
-        self._position = _Position(**state["position"])
+        self._position = Position(**state["position"])
         self._outcome.restore(state["outcome"])
         self._watch.restore(state["watch"])
         log.info(
@@ -191,6 +183,7 @@ class _FoldTraining:
             "watch": self._watch.state(),
         }
         path = self._checkpoints.write(self._position.step, state)
+        self._outcome.checkpointed()
         self._written_at = time.monotonic()
         self._tracker.checkpoint_written(path, self._position.epoch)
 
@@ -255,7 +248,7 @@ class _FoldTraining:
                     f"got better; the best is epoch {self._outcome.best.epoch}"
                 )
             self._tracker.epoch_ended(epoch, metrics)
-            self._position = _Position(epoch + 1, self._position.step)
+            self._position = Position(epoch + 1, self._position.step)
         self._checkpoint()
 
     def _result(self) -> FoldResult:
@@ -267,7 +260,7 @@ class _FoldTraining:
             averaged=best.averaged,
             batch_size=self._batch_size,
             metrics=best.metrics,
-            weights=self._outcome.weights,
+            weights=self._outcome.final_weights(),
             predictions=predictions,
             epochs_true_class=self._outcome.epochs_true_class,
             measured=measured,

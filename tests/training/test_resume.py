@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from carvision.config import Config
 from carvision.errors import CarvisionError, ConfigError
-from carvision.training import CheckpointFolder, FoldResult, train_fold
+from carvision.training import CheckpointFolder, FoldResult, outcome, train_fold
 from tests.training.conftest import Data, Recorder, tiny
 
 #: How often the killing test kills; the whole check of a change kills twenty times.
@@ -27,6 +28,9 @@ EVERYTHING = (
     "mixing.mixup_alpha=0.4 mixing.cutmix_alpha=1.0 train.head_first_epochs=1 "
     "train.accumulation=2 augmentation.dropout.p=0.5"
 )
+
+#: A checkpoint an epoch, of three steps, each better than the one before.
+LEARNING = "train.epochs=3 optimizer.lr=0.001 schedule.warmup_epochs=0 train.ema_decay=null"
 
 
 class _Interrupting(Recorder):
@@ -155,11 +159,88 @@ def test_a_broken_checkpoint_falls_back_to_the_one_before(
     _assert_same(result, uninterrupted[0])
 
 
+def _stopped_after_two_epochs(data: Data, folder: Path) -> list[Path]:
+    """Two checkpoints, each of which names its own epoch as the best."""
+
+    class _Stopping(Recorder):
+        def checkpoint_written(self, path: Path, epoch: int) -> None:
+            super().checkpoint_written(path, epoch)
+            if self.checkpoints == [2, 3]:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        _train(data, tiny(LEARNING), folder, _Stopping())
+    return sorted(folder.glob("step*.pt"))
+
+
+@pytest.mark.parametrize("damage", ["flipped", "gone", "of another epoch"])
+def test_damaged_best_weights_fall_back_to_a_checkpoint_that_fits(
+    data: Data, tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str
+) -> None:
+    older, newest = _stopped_after_two_epochs(data, tmp_path)
+    first, second = sorted(tmp_path.glob("best-epoch*.safetensors"))
+    if damage == "flipped":
+        content = second.read_bytes()
+        second.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    elif damage == "gone":
+        second.unlink()
+    else:
+        second.write_bytes(first.read_bytes())
+    with caplog.at_level("INFO", "carvision"):
+        result = _train(data, tiny(LEARNING), tmp_path)
+    assert f"{second}, the best weights of a checkpoint, is damaged or gone" in caplog.text
+    assert f"{newest} is broken and passed over" in caplog.text
+    assert f"going on from {older}" in caplog.text
+    _assert_same(result, _train(data, tiny(LEARNING), tmp_path / "whole"))
+
+
+def test_a_kill_between_best_weights_and_checkpoint(data: Data, tmp_path: Path) -> None:
+    """The new best is there, the checkpoint that names it is not: the old one must be, too."""
+    _, newest = _stopped_after_two_epochs(data, tmp_path)
+    assert len(list(tmp_path.glob("best-epoch*.safetensors"))) == 2
+    newest.unlink()
+    # What the new epoch trains is to be chosen against the old best, whose weights are these.
+    state = CheckpointFolder(tmp_path).newest()[1]["outcome"]["best"]
+    assert (state["epoch"], state["weights"]) == (1, "best-epoch0001.safetensors")
+    found, whole = (_train(data, tiny(LEARNING), tmp_path / name) for name in ("", "whole"))
+    _assert_same(found, whole)
+
+
+def test_best_weights_go_when_no_checkpoint_names_them(data: Data, tmp_path: Path) -> None:
+    seen = []
+
+    class _Looking(Recorder):
+        def checkpoint_written(self, path: Path, epoch: int) -> None:
+            seen.append(len(list(tmp_path.glob("best-epoch*"))))
+
+    config = tiny(f"{LEARNING} train.epochs=6")
+    result = _train(data, config, tmp_path, _Looking())
+    assert result.best_epoch >= 5, "the test needs a network that gets better"
+    assert max(seen) == 3
+    assert load_file(result.weights).keys()
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), SafetensorError("full")])
+def test_a_full_disk_at_the_best_weights(
+    data: Data, uninterrupted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def full(state, path) -> None:
+        path.write_bytes(b"half of it")
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(outcome, "save_file", full)
+        with pytest.raises(CarvisionError, match=r"best weights .* cannot be written: .*make room"):
+            _train(data, tiny(EVERYTHING), tmp_path)
+    _assert_same(_train(data, tiny(EVERYTHING), tmp_path), uninterrupted[0])
+
+
 def test_two_checkpoints_are_kept_and_no_litter(data: Data, tmp_path: Path) -> None:
     checkpoints = _stopped(data, tmp_path, step=8)
     assert [path.name for path in checkpoints] == ["step00000007.pt", "step00000008.pt"]
     # What a kill in the middle of writing leaves.
-    (tmp_path / ".step00000009.pt.x.pt").write_bytes(b"half")
+    for name in (".step00000009.pt.x.pt", ".best-epoch0003.safetensors.x.safetensors"):
+        (tmp_path / name).write_bytes(b"half")
     _train(data, tiny(EVERYTHING), tmp_path)
     assert not list(tmp_path.glob(".*"))
 
