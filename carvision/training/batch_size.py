@@ -12,7 +12,7 @@ import torch
 from carvision.config import Config
 from carvision.inference import Engine
 from carvision.inference.memory import available_memory, release_memory
-from carvision.training.learner import Learner
+from carvision.training.learner import Learner, UpdateCutShortError
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,10 @@ def _by_trying(config: Config, classes: int, engine: Engine, sizes: list[int]) -
     found = sizes[0]
     for size in sizes:
         # A quarter more, and an even number, as mixing needs.
-        _step(learner, config, size + 2 * ceil(size / 8))
+        try:
+            _step(learner, config, size + 2 * ceil(size / 8))
+        except UpdateCutShortError:
+            break
         if warnings:
             break
         found = size

@@ -22,9 +22,21 @@ from carvision.models.timm_parts import ModelEmaV3
 from carvision.training.accelerator import make_accelerator
 from carvision.training.mixing import Mixing
 from carvision.training.optimizer import build_optimizer
+from carvision.training.statistics import RunningStatistics
 
 #: Batch norm needs two values to tell them apart.
 _SMALLEST_BATCH = 2
+
+
+class UpdateCutShortError(Exception):
+    """Memory ran out while the weights were updated: half of them may be, and are of no use.
+
+    ``smaller`` is how many images at a time to go on with, from the last checkpoint.
+    """
+
+    def __init__(self, smaller: int) -> None:
+        super().__init__(f"out of memory in the optimiser's step; to go on with {smaller}")
+        self.smaller = smaller
 
 
 class Learner:
@@ -32,6 +44,9 @@ class Learner:
 
     A batch that does not fit into memory is tried again in halves, whose gradients add up to the
     whole one's; ``warn`` is told.
+
+    Raises:
+        CarvisionError: the network, or its average, does not fit into memory.
     """
 
     def __init__(
@@ -50,11 +65,20 @@ class Learner:
         model = build_model(config, classes, pretrained=config.model.pretrained)
         self._head = classifier_parameters(model)
         self._accelerator = make_accelerator(device, engine.precision)
-        model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        optimizer = build_optimizer(model, config.optimizer)
         decay = config.train.ema_decay
-        self._average = None if decay is None else ModelEmaV3(model, decay, use_warmup=True)
+        try:
+            model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self._average = None if decay is None else ModelEmaV3(model, decay, use_warmup=True)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise CarvisionError(
+                f"{config.name}: the network and the average of its weights do not fit into the "
+                "memory that is left: free some, set train.ema_decay=null, or take a smaller model="
+            ) from error
+        optimizer = build_optimizer(model, config.optimizer)
         self._model, self._optimizer = self._accelerator.prepare(model, optimizer)
+        self._statistics = RunningStatistics(self.network)
         self._peaks = [group["lr"] for group in optimizer.param_groups]
         self._loss = build_loss(config.loss)
         self._mixing = Mixing(config.mixing, classes, config.seed) if config.mixing.active else None
@@ -79,10 +103,25 @@ class Learner:
     def step(
         self, images: torch.Tensor, targets: torch.Tensor, step: int, lr_factor: float
     ) -> float:
-        """One optimiser step (``step`` counts from 0) on ``[B, 3, H, W]``; the loss before it."""
+        """One optimiser step (``step`` counts from 0) on ``[B, 3, H, W]``; the loss before it.
+
+        Raises:
+            CarvisionError: not even two images at a time fit into memory.
+            UpdateCutShortError: memory ran out when the weights changed already.
+        """
         for group, peak in zip(self._optimizer.param_groups, self._peaks, strict=True):
             group["lr"] = peak * lr_factor
         loss = self._accumulated(images, targets, step)
+        try:
+            self._update(step)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise UpdateCutShortError(self._halved(len(images), error)) from error
+        return loss
+
+    def _update(self, step: int) -> None:
+        """Move the weights, and their average, by the gradients that are there."""
         if self._config.train.grad_clip is not None:
             self._accelerator.clip_grad_norm_(
                 self._model.parameters(), self._config.train.grad_clip
@@ -91,7 +130,6 @@ class Learner:
         self._optimizer.zero_grad(set_to_none=True)
         if self._average is not None:
             self._average.update(self.network, step + 1)
-        return loss
 
     def state(self) -> dict[str, Any]:
         """All that the next step depends on, as tensors and plain values."""
@@ -124,27 +162,33 @@ class Learner:
 
     def _accumulated(self, images: torch.Tensor, targets: torch.Tensor, step: int) -> float:
         """Gradients of the whole batch, in as many parts as memory asks for; its mean loss."""
+        self._statistics.remember()
         while True:
             try:
                 return self._backward(images, targets, step)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-                smaller = min(self.micro_batch, len(images)) // 2
-                if smaller < _SMALLEST_BATCH:
-                    raise CarvisionError(
-                        f"{self._config.name}: not even {_SMALLEST_BATCH} images at a time fit "
-                        "into memory; set model.grad_checkpointing=true or a smaller "
-                        "train.image_size"
-                    ) from error
+                smaller = self._halved(len(images), error)
             # Outside of the handler: the error holds on to the tensors of its frames.
             self._optimizer.zero_grad(set_to_none=True)
+            self._statistics.put_back()
             release_memory(self._device)
             self._warn(
                 f"out of memory with {self.micro_batch} images at a time: going on with "
                 f"{smaller}; gradients add up, so that a step still sees the whole batch"
             )
             self.micro_batch = smaller
+
+    def _halved(self, images: int, error: BaseException) -> int:
+        """How many images at a time to try instead of as many as now."""
+        smaller = min(self.micro_batch, images) // 2
+        if smaller < _SMALLEST_BATCH:
+            raise CarvisionError(
+                f"{self._config.name}: not even {_SMALLEST_BATCH} images at a time fit into "
+                "memory; set model.grad_checkpointing=true or a smaller train.image_size"
+            ) from error
+        return smaller
 
     def _backward(self, images: torch.Tensor, targets: torch.Tensor, step: int) -> float:
         on_device = images.to(self._device, non_blocking=True)

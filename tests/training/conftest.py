@@ -25,6 +25,7 @@ class Recorder:
     epochs: list[tuple[int, dict[str, float]]] = field(default_factory=list)
     predicted: list[tuple[int, int]] = field(default_factory=list)
     checkpoints: list[int] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     def run_started(self, description: str, total_steps: int) -> None:
         self.planned = total_steps
@@ -42,7 +43,7 @@ class Recorder:
         self.checkpoints.append(epoch)
 
     def warning(self, message: str) -> None:
-        """Nothing here asks for it."""
+        self.warnings.append(message)
 
 
 @dataclass(frozen=True)

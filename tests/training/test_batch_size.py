@@ -53,6 +53,19 @@ def test_a_device_has_room_for_a_quarter_more(room_for, room: int, found: int) -
     assert sum(images > room for images in tried) == 1
 
 
+def test_an_update_that_has_no_room_does_not_fit(room_for, monkeypatch: pytest.MonkeyPatch) -> None:
+    room_for(1000)
+    update = Learner._update
+
+    def limited(self, step):
+        if self.micro_batch > 10:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        update(self, step)
+
+    monkeypatch.setattr(Learner, "_update", limited)
+    assert _largest() == 8
+
+
 def test_accumulated_batches_are_in_memory_together(room_for) -> None:
     tried = room_for(9)
     assert _largest(overrides="train.accumulation=3 mixing.mixup_alpha=1.0") == 4

@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from carvision.config import Config
 from carvision.errors import CarvisionError, ConfigError
 from carvision.training import CheckpointFolder, FoldResult, outcome, train_fold
+from carvision.training.learner import Learner
 from tests.training.conftest import Data, Recorder, tiny
 
 #: How often the killing test kills; the whole check of a change kills twenty times.
@@ -233,6 +234,34 @@ def test_a_full_disk_at_the_best_weights(
         with pytest.raises(CarvisionError, match=r"best weights .* cannot be written: .*make room"):
             _train(data, tiny(EVERYTHING), tmp_path)
     _assert_same(_train(data, tiny(EVERYTHING), tmp_path), uninterrupted[0])
+
+
+@pytest.mark.parametrize("step", [1, 2, 5])
+def test_memory_that_runs_out_in_an_update(
+    data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    """Half of the weights may have moved: training goes on from the last checkpoint."""
+    config = tiny(f"{EVERYTHING} train.batch_size=8 train.accumulation=1")
+    updates, fails = [], True
+    update = Learner._update
+
+    def short(self, at: int) -> None:
+        nonlocal fails
+        updates.append((at + 1, self.micro_batch))
+        update(self, at)
+        if at + 1 == step and fails:
+            fails = False
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    recorder = Recorder()
+    with monkeypatch.context() as patch:
+        patch.setattr(Learner, "_update", short)
+        _train(data, config, tmp_path, recorder)
+    # The step is done again, and no other one: each had a checkpoint, but the first epoch's start.
+    assert updates == [(s, 8) for s in range(1, step + 1)] + [(s, 4) for s in range(step, 10)]
+    assert [s for s, _ in recorder.steps] == list(range(1, 10))
+    (warning,) = [text for text in recorder.warnings if "out of memory" in text]
+    assert "from the last checkpoint with 4 images at a time" in warning
 
 
 def test_two_checkpoints_are_kept_and_no_litter(data: Data, tmp_path: Path) -> None:
