@@ -35,11 +35,21 @@ def refuse_another(path: Path, found: str, wanted: str) -> None:
     before, now = _flat(json.loads(found)), _flat(json.loads(wanted))
     changed = sorted(key for key in before | now if before.get(key) != now.get(key))
     if changed:
-        differences = ", ".join(f"{k}: {before.get(k)} → {now.get(k)}" for k in changed[:5])
+        told = [f"{key}: {_told(before.get(key), now.get(key))}" for key in changed[:5]]
+        differences = ", ".join(told)
         raise ConfigError(
             f"the checkpoint {path} is of another training ({differences}); train with those "
             "settings, or remove its folder to start anew"
         )
+
+
+def _told(before: Any, now: Any) -> str:
+    """How a value changed; of a list, which may have hundreds of names, what came and went."""
+    if not (isinstance(before, list) and isinstance(now, list)):
+        return f"{before} → {now}"
+    gone = [name for name in before if name not in now]
+    new = [name for name in now if name not in before]
+    return f"{len(before)} → {len(now)}, without {gone[:3]}, with {new[:3]}"
 
 
 def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:

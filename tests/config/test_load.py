@@ -110,6 +110,10 @@ def test_set(overrides, section, key, expected):
         ("seed=-1", ["seed"]),
         ("train.batch_size=1", ["train.batch_size", "auto", "2 and more", "batch norm", "got 1"]),
         ("train.batch_size=many", ["train.batch_size", "integer", "'auto'", "'many'"]),
+        ("loss.label_smoothing=1", ["loss.label_smoothing", "less than 1", "got 1"]),
+        ("loss.focal_gamma=-0.5", ["loss.focal_gamma", "greater than or equal to 0", "-0.5"]),
+        ("loss.t1=1.2", ["loss.t1", "less than or equal to 1", "1.2"]),
+        ("loss.t2=0.8", ["loss.t2", "greater than or equal to 1", "0.8"]),
         # Combinations that cannot run.
         ("train.batch_size=3 mixing.cutmix_alpha=1", ["train.batch_size", "even number"]),
         ("augmentation.crop_scale=[0.9,0.5]", ["augmentation", "smaller end comes first"]),

@@ -5,6 +5,7 @@ import random
 import signal
 import threading
 import time
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -14,7 +15,9 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from carvision.config import Config
+from carvision.config import Config, SplitSettings
+from carvision.contracts import ClassMap
+from carvision.data.manifest import divided
 from carvision.errors import CarvisionError, ConfigError
 from carvision.training import CheckpointFolder, FoldResult, outcome, train_fold
 from carvision.training.learner import Learner
@@ -291,14 +294,24 @@ def test_a_checkpoint_of_other_settings_is_refused(
     assert named in str(caught.value)
 
 
-def test_a_checkpoint_of_another_backbone_fold_or_data_is_refused(
-    data: Data, tmp_path: Path
-) -> None:
+def test_a_checkpoint_of_another_backbone_or_fold_is_refused(data: Data, tmp_path: Path) -> None:
     _stopped(data, tmp_path, step=1)
     with pytest.raises(ConfigError, match=r"model\.timm_name"):
         _train(data, tiny(EVERYTHING, model="efficientnet_lite1"), tmp_path)
     with pytest.raises(ConfigError, match="fold: 1 → 2"):
         train_fold(tiny(EVERYTHING), data.manifest, data.root, 2, tmp_path, Recorder())
+
+
+def test_a_checkpoint_of_other_classes_or_data_is_refused(data: Data, tmp_path: Path) -> None:
+    _stopped(data, tmp_path, step=1)
+    manifest = data.manifest
+    names = ("disc", "hexagon", "stripes")
+    renamed = replace(manifest, classes=ClassMap(names, tuple((name,) for name in names)))
+    with pytest.raises(ConfigError, match=r"classes: 3 → 3, without \['square'\], with \['hex"):
+        train_fold(tiny(EVERYTHING), renamed, data.root, 1, tmp_path, Recorder())
+    split = divided(manifest.frame, manifest.classes, SplitSettings(folds=3, split_seed=7))
+    with pytest.raises(ConfigError, match=f"data: {manifest.fingerprint} → {split.fingerprint}"):
+        train_fold(tiny(EVERYTHING), split, data.root, 1, tmp_path, Recorder())
 
 
 def test_settings_that_change_no_result_may_change(
@@ -383,7 +396,7 @@ def test_ctrl_c_while_an_epoch_is_reported_counts_it_once(
     data: Data, uninterrupted, tmp_path: Path
 ) -> None:
     recorder = _InterruptingAtEpochs()
-    # Python's own handler, whatever the tests before this one have left.
+    # Python's own handler: a shell that starts the tests in the background has SIGINT ignored.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(KeyboardInterrupt):
