@@ -9,19 +9,16 @@ from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from carvision.config import Config, SplitSettings
 from carvision.contracts import ClassMap
 from carvision.data.manifest import divided
 from carvision.errors import CarvisionError, ConfigError
-from carvision.training import CheckpointFolder, FoldResult, outcome, train_fold
+from carvision.training import CheckpointFolder, FoldResult, train_fold
 from carvision.training.learner import Learner
-from tests.training.conftest import Data, Recorder, tiny
+from tests.training.conftest import Data, Recorder, assert_same, tiny, train_in
 
 #: How often the killing test kills; the whole check of a change kills twenty times.
 KILLS = int(os.environ.get("CARVISION_KILLS", "3"))
@@ -32,9 +29,6 @@ EVERYTHING = (
     "mixing.mixup_alpha=0.4 mixing.cutmix_alpha=1.0 train.head_first_epochs=1 "
     "train.accumulation=2 augmentation.dropout.p=0.5"
 )
-
-#: A checkpoint an epoch, of three steps, each better than the one before.
-LEARNING = "train.epochs=3 optimizer.lr=0.001 schedule.warmup_epochs=0 train.ema_decay=null"
 
 
 class _Interrupting(Recorder):
@@ -50,33 +44,10 @@ class _Interrupting(Recorder):
             raise KeyboardInterrupt
 
 
-def _train(
-    data: Data, config: Config, folder: Path, recorder: Recorder | None = None
-) -> FoldResult:
-    return train_fold(config, data.manifest, data.root, 1, folder, recorder or Recorder())
-
-
-def _assert_same(one: FoldResult, other: FoldResult) -> None:
-    assert (one.best_epoch, one.averaged, one.metrics) == (
-        other.best_epoch,
-        other.averaged,
-        other.metrics,
-    )
-    ours, theirs = load_file(one.weights), load_file(other.weights)
-    assert ours.keys() == theirs.keys()
-    for name, tensor in ours.items():
-        assert torch.equal(tensor, theirs[name]), name
-    np.testing.assert_array_equal(
-        one.predictions.log_probabilities, other.predictions.log_probabilities
-    )
-    # All epochs, whichever process trained them.
-    np.testing.assert_array_equal(one.epochs_true_class, other.epochs_true_class)
-
-
 @pytest.fixture(scope="module")
 def uninterrupted(data: Data, tmp_path_factory) -> tuple[FoldResult, Recorder]:
     recorder = Recorder()
-    return _train(data, tiny(EVERYTHING), tmp_path_factory.mktemp("whole"), recorder), recorder
+    return train_in(data, tiny(EVERYTHING), tmp_path_factory.mktemp("whole"), recorder), recorder
 
 
 @pytest.mark.parametrize("step", [1, 2, 3, 5, 9])
@@ -84,9 +55,9 @@ def test_ctrl_c_at_a_step(data: Data, uninterrupted, tmp_path: Path, step: int) 
     result, whole = uninterrupted
     first, second = _Interrupting(step), Recorder()
     with pytest.raises(KeyboardInterrupt):
-        _train(data, tiny(EVERYTHING), tmp_path, first)
-    resumed = _train(data, tiny(EVERYTHING), tmp_path, second)
-    _assert_same(resumed, result)
+        train_in(data, tiny(EVERYTHING), tmp_path, first)
+    resumed = train_in(data, tiny(EVERYTHING), tmp_path, second)
+    assert_same(resumed, result)
     # No step is trained twice, and each epoch reports the loss of the whole epoch.
     assert [s for s, _ in first.steps + second.steps] == [s for s, _ in whole.steps]
     assert [loss for _, loss in first.steps + second.steps] == [loss for _, loss in whole.steps]
@@ -105,14 +76,14 @@ def test_with_worker_processes_it_goes_on_the_same(
 ) -> None:
     config = tiny(EVERYTHING + " loader.workers=2")
     with pytest.raises(KeyboardInterrupt):
-        _train(data, config, tmp_path, _Interrupting(4))
-    _assert_same(_train(data, config, tmp_path), uninterrupted[0])
+        train_in(data, config, tmp_path, _Interrupting(4))
+    assert_same(train_in(data, config, tmp_path), uninterrupted[0])
 
 
 def _run_in_a_process(data: Data, folder: Path, started) -> None:
     torch.set_num_threads(1)
     started.set()
-    _train(data, tiny(EVERYTHING), folder)
+    train_in(data, tiny(EVERYTHING), folder)
 
 
 def test_killed_at_random_moments(data: Data, uninterrupted, tmp_path: Path) -> None:
@@ -130,13 +101,13 @@ def test_killed_at_random_moments(data: Data, uninterrupted, tmp_path: Path) -> 
         if process.is_alive():
             os.kill(process.pid, signal.SIGKILL)
             process.join()
-    _assert_same(_train(data, tiny(EVERYTHING), tmp_path), uninterrupted[0])
+    assert_same(train_in(data, tiny(EVERYTHING), tmp_path), uninterrupted[0])
 
 
 def _stopped(data: Data, folder: Path, step: int = 4, config: Config | None = None) -> list[Path]:
     """The checkpoints of a training that was stopped, the oldest first."""
     with pytest.raises(KeyboardInterrupt):
-        _train(data, config or tiny(EVERYTHING), folder, _Interrupting(step))
+        train_in(data, config or tiny(EVERYTHING), folder, _Interrupting(step))
     return sorted(folder.glob("step*.pt"))
 
 
@@ -157,86 +128,10 @@ def test_a_broken_checkpoint_falls_back_to_the_one_before(
     else:
         newest.write_bytes(b"")
     with caplog.at_level("INFO", "carvision"):
-        result = _train(data, tiny(EVERYTHING), tmp_path)
+        result = train_in(data, tiny(EVERYTHING), tmp_path)
     assert f"{newest} is broken and passed over" in caplog.text
     assert f"going on from {older}" in caplog.text
-    _assert_same(result, uninterrupted[0])
-
-
-def _stopped_after_two_epochs(data: Data, folder: Path) -> list[Path]:
-    """Two checkpoints, each of which names its own epoch as the best."""
-
-    class _Stopping(Recorder):
-        def checkpoint_written(self, path: Path, epoch: int) -> None:
-            super().checkpoint_written(path, epoch)
-            if self.checkpoints == [2, 3]:
-                raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        _train(data, tiny(LEARNING), folder, _Stopping())
-    return sorted(folder.glob("step*.pt"))
-
-
-@pytest.mark.parametrize("damage", ["flipped", "gone", "of another epoch"])
-def test_damaged_best_weights_fall_back_to_a_checkpoint_that_fits(
-    data: Data, tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str
-) -> None:
-    older, newest = _stopped_after_two_epochs(data, tmp_path)
-    first, second = sorted(tmp_path.glob("best-epoch*.safetensors"))
-    if damage == "flipped":
-        content = second.read_bytes()
-        second.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    elif damage == "gone":
-        second.unlink()
-    else:
-        second.write_bytes(first.read_bytes())
-    with caplog.at_level("INFO", "carvision"):
-        result = _train(data, tiny(LEARNING), tmp_path)
-    assert f"{second}, the best weights of a checkpoint, is damaged or gone" in caplog.text
-    assert f"{newest} is broken and passed over" in caplog.text
-    assert f"going on from {older}" in caplog.text
-    _assert_same(result, _train(data, tiny(LEARNING), tmp_path / "whole"))
-
-
-def test_a_kill_between_best_weights_and_checkpoint(data: Data, tmp_path: Path) -> None:
-    """The new best is there, the checkpoint that names it is not: the old one must be, too."""
-    _, newest = _stopped_after_two_epochs(data, tmp_path)
-    assert len(list(tmp_path.glob("best-epoch*.safetensors"))) == 2
-    newest.unlink()
-    # What the new epoch trains is to be chosen against the old best, whose weights are these.
-    state = CheckpointFolder(tmp_path).newest()[1]["outcome"]["best"]
-    assert (state["epoch"], state["weights"]) == (1, "best-epoch0001.safetensors")
-    found, whole = (_train(data, tiny(LEARNING), tmp_path / name) for name in ("", "whole"))
-    _assert_same(found, whole)
-
-
-def test_best_weights_go_when_no_checkpoint_names_them(data: Data, tmp_path: Path) -> None:
-    seen = []
-
-    class _Looking(Recorder):
-        def checkpoint_written(self, path: Path, epoch: int) -> None:
-            seen.append(len(list(tmp_path.glob("best-epoch*"))))
-
-    config = tiny(f"{LEARNING} train.epochs=6")
-    result = _train(data, config, tmp_path, _Looking())
-    assert result.best_epoch >= 5, "the test needs a network that gets better"
-    assert max(seen) == 3
-    assert load_file(result.weights).keys()
-
-
-@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), SafetensorError("full")])
-def test_a_full_disk_at_the_best_weights(
-    data: Data, uninterrupted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
-) -> None:
-    def full(state, path) -> None:
-        path.write_bytes(b"half of it")
-        raise error
-
-    with monkeypatch.context() as patch:
-        patch.setattr(outcome, "save_file", full)
-        with pytest.raises(CarvisionError, match=r"best weights .* cannot be written: .*make room"):
-            _train(data, tiny(EVERYTHING), tmp_path)
-    _assert_same(_train(data, tiny(EVERYTHING), tmp_path), uninterrupted[0])
+    assert_same(result, uninterrupted[0])
 
 
 @pytest.mark.parametrize("step", [1, 2, 5])
@@ -259,7 +154,7 @@ def test_memory_that_runs_out_in_an_update(
     recorder = Recorder()
     with monkeypatch.context() as patch:
         patch.setattr(Learner, "_update", short)
-        _train(data, config, tmp_path, recorder)
+        train_in(data, config, tmp_path, recorder)
     # The step is done again, and no other one: each had a checkpoint, but the first epoch's start.
     assert updates == [(s, 8) for s in range(1, step + 1)] + [(s, 4) for s in range(step, 10)]
     assert [s for s, _ in recorder.steps] == list(range(1, 10))
@@ -273,7 +168,7 @@ def test_two_checkpoints_are_kept_and_no_litter(data: Data, tmp_path: Path) -> N
     # What a kill in the middle of writing leaves.
     for name in (".step00000009.pt.x.pt", ".best-epoch0003.safetensors.x.safetensors"):
         (tmp_path / name).write_bytes(b"half")
-    _train(data, tiny(EVERYTHING), tmp_path)
+    train_in(data, tiny(EVERYTHING), tmp_path)
     assert not list(tmp_path.glob(".*"))
 
 
@@ -290,14 +185,14 @@ def test_a_checkpoint_of_other_settings_is_refused(
 ) -> None:
     _stopped(data, tmp_path, step=1)
     with pytest.raises(ConfigError, match="is of another training") as caught:
-        _train(data, tiny(f"{EVERYTHING} {change}"), tmp_path)
+        train_in(data, tiny(f"{EVERYTHING} {change}"), tmp_path)
     assert named in str(caught.value)
 
 
 def test_a_checkpoint_of_another_backbone_or_fold_is_refused(data: Data, tmp_path: Path) -> None:
     _stopped(data, tmp_path, step=1)
     with pytest.raises(ConfigError, match=r"model\.timm_name"):
-        _train(data, tiny(EVERYTHING, model="efficientnet_lite1"), tmp_path)
+        train_in(data, tiny(EVERYTHING, model="efficientnet_lite1"), tmp_path)
     with pytest.raises(ConfigError, match="fold: 1 → 2"):
         train_fold(tiny(EVERYTHING), data.manifest, data.root, 2, tmp_path, Recorder())
 
@@ -319,7 +214,7 @@ def test_settings_that_change_no_result_may_change(
 ) -> None:
     _stopped(data, tmp_path)
     config = tiny(f"{EVERYTHING} train.checkpoint_minutes=0 inference.batch_size=5")
-    _assert_same(_train(data, config, tmp_path), uninterrupted[0])
+    assert_same(train_in(data, config, tmp_path), uninterrupted[0])
 
 
 def test_a_full_disk_at_a_checkpoint_leaves_the_one_before(
@@ -338,8 +233,8 @@ def test_a_full_disk_at_a_checkpoint_leaves_the_one_before(
     with monkeypatch.context() as patch:
         patch.setattr(torch, "save", full)
         with pytest.raises(CarvisionError, match=r"No space left on device; make room"):
-            _train(data, tiny(EVERYTHING), tmp_path)
-    _assert_same(_train(data, tiny(EVERYTHING), tmp_path), uninterrupted[0])
+            train_in(data, tiny(EVERYTHING), tmp_path)
+    assert_same(train_in(data, tiny(EVERYTHING), tmp_path), uninterrupted[0])
 
 
 def test_after_broken_checkpoints_new_ones_are_kept(data: Data, tmp_path: Path) -> None:
@@ -400,9 +295,9 @@ def test_ctrl_c_while_an_epoch_is_reported_counts_it_once(
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(KeyboardInterrupt):
-            _train(data, tiny(EVERYTHING), tmp_path, recorder)
+            train_in(data, tiny(EVERYTHING), tmp_path, recorder)
     finally:
         signal.signal(signal.SIGINT, before)
     rest = Recorder()
-    _assert_same(_train(data, tiny(EVERYTHING), tmp_path, rest), uninterrupted[0])
+    assert_same(train_in(data, tiny(EVERYTHING), tmp_path, rest), uninterrupted[0])
     assert [epoch for epoch, _ in recorder.epochs + rest.epochs] == [1, 2, 3]
