@@ -70,7 +70,7 @@ def train_as_timm(
     cfg = preprocessing_of(config)
     shared = {
         "input_size": (3, px, px),
-        "batch_size": config.train.batch_size,
+        "batch_size": config.train.known_batch_size,
         "mean": cfg.mean,
         "std": cfg.std,
         "num_workers": 1,

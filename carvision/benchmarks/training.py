@@ -46,7 +46,7 @@ class _Times(Tracker):
 def step_rows(config: Config) -> list[Row]:
     """The cost of a step over a bare PyTorch loop's, with the data in memory, by turns."""
     engine = Engine.of(config)
-    px, batch = config.train_image_size, config.train.batch_size
+    px, batch = config.train_image_size, config.train.known_batch_size
     images = torch.randint(0, 256, (batch, 3, px, px), dtype=torch.uint8)
     targets = torch.randint(10, (batch,))
     # The average of the weights is work of its own, which the bare loop does not do.

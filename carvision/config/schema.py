@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from carvision.config.augmentation import AugmentationConfig
 from carvision.config.section import (
+    BatchSize,
     Count,
     NotNegative,
     Pixels,
@@ -21,6 +22,7 @@ from carvision.config.section import (
     Seed,
     Share,
 )
+from carvision.errors import ConfigError
 
 #: Sides of cached photos: few, so that backbones share them.
 CACHE_SIDES = (128, 256, 384, 512, 640, 832, 1024)
@@ -88,11 +90,14 @@ class ModelConfig(Section):
 
 
 class TrainConfig(Section):
-    """Length, batch and size of a fold's training, and what it keeps."""
+    """Length, batch and size of a fold's training, and what it keeps.
+
+    ``batch_size`` may be ``auto``: the largest that fits, found before training begins.
+    """
 
     epochs: Count
     max_steps: Count | None
-    batch_size: Annotated[int, Field(ge=2)]
+    batch_size: BatchSize
     accumulation: Count
     image_size: Pixels | None
     grad_clip: Positive | None
@@ -100,6 +105,17 @@ class TrainConfig(Section):
     head_first_epochs: Annotated[int, Field(ge=0)]
     early_stopping: Count | None
     checkpoint_minutes: NotNegative
+
+    @property
+    def known_batch_size(self) -> int:
+        """The batch size where it is a number.
+
+        Raises:
+            ConfigError: it is ``auto``, which a fold's training alone finds out.
+        """
+        if self.batch_size == "auto":
+            raise ConfigError("train.batch_size=auto: expected a number here")
+        return self.batch_size
 
 
 class OptimizerConfig(Section):
@@ -200,7 +216,9 @@ class Config(Section):
             raise ValueError("schedule.eta_min is above optimizer.lr")
         if self.train.head_first_epochs >= self.train.epochs:
             raise ValueError("train.head_first_epochs leaves no epoch for the rest of the network")
-        if self.mixing.active and self.train.batch_size % 2:
+        batch = self.train.batch_size
+        # What auto finds is a power of two.
+        if self.mixing.active and batch != "auto" and batch % 2:
             raise ValueError("train.batch_size: mixing pairs photos, and needs an even number")
         return self
 
@@ -235,6 +253,11 @@ class Config(Section):
             sides = CACHE_SIDES if self.train.max_steps is None else ()
             return next((side for side in sides if side >= needed), None)
         return self.data.cache if self.data.cache and self.data.cache >= needed else None
+
+    def with_batch_size(self, size: int) -> Self:
+        """The same with this batch size."""
+        train = self.train.model_copy(update={"batch_size": size})
+        return self.model_copy(update={"train": train})
 
     def result_settings(self) -> dict[str, Any]:
         """Every setting that changes the result, beside the data: no device, workers, paths.

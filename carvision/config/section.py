@@ -1,6 +1,6 @@
 """What the sections of a configuration are made of: their base class and the kinds of values."""
 
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -23,6 +23,18 @@ def _ordered(ends: tuple[Number, Number]) -> tuple[Number, Number]:
 
 #: The two ends between which a value is drawn.
 Range = Annotated[tuple[Number, Number], AfterValidator(_ordered)]
+
+
+def _batch_size(size: int | Literal["auto"]) -> int | Literal["auto"]:
+    if size != "auto" and size < 2:
+        raise ValueError(
+            f"expected auto, or 2 and more, for batch norm compares images; got {size}"
+        )
+    return size
+
+
+#: Images of a batch; ``auto`` is as many as fit into memory.
+BatchSize = Annotated[int | Literal["auto"], AfterValidator(_batch_size)]
 
 
 class Section(BaseModel):

@@ -1,5 +1,6 @@
 """The prediction engine: each photo is decoded once, every view of it is made on the device."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +17,15 @@ from carvision.contracts import EnsembleSpec, tempered
 from carvision.data.batches import WholePhotos
 from carvision.data.loader import whole_photo_loader
 from carvision.data.views import apply_view
+from carvision.errors import CarvisionError
 from carvision.inference.device import autocast, resolve_device, resolve_precision
+from carvision.inference.memory import is_out_of_memory, release_memory
 from carvision.models import Bundle, Preprocessing
 
 #: A probability whose logarithm is still finite.
 _SMALLEST = np.finfo(np.float32).tiny
+
+log = logging.getLogger(__name__)
 
 
 def _silent(images: int) -> None:
@@ -58,7 +63,11 @@ def predict_views(
 ) -> NDArray[np.float32]:
     """Log-probabilities of one model, ``[views, images, classes]``.
 
-    The model is moved to the engine's device, and left in evaluation mode.
+    The model is moved to the engine's device, and left in evaluation mode. Where memory is short,
+    fewer photos at a time are predicted, and a log line says so.
+
+    Raises:
+        CarvisionError: not even a single photo fits into memory.
     """
     model = model.to(engine.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     photos = WholePhotos(sources, preprocessing.image_size)
@@ -68,14 +77,52 @@ def predict_views(
     batches: list[NDArray[np.float32]] = []
     loader = whole_photo_loader(photos, engine.batch_size, config, engine.device)
     computing = autocast(engine.device, engine.precision)
+
+    def predict(images: torch.Tensor) -> NDArray[np.float32]:
+        on_device = images.to(engine.device, non_blocking=True)
+        pixels = preprocessing.normalise(on_device).to(memory_format=torch.channels_last)
+        logits = torch.stack([model(apply_view(pixels, view)) for view in views])
+        return logits.float().log_softmax(dim=2).cpu().numpy()
+
+    at_a_time = engine.batch_size
     with torch.inference_mode(), computing, loader.watched():
         for images in loader:
-            on_device = images.to(engine.device, non_blocking=True)
-            pixels = preprocessing.normalise(on_device).to(memory_format=torch.channels_last)
-            logits = torch.stack([model(apply_view(pixels, view)) for view in views])
-            batches.append(logits.float().log_softmax(dim=2).cpu().numpy())
+            predicted, at_a_time = _in_parts(predict, images, at_a_time, engine.device)
+            batches.append(predicted)
             engine.progress(len(images) * len(views))
     return np.concatenate(batches, axis=1)
+
+
+def _in_parts(
+    predict: Callable[[torch.Tensor], NDArray[np.float32]],
+    images: torch.Tensor,
+    at_a_time: int,
+    device: str,
+) -> tuple[NDArray[np.float32], int]:
+    """``[views, images, classes]`` of a batch, and how many images at a time had room."""
+    while True:
+        try:
+            parts = [predict(part) for part in images.split(at_a_time)]
+            return np.concatenate(parts, axis=1), at_a_time
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            smaller = min(at_a_time, len(images)) // 2
+            if smaller == 0:
+                raise CarvisionError(
+                    "not even a single photo can be predicted in the memory that is left: free "
+                    "some, or set a smaller model.image_size"
+                ) from error
+        # Outside of the handler: the error holds on to the tensors of its frames.
+        release_memory(device)
+        log.warning(
+            "out of memory while predicting %d photos at a time: going on with %d "
+            "(inference.batch_size=%d starts with that)",
+            min(at_a_time, len(images)),
+            smaller,
+            smaller,
+        )
+        at_a_time = smaller
 
 
 def predict_member(

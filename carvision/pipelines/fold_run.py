@@ -17,6 +17,7 @@ from carvision.pipelines.prepare import PreparedData
 from carvision.pipelines.session import announce
 from carvision.reporting.training_progress import TrainingProgress
 from carvision.tracking.event_log import EVENTS_FILE, EventLog
+from carvision.tracking.fold_sets import batch_size_of
 from carvision.tracking.mlflow_tracker import MlflowTracker
 from carvision.tracking.sending import SENT_FILE, pending
 from carvision.tracking.store import FOLD, SET, exists, tracked_run
@@ -75,7 +76,16 @@ def run_fold(
             tracker = TrackerGroup([events, to_mlflow, board, *wandb, bar, *listeners])
             root = prepared.layout.root
             try:
-                result = train_fold(config, prepared.manifest, root, fold, folder, tracker, cache)
+                result = train_fold(
+                    config,
+                    prepared.manifest,
+                    root,
+                    fold,
+                    folder,
+                    tracker,
+                    cache,
+                    batch_size_of(tags[SET]),
+                )
             except KeyboardInterrupt:
                 arguments = ["auto" if word == "never" else word for word in sys.orig_argv[1:]]
                 again = shlex.join(["python", *arguments])

@@ -1,4 +1,4 @@
-"""A fold's training on the terminal: a bar while it runs, a line an epoch."""
+"""A fold's training on the terminal: a bar while it runs, a line of a table each epoch."""
 
 from collections.abc import Mapping
 from types import TracebackType
@@ -9,17 +9,29 @@ from rich.progress import TextColumn
 from carvision.contracts import Tracker
 from carvision.reporting.console import console, progress_bar
 
+#: An epoch's metrics: name, heading, format, width; with the epoch's number they fit 80 columns.
+_COLUMNS = (
+    ("train/loss", "train", ".4f", 8),
+    ("val/log_loss", "log loss", ".4f", 8),
+    ("val/accuracy", "accuracy", ".2%", 8),
+    ("val/top5", "top-5", ".2%", 7),
+    ("val/ece", "cal. error", ".4f", 10),
+    ("lr", "lr", ".2e", 8),
+    ("images_per_second", "images/s", ".1f", 8),
+    ("memory_gib", "GiB", ".1f", 5),
+)
+_HEAD = " ".join(["epoch", *(title.rjust(width) for _, title, _, width in _COLUMNS)])
+
 
 class TrainingProgress(Tracker):
     """A tracker that shows steps, the current losses and the time left."""
 
     def __init__(self) -> None:
-        self._bar = progress_bar(
-            TextColumn("loss {task.fields[loss]}"), TextColumn("val {task.fields[val]}")
-        )
-        self._task = self._bar.add_task("starting", total=None, loss="–", val="–")
-        self._validation = self._bar.add_task("  validating", visible=False, loss="–", val="–")
+        self._bar = progress_bar(TextColumn("loss {task.fields[loss]}"))
+        self._task = self._bar.add_task("starting", total=None, loss="–")
+        self._validation = self._bar.add_task("  validating", visible=False, loss="–")
         self._description = ""
+        self._headed = False
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -44,15 +56,16 @@ class TrainingProgress(Tracker):
         self._bar.update(self._validation, completed=done, total=total, visible=done < total)
 
     def epoch_ended(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        self._bar.update(self._task, val=f"{metrics['val/log_loss']:.4f}")
-        console.print(
-            f"{self._description} epoch {epoch:>2}: train {metrics['train/loss']:.4f}, "
-            f"val log loss {metrics['val/log_loss']:.4f}, "
-            f"accuracy {metrics['val/accuracy']:.2%}, "
-            f"{metrics['images_per_second']:.0f} images/s",
-            highlight=False,
-            soft_wrap=True,
-        )
+        if not self._headed:
+            # Once a process: one that goes on in a fold has the epochs before on no screen.
+            _line(f"{self._description}\n{_HEAD}", style="bold")
+            self._headed = True
+        cells = [f"{metrics[name]:{form}}".rjust(width) for name, _, form, width in _COLUMNS]
+        _line(" ".join([f"{epoch:>5}", *cells]))
 
     def warning(self, message: str) -> None:
         console.print(f"warning: {message}", style="yellow")
+
+
+def _line(text: str, style: str | None = None) -> None:
+    console.print(text, style=style, highlight=False, soft_wrap=True)

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Final
 
 import mlflow
+import numpy as np
 from mlflow.entities import Run
+from numpy.typing import NDArray
 
 from carvision.config import Config
 from carvision.contracts import (
@@ -29,6 +31,8 @@ from carvision.training import FoldResult
 STAGE_FOLD: Final = "fold"
 _WEIGHTS = "checkpoint"
 _PREDICTIONS = "predictions"
+_EPOCHS = "epochs.npy"
+_BATCH_SIZE = "train/batch_size"
 _SECONDS = "predict/seconds_per_1000"
 
 
@@ -53,6 +57,7 @@ def log_fold(result: FoldResult) -> None:
     mlflow.log_artifact(str(result.weights), _WEIGHTS)
     with scratch_folder() as folder:
         write_predictions(folder / _PREDICTIONS, result.predictions)
+        np.save(folder / _PREDICTIONS / _EPOCHS, result.epochs_true_class)
         mlflow.log_artifacts(str(folder / _PREDICTIONS), _PREDICTIONS)
 
 
@@ -60,7 +65,7 @@ def log_best(result: FoldResult) -> None:
     """Log a finished fold's best metrics alone."""
     best = {name.replace("val/", "best/val_"): value for name, value in result.metrics.items()}
     which = {"best/epoch": float(result.best_epoch), "best/averaged": float(result.averaged)}
-    mlflow.log_metrics(best | which)
+    mlflow.log_metrics(best | which | {_BATCH_SIZE: float(result.batch_size)} | result.measured)
 
 
 def finished_folds(name: str, stage: str = STAGE_FOLD) -> dict[int, Run]:
@@ -69,6 +74,16 @@ def finished_folds(name: str, stage: str = STAGE_FOLD) -> dict[int, Run]:
     for run in find_runs(stage, {SET: name}):
         runs.setdefault(int(run.data.tags[FOLD]), run)
     return dict(sorted(runs.items()))
+
+
+def batch_size_of(name: str) -> int | None:
+    """What ``train.batch_size=auto`` came to in a set's newest finished fold, if it has one."""
+    sizes = {
+        run.info.start_time: int(run.data.metrics[_BATCH_SIZE])
+        for run in finished_folds(name).values()
+        if _BATCH_SIZE in run.data.metrics
+    }
+    return sizes[max(sizes)] if sizes else None
 
 
 def fetch_weights(runs: Mapping[int, Run], into: Path) -> dict[int, Path]:
@@ -98,9 +113,21 @@ def fetch_true_class(run_ids: Sequence[str], into: Path) -> TrueClass:
     return concatenated(parts)
 
 
+def fetch_epochs(run_id: str, into: Path) -> NDArray[np.float32] | None:
+    """Download a fold's true class at each epoch's end, ``[epochs, images]``.
+
+    Log-probabilities of the original view; images as in the fold's predictions. None where the run
+    is older than these are.
+    """
+    name = f"{_PREDICTIONS}/{_EPOCHS}"
+    if name not in {file.path for file in client().list_artifacts(run_id, _PREDICTIONS)}:
+        return None
+    return np.load(fetch(run_id, name, _own_folder(into, run_id)))
+
+
 def _own_folder(into: Path, run_id: str) -> Path:
     folder = into / run_id
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 

@@ -1,8 +1,9 @@
 """Training of one backbone on one fold."""
 
 from carvision.training.checkpoint import CheckpointFolder
-from carvision.training.fold import FoldResult, train_fold
+from carvision.training.fold import train_fold
 from carvision.training.learner import Learner
 from carvision.training.photos import training_photos
+from carvision.training.result import FoldResult
 
 __all__ = ["CheckpointFolder", "FoldResult", "Learner", "train_fold", "training_photos"]

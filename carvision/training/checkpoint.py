@@ -7,6 +7,7 @@ writes the copy, which takes as much memory as the checkpoint has bytes.
 
 import hashlib
 import logging
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -56,17 +57,22 @@ class CheckpointFolder:
         if error is not None:
             raise error
 
-    def newest(self) -> tuple[Path, dict[str, Any]] | None:
+    def newest(
+        self, usable: Callable[[Path, dict[str, Any]], bool] = lambda path, state: True
+    ) -> tuple[Path, dict[str, Any]] | None:
         """The newest checkpoint that is intact; a broken one is said and passed over.
 
-        What a kill left half-written, under another name, is removed.
+        So is one that is not ``usable``, for something else that belongs to it is broken. What a
+        kill left half-written, under another name, is removed.
         """
         self.wait()
         for leftover in self._folder.glob(f".step*{_SUFFIX}"):
             leftover.unlink()
         for path in reversed(self._paths()):
             if _is_intact(path):
-                return path, torch.load(path, map_location="cpu", weights_only=True)
+                state = torch.load(path, map_location="cpu", weights_only=True)
+                if usable(path, state):
+                    return path, state
             log.warning("the checkpoint %s is broken and passed over", path)
             # Out of the way: the two that are kept are to be sound ones.
             path.replace(path.with_suffix(".broken"))
@@ -76,10 +82,10 @@ class CheckpointFolder:
         try:
             with replacing(path) as temporary:
                 torch.save(state, temporary)
-                digest = _digest(temporary)
+                checksum = digest(temporary)
                 # The sum comes first: a file without one counts as broken, never as sound.
                 with replacing(_sum_of(path)) as sum_file:
-                    sum_file.write_text(digest)
+                    sum_file.write_text(checksum)
         except (OSError, RuntimeError) as error:
             # torch says RuntimeError when its writer meets a full disk.
             raise CarvisionError(
@@ -110,7 +116,7 @@ class CheckpointFolder:
 def _is_intact(path: Path) -> bool:
     """Whether a checkpoint holds what was written; a disk that cannot be read is another matter."""
     try:
-        return _sum_of(path).read_text() == _digest(path)
+        return _sum_of(path).read_text() == digest(path)
     except FileNotFoundError:
         return False
 
@@ -119,6 +125,7 @@ def _sum_of(path: Path) -> Path:
     return path.with_suffix(".sha256")
 
 
-def _digest(path: Path) -> str:
+def digest(path: Path) -> str:
+    """A file's SHA-256."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

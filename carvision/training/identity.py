@@ -8,12 +8,16 @@ from carvision.config import Config
 from carvision.data.manifest import Manifest
 from carvision.errors import ConfigError
 
+#: What a checkpoint holds; one of before is refused, not misread.
+_FORMAT = 2
+
 
 def identity_of(config: Config, manifest: Manifest, fold: int, cache_side: int | None) -> str:
     """Everything that changes the result, as JSON."""
     settings = config.result_settings()
     settings["model"]["weights"] = None if config.model.weights is None else "a file"
     about = {
+        "checkpoint": _FORMAT,
         "classes": list(manifest.classes.names),
         "data": manifest.fingerprint,
         "fold": fold,
@@ -31,11 +35,21 @@ def refuse_another(path: Path, found: str, wanted: str) -> None:
     before, now = _flat(json.loads(found)), _flat(json.loads(wanted))
     changed = sorted(key for key in before | now if before.get(key) != now.get(key))
     if changed:
-        differences = ", ".join(f"{k}: {before.get(k)} → {now.get(k)}" for k in changed[:5])
+        told = [f"{key}: {_told(before.get(key), now.get(key))}" for key in changed[:5]]
+        differences = ", ".join(told)
         raise ConfigError(
             f"the checkpoint {path} is of another training ({differences}); train with those "
             "settings, or remove its folder to start anew"
         )
+
+
+def _told(before: Any, now: Any) -> str:
+    """How a value changed; of a list, which may have hundreds of names, what came and went."""
+    if not (isinstance(before, list) and isinstance(now, list)):
+        return f"{before} → {now}"
+    gone = [name for name in before if name not in now]
+    new = [name for name in now if name not in before]
+    return f"{len(before)} → {len(now)}, without {gone[:3]}, with {new[:3]}"
 
 
 def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -10,6 +10,7 @@ from torch import nn
 from carvision.config import Config
 from carvision.errors import CarvisionError
 from carvision.inference import Engine
+from carvision.inference.memory import is_out_of_memory, release_memory
 from carvision.models import (
     Preprocessing,
     build_loss,
@@ -19,12 +20,23 @@ from carvision.models import (
 )
 from carvision.models.timm_parts import ModelEmaV3
 from carvision.training.accelerator import make_accelerator
-from carvision.training.memory import is_out_of_memory, release_memory
 from carvision.training.mixing import Mixing
 from carvision.training.optimizer import build_optimizer
+from carvision.training.statistics import RunningStatistics
 
 #: Batch norm needs two values to tell them apart.
 _SMALLEST_BATCH = 2
+
+
+class UpdateCutShortError(Exception):
+    """Memory ran out while the weights were updated: half of them may be, and are of no use.
+
+    ``smaller`` is how many images at a time to go on with, from the last checkpoint.
+    """
+
+    def __init__(self, smaller: int) -> None:
+        super().__init__(f"out of memory in the optimiser's step; to go on with {smaller}")
+        self.smaller = smaller
 
 
 class Learner:
@@ -32,6 +44,9 @@ class Learner:
 
     A batch that does not fit into memory is tried again in halves, whose gradients add up to the
     whole one's; ``warn`` is told.
+
+    Raises:
+        CarvisionError: the network, or its average, does not fit into memory.
     """
 
     def __init__(
@@ -44,17 +59,26 @@ class Learner:
         self._config = config
         self._device = device = engine.device
         self._warn = warn
-        self.batch_size = config.train.batch_size
-        self._micro_batch = self.batch_size
+        #: Images that go through the network at a time.
+        self.micro_batch = config.train.known_batch_size
         self.preprocessing: Preprocessing = preprocessing_of(config)
         model = build_model(config, classes, pretrained=config.model.pretrained)
         self._head = classifier_parameters(model)
         self._accelerator = make_accelerator(device, engine.precision)
-        model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        optimizer = build_optimizer(model, config.optimizer)
         decay = config.train.ema_decay
-        self._average = None if decay is None else ModelEmaV3(model, decay, use_warmup=True)
+        try:
+            model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self._average = None if decay is None else ModelEmaV3(model, decay, use_warmup=True)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise CarvisionError(
+                f"{config.name}: the network and the average of its weights do not fit into the "
+                "memory that is left: free some, set train.ema_decay=null, or take a smaller model="
+            ) from error
+        optimizer = build_optimizer(model, config.optimizer)
         self._model, self._optimizer = self._accelerator.prepare(model, optimizer)
+        self._statistics = RunningStatistics(self.network)
         self._peaks = [group["lr"] for group in optimizer.param_groups]
         self._loss = build_loss(config.loss)
         self._mixing = Mixing(config.mixing, classes, config.seed) if config.mixing.active else None
@@ -79,10 +103,25 @@ class Learner:
     def step(
         self, images: torch.Tensor, targets: torch.Tensor, step: int, lr_factor: float
     ) -> float:
-        """One optimiser step (``step`` counts from 0) on ``[B, 3, H, W]``; the loss before it."""
+        """One optimiser step (``step`` counts from 0) on ``[B, 3, H, W]``; the loss before it.
+
+        Raises:
+            CarvisionError: not even two images at a time fit into memory.
+            UpdateCutShortError: memory ran out when the weights changed already.
+        """
         for group, peak in zip(self._optimizer.param_groups, self._peaks, strict=True):
             group["lr"] = peak * lr_factor
         loss = self._accumulated(images, targets, step)
+        try:
+            self._update(step)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise UpdateCutShortError(self._halved(len(images), error)) from error
+        return loss
+
+    def _update(self, step: int) -> None:
+        """Move the weights, and their average, by the gradients that are there."""
         if self._config.train.grad_clip is not None:
             self._accelerator.clip_grad_norm_(
                 self._model.parameters(), self._config.train.grad_clip
@@ -91,7 +130,6 @@ class Learner:
         self._optimizer.zero_grad(set_to_none=True)
         if self._average is not None:
             self._average.update(self.network, step + 1)
-        return loss
 
     def state(self) -> dict[str, Any]:
         """All that the next step depends on, as tensors and plain values."""
@@ -100,7 +138,7 @@ class Learner:
             "average": None if self._average is None else self._average.module.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "scaler": self._accelerator.scaler.state_dict() if self._accelerator.scaler else None,
-            "micro_batch": self._micro_batch,
+            "micro_batch": self.micro_batch,
             "random": torch.get_rng_state(),
             "random_cuda": torch.cuda.get_rng_state_all() if self._device == "cuda" else [],
             "random_mps": torch.mps.get_rng_state() if self._device == "mps" else None,
@@ -112,7 +150,7 @@ class Learner:
         if self._average is not None:
             self._average.module.load_state_dict(state["average"])
         self._optimizer.load_state_dict(state["optimizer"])
-        self._micro_batch = state["micro_batch"]
+        self.micro_batch = state["micro_batch"]
         torch.set_rng_state(state["random"])
         # A fold may go on on another device, which has none of the states of the first one.
         if self._accelerator.scaler and state["scaler"]:
@@ -124,27 +162,33 @@ class Learner:
 
     def _accumulated(self, images: torch.Tensor, targets: torch.Tensor, step: int) -> float:
         """Gradients of the whole batch, in as many parts as memory asks for; its mean loss."""
+        self._statistics.remember()
         while True:
             try:
                 return self._backward(images, targets, step)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-                smaller = min(self._micro_batch, len(images)) // 2
-                if smaller < _SMALLEST_BATCH:
-                    raise CarvisionError(
-                        f"{self._config.name}: not even {_SMALLEST_BATCH} images at a time fit "
-                        "into memory; set model.grad_checkpointing=true or a smaller "
-                        "train.image_size"
-                    ) from error
+                smaller = self._halved(len(images), error)
             # Outside of the handler: the error holds on to the tensors of its frames.
             self._optimizer.zero_grad(set_to_none=True)
+            self._statistics.put_back()
             release_memory(self._device)
             self._warn(
-                f"out of memory with {self._micro_batch} images at a time: going on with "
+                f"out of memory with {self.micro_batch} images at a time: going on with "
                 f"{smaller}; gradients add up, so that a step still sees the whole batch"
             )
-            self._micro_batch = smaller
+            self.micro_batch = smaller
+
+    def _halved(self, images: int, error: BaseException) -> int:
+        """How many images at a time to try instead of as many as now."""
+        smaller = min(self.micro_batch, images) // 2
+        if smaller < _SMALLEST_BATCH:
+            raise CarvisionError(
+                f"{self._config.name}: not even {_SMALLEST_BATCH} images at a time fit into "
+                "memory; set model.grad_checkpointing=true or a smaller train.image_size"
+            ) from error
+        return smaller
 
     def _backward(self, images: torch.Tensor, targets: torch.Tensor, step: int) -> float:
         on_device = images.to(self._device, non_blocking=True)
@@ -152,7 +196,7 @@ class Learner:
         pixels = self.preprocessing.normalise(on_device)
         if self._mixing is not None:
             pixels, wanted = self._mixing(pixels, wanted, step)
-        parts = ceil(len(pixels) / self._micro_batch)
+        parts = ceil(len(pixels) / self.micro_batch)
         total = torch.zeros((), device=self._device)
         for part, own in zip(pixels.tensor_split(parts), wanted.tensor_split(parts), strict=True):
             logits = self._model(part.contiguous(memory_format=torch.channels_last))

@@ -10,16 +10,20 @@ from torch import nn
 
 from carvision.contracts import VIEWS, Tracker
 from carvision.inference import Engine, predict_views
-from carvision.metrics import validation_metrics
+from carvision.metrics import true_class_column, validation_metrics
 from carvision.models import Preprocessing
 
 
 @dataclass(frozen=True)
 class Score:
-    """A network's metrics on the original view, and the log-probabilities behind them."""
+    """A network's metrics on the original view, and the log-probabilities behind them.
+
+    ``log_p`` is ``[1, images, classes]``; ``true_class``, ``[images]``, is of the true class alone.
+    """
 
     metrics: dict[str, float]
     log_p: NDArray[np.float32]
+    true_class: NDArray[np.float32]
 
     @property
     def loss(self) -> float:
@@ -48,7 +52,8 @@ class Validation:
     def score(self, network: nn.Module) -> Score:
         """The original view's."""
         log_p = self.predict(network, VIEWS[:1])
-        return Score(validation_metrics(log_p[0], self._targets), log_p)
+        true_class = true_class_column(log_p[0], self._targets).astype(np.float32)
+        return Score(validation_metrics(log_p[0], self._targets), log_p, true_class)
 
     def predict(self, network: nn.Module, views: tuple[str, ...]) -> NDArray[np.float32]:
         """Log-probabilities ``[views, images, classes]``."""

@@ -10,7 +10,7 @@ from scipy.special import log_softmax
 
 from carvision.config import LoaderConfig
 from carvision.contracts import VIEWS, EnsembleSpec, Member
-from carvision.errors import DataError
+from carvision.errors import CarvisionError, DataError
 from carvision.inference import Engine, predict_ensemble, predict_member, predict_views
 from carvision.models import Bundle
 
@@ -90,6 +90,47 @@ def test_worker_processes_do_not_matter(bundle: Bundle, sources: list[Path]) -> 
 def test_bytes_are_predicted_like_files(bundle: Bundle, sources: list[Path]) -> None:
     content = [path.read_bytes() for path in sources]
     np.testing.assert_array_equal(_predict(bundle, content), _predict(bundle, sources))
+
+
+@pytest.mark.parametrize(("room", "said", "parts"), [(2, 1, [2, 2, 1, 2]), (1, 2, [1] * 7)])
+def test_a_batch_that_does_not_fit_is_predicted_in_parts(
+    bundle: Bundle,
+    sources: list[Path],
+    caplog: pytest.LogCaptureFixture,
+    room: int,
+    said: int,
+    parts: list[int],
+) -> None:
+    model = bundle.load_fold(1)
+    engine = _engine(batch_size=5, progress=(seen := []).append)
+    expected = predict_views(model, bundle.preprocessing, sources, VIEWS, _engine())
+    forward, done = model.forward, []
+
+    def limited(images: torch.Tensor) -> torch.Tensor:
+        if len(images) > room:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        done.append(len(images))
+        return forward(images)
+
+    model.forward = limited  # type: ignore[method-assign]
+    found = predict_views(model, bundle.preprocessing, sources, VIEWS, engine)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert seen == [5 * 5, 2 * 5]
+    # What had no room once is not tried again.
+    assert len(caplog.messages) == said
+    assert "out of memory while predicting 5 photos at a time: going on with 2" in caplog.text
+    assert done == [part for part in parts for _ in VIEWS]
+
+
+def test_a_photo_that_has_no_room_is_an_error(bundle: Bundle, sources: list[Path]) -> None:
+    model = bundle.load_fold(1)
+
+    def short(images: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    model.forward = short  # type: ignore[method-assign]
+    with pytest.raises(CarvisionError, match="not even a single photo"):
+        predict_views(model, bundle.preprocessing, sources, VIEWS, _engine())
 
 
 def test_bf16_is_close_to_fp32(bundle: Bundle, sources: list[Path]) -> None:

@@ -2,10 +2,23 @@
 
 from pathlib import Path
 
+import mlflow
+import numpy as np
+import pandas as pd
 import pytest
 
 from carvision.config import load_config
-from carvision.tracking.fold_sets import set_name
+from carvision.contracts import VIEWS, Predictions
+from carvision.tracking.fold_sets import (
+    STAGE_FOLD,
+    batch_size_of,
+    fetch_epochs,
+    fetch_true_class,
+    log_fold,
+    set_name,
+)
+from carvision.tracking.store import FOLD, SET, client, tracked_run
+from carvision.training import FoldResult
 
 
 @pytest.mark.parametrize(
@@ -39,3 +52,53 @@ def test_the_cache_that_is_really_used_counts() -> None:
     assert set_name(config, "data", 256) != set_name(config, "data", None)
     off = load_config(overrides="data.cache=off")
     assert set_name(config, "data", None) == set_name(off, "data", None)
+
+
+def _logged(result: FoldResult, name: str) -> str:
+    """The run of a fold that has been trained and logged."""
+    result.weights.write_bytes(b"weights")
+    with tracked_run(STAGE_FOLD, "fold", {SET: name, FOLD: str(result.fold)}) as run:
+        log_fold(result)
+    return str(run.info.run_id)
+
+
+def _result(folder: Path, fold: int = 1, batch_size: int = 16) -> FoldResult:
+    index = pd.DataFrame({"image_id": ["b", "a"], "class_index": [1, 0], "fold": fold})
+    values = np.log(np.random.default_rng(fold).dirichlet([1.0] * 3, (len(VIEWS), 2)))
+    return FoldResult(
+        fold=fold,
+        best_epoch=2,
+        averaged=True,
+        batch_size=batch_size,
+        metrics={"val/log_loss": 0.5},
+        weights=folder / "best.safetensors",
+        predictions=Predictions(index, VIEWS, values.astype(np.float32)),
+        epochs_true_class=np.float32([[-1.5, -0.5], [-1.0, -0.25], [-2.0, -0.125]]),
+        measured={"predict/seconds_per_1000": 6.25},
+    )
+
+
+def test_a_folds_epochs_come_back(store: Path, tmp_path: Path) -> None:
+    result = _result(tmp_path)
+    run_id = _logged(result, "epochs")
+    found = fetch_epochs(run_id, tmp_path / "into")
+    assert found is not None and found.dtype == np.float32
+    np.testing.assert_array_equal(found, result.epochs_true_class)
+    # Into the same folder: the photos that its columns are of.
+    index = fetch_true_class([run_id], tmp_path / "into").index
+    assert index["image_id"].tolist() == ["b", "a"]
+    with mlflow.start_run() as older:
+        mlflow.log_dict({}, "predictions/views.json")
+    assert fetch_epochs(older.info.run_id, tmp_path / "into") is None
+
+
+def test_the_batch_size_of_a_set_is_its_newest_folds(store: Path, tmp_path: Path) -> None:
+    assert batch_size_of("sizes") is None
+    for fold, size in ((2, 16), (1, 32)):
+        run_id = _logged(_result(tmp_path, fold, size), "sizes")
+        metrics = client().get_run(run_id).data.metrics
+        assert metrics["train/batch_size"] == size
+        assert metrics["predict/seconds_per_1000"] == 6.25
+        assert metrics["best/val_log_loss"] == 0.5
+        assert batch_size_of("sizes") == size
+    assert batch_size_of("another") is None

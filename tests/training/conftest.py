@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 from carvision.config import Config, SplitSettings, load_config
 from carvision.data.layout import Layout
@@ -25,6 +27,7 @@ class Recorder:
     epochs: list[tuple[int, dict[str, float]]] = field(default_factory=list)
     predicted: list[tuple[int, int]] = field(default_factory=list)
     checkpoints: list[int] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     def run_started(self, description: str, total_steps: int) -> None:
         self.planned = total_steps
@@ -42,7 +45,7 @@ class Recorder:
         self.checkpoints.append(epoch)
 
     def warning(self, message: str) -> None:
-        """Nothing here asks for it."""
+        self.warnings.append(message)
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,31 @@ def tiny(overrides: str = "", model: str = "efficientnet_lite0", recipe: str = "
         device="cpu",
         recipe=recipe,
     )
+
+
+def train_in(
+    data: Data, config: Config, folder: Path, recorder: Recorder | None = None
+) -> FoldResult:
+    """Train fold 1 in ``folder``, or what is left of it there."""
+    return train_fold(config, data.manifest, data.root, 1, folder, recorder or Recorder())
+
+
+def assert_same(one: FoldResult, other: FoldResult) -> None:
+    """The same results, bit by bit."""
+    assert (one.best_epoch, one.averaged, one.metrics) == (
+        other.best_epoch,
+        other.averaged,
+        other.metrics,
+    )
+    ours, theirs = load_file(one.weights), load_file(other.weights)
+    assert ours.keys() == theirs.keys()
+    for name, tensor in ours.items():
+        assert torch.equal(tensor, theirs[name]), name
+    np.testing.assert_array_equal(
+        one.predictions.log_probabilities, other.predictions.log_probabilities
+    )
+    # All epochs, whichever process trained them.
+    np.testing.assert_array_equal(one.epochs_true_class, other.epochs_true_class)
 
 
 @pytest.fixture(scope="session")

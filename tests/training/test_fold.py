@@ -1,5 +1,6 @@
 """One fold, really trained: its best epoch, its predictions, and that it can be repeated."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from carvision.inference import Engine, predict_views
 from carvision.metrics import validation_metrics
 from carvision.models import build_model, preprocessing_of
 from carvision.training import train_fold
+from carvision.training.validation import Validation
 from tests.training.conftest import PER_CLASS, Data, Recorder, Run, tiny
 
 Train = Callable[..., Run]
@@ -95,6 +97,16 @@ def test_metrics_are_those_of_the_stored_original_view(trained: Run) -> None:
     assert again == pytest.approx(trained.result.metrics)
 
 
+def test_every_epochs_true_class_is_kept(trained: Run) -> None:
+    found, predictions = trained.result.epochs_true_class, trained.result.predictions
+    assert (found.shape, found.dtype) == ((3, PER_CLASS), np.float32)
+    # Of the network, raw or averaged, whose score counted.
+    losses = [metrics["val/log_loss"] for _, metrics in trained.recorder.epochs]
+    np.testing.assert_allclose(-found.mean(axis=1), losses, rtol=1e-5)
+    best = found[trained.result.best_epoch - 1]
+    np.testing.assert_array_equal(best, predictions.true_class().log_probabilities[0])
+
+
 def test_the_saved_weights_predict_what_was_stored(trained: Run) -> None:
     _assert_weights_predict(trained, VIEWS)
 
@@ -138,6 +150,24 @@ def test_a_trial_run_validates_no_more_than_it_trained_on(
     assert len(ids) == validated
     frame = data.manifest.frame
     assert set(ids) <= set(frame[frame["fold"] == 1]["image_id"])
+
+
+@pytest.mark.parametrize("overrides", ["train.epochs=1", "train.max_steps=1 train.batch_size=4"])
+def test_what_predicting_costs(
+    train: Train, monkeypatch: pytest.MonkeyPatch, overrides: str
+) -> None:
+    predict = Validation.predict
+
+    def slow(self, network, views):
+        found = predict(self, network, views)
+        time.sleep(0.002 * found.shape[0] * found.shape[1])
+        return found
+
+    monkeypatch.setattr(Validation, "predict", slow)
+    measured = train(tiny(overrides)).result.measured
+    # Two milliseconds more for each view of each photo.
+    assert measured.keys() == {"predict/seconds_per_1000"}
+    assert 2 < measured["predict/seconds_per_1000"] < 200
 
 
 def test_a_loss_that_is_not_finite_names_epoch_and_step(train: Train) -> None:

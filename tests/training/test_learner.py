@@ -5,8 +5,8 @@ import torch
 
 from carvision.errors import CarvisionError
 from carvision.inference import Engine
-from carvision.training.learner import Learner
-from carvision.training.memory import is_out_of_memory
+from carvision.inference.memory import is_out_of_memory
+from carvision.training.learner import Learner, UpdateCutShortError
 from carvision.training.mixing import Mixing
 from tests.training.conftest import tiny
 
@@ -41,7 +41,7 @@ def _weights(learner):
 @pytest.mark.parametrize("size", [8, 7, 5])
 def test_parts_of_a_batch_add_up_to_the_whole(size):
     whole, parts = _learner("optimizer.name=sgd"), _learner("optimizer.name=sgd")
-    parts._micro_batch = 3
+    parts.micro_batch = 3
     losses = []
     for learner in (whole, parts):
         learner.start_epoch(1)
@@ -90,6 +90,53 @@ def test_a_batch_that_does_not_fit_is_halved(error):
     learner.step(*_batch(8), 1, 1.0)
     assert len(warnings) == 2
     assert learner.state()["micro_batch"] == 2
+
+
+def test_a_batch_that_is_tried_again_counts_once_in_batch_norm():
+    tried, small = _learner(warnings=(warnings := [])), _learner("train.batch_size=4")
+    forward = tried.network.forward
+
+    def too_late(images):
+        # The statistics have changed by then.
+        logits = forward(images)
+        if len(images) > 4:
+            raise ERRORS[0]
+        return logits
+
+    tried.network.forward = too_late
+    for learner in (tried, small):
+        learner.start_epoch(1)
+        learner.step(*_batch(8), 0, 1.0)
+    assert len(warnings) == 1
+    for (name, one), other in zip(_weights(tried).items(), _weights(small).values(), strict=True):
+        assert torch.equal(one, other), name
+    assert _weights(tried)["bn1.num_batches_tracked"] == 2
+
+
+@pytest.mark.parametrize("part", ["_optimizer", "_average"])
+def test_memory_that_runs_out_in_the_update_says_where_to_go_on(part):
+    learner = _learner()
+    learner.start_epoch(1)
+
+    def short(*arguments, **named):
+        raise ERRORS[0]
+
+    setattr(getattr(learner, part), {"_optimizer": "step", "_average": "update"}[part], short)
+    with pytest.raises(UpdateCutShortError) as caught:
+        learner.step(*_batch(8), 0, 1.0)
+    assert caught.value.smaller == 4
+    learner.micro_batch = 3
+    with pytest.raises(CarvisionError, match="not even 2 images at a time"):
+        learner.step(*_batch(8), 0, 1.0)
+
+
+def test_an_average_that_has_no_room_is_said(monkeypatch):
+    def short(*arguments, **named):
+        raise ERRORS[0]
+
+    monkeypatch.setattr("carvision.training.learner.ModelEmaV3", short)
+    with pytest.raises(CarvisionError, match=r"efficientnet_lite0: .* train\.ema_decay=null"):
+        _learner()
 
 
 def test_where_nothing_fits_it_says_what_to_do():

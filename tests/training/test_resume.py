@@ -5,18 +5,20 @@ import random
 import signal
 import threading
 import time
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 
-from carvision.config import Config
+from carvision.config import Config, SplitSettings
+from carvision.contracts import ClassMap
+from carvision.data.manifest import divided
 from carvision.errors import CarvisionError, ConfigError
 from carvision.training import CheckpointFolder, FoldResult, train_fold
-from tests.training.conftest import Data, Recorder, tiny
+from carvision.training.learner import Learner
+from tests.training.conftest import Data, Recorder, assert_same, tiny, train_in
 
 #: How often the killing test kills; the whole check of a change kills twenty times.
 KILLS = int(os.environ.get("CARVISION_KILLS", "3"))
@@ -42,31 +44,10 @@ class _Interrupting(Recorder):
             raise KeyboardInterrupt
 
 
-def _train(
-    data: Data, config: Config, folder: Path, recorder: Recorder | None = None
-) -> FoldResult:
-    return train_fold(config, data.manifest, data.root, 1, folder, recorder or Recorder())
-
-
-def _assert_same(one: FoldResult, other: FoldResult) -> None:
-    assert (one.best_epoch, one.averaged, one.metrics) == (
-        other.best_epoch,
-        other.averaged,
-        other.metrics,
-    )
-    ours, theirs = load_file(one.weights), load_file(other.weights)
-    assert ours.keys() == theirs.keys()
-    for name, tensor in ours.items():
-        assert torch.equal(tensor, theirs[name]), name
-    np.testing.assert_array_equal(
-        one.predictions.log_probabilities, other.predictions.log_probabilities
-    )
-
-
 @pytest.fixture(scope="module")
 def uninterrupted(data: Data, tmp_path_factory) -> tuple[FoldResult, Recorder]:
     recorder = Recorder()
-    return _train(data, tiny(EVERYTHING), tmp_path_factory.mktemp("whole"), recorder), recorder
+    return train_in(data, tiny(EVERYTHING), tmp_path_factory.mktemp("whole"), recorder), recorder
 
 
 @pytest.mark.parametrize("step", [1, 2, 3, 5, 9])
@@ -74,9 +55,9 @@ def test_ctrl_c_at_a_step(data: Data, uninterrupted, tmp_path: Path, step: int) 
     result, whole = uninterrupted
     first, second = _Interrupting(step), Recorder()
     with pytest.raises(KeyboardInterrupt):
-        _train(data, tiny(EVERYTHING), tmp_path, first)
-    resumed = _train(data, tiny(EVERYTHING), tmp_path, second)
-    _assert_same(resumed, result)
+        train_in(data, tiny(EVERYTHING), tmp_path, first)
+    resumed = train_in(data, tiny(EVERYTHING), tmp_path, second)
+    assert_same(resumed, result)
     # No step is trained twice, and each epoch reports the loss of the whole epoch.
     assert [s for s, _ in first.steps + second.steps] == [s for s, _ in whole.steps]
     assert [loss for _, loss in first.steps + second.steps] == [loss for _, loss in whole.steps]
@@ -95,14 +76,14 @@ def test_with_worker_processes_it_goes_on_the_same(
 ) -> None:
     config = tiny(EVERYTHING + " loader.workers=2")
     with pytest.raises(KeyboardInterrupt):
-        _train(data, config, tmp_path, _Interrupting(4))
-    _assert_same(_train(data, config, tmp_path), uninterrupted[0])
+        train_in(data, config, tmp_path, _Interrupting(4))
+    assert_same(train_in(data, config, tmp_path), uninterrupted[0])
 
 
 def _run_in_a_process(data: Data, folder: Path, started) -> None:
     torch.set_num_threads(1)
     started.set()
-    _train(data, tiny(EVERYTHING), folder)
+    train_in(data, tiny(EVERYTHING), folder)
 
 
 def test_killed_at_random_moments(data: Data, uninterrupted, tmp_path: Path) -> None:
@@ -120,13 +101,13 @@ def test_killed_at_random_moments(data: Data, uninterrupted, tmp_path: Path) -> 
         if process.is_alive():
             os.kill(process.pid, signal.SIGKILL)
             process.join()
-    _assert_same(_train(data, tiny(EVERYTHING), tmp_path), uninterrupted[0])
+    assert_same(train_in(data, tiny(EVERYTHING), tmp_path), uninterrupted[0])
 
 
 def _stopped(data: Data, folder: Path, step: int = 4, config: Config | None = None) -> list[Path]:
     """The checkpoints of a training that was stopped, the oldest first."""
     with pytest.raises(KeyboardInterrupt):
-        _train(data, config or tiny(EVERYTHING), folder, _Interrupting(step))
+        train_in(data, config or tiny(EVERYTHING), folder, _Interrupting(step))
     return sorted(folder.glob("step*.pt"))
 
 
@@ -147,18 +128,47 @@ def test_a_broken_checkpoint_falls_back_to_the_one_before(
     else:
         newest.write_bytes(b"")
     with caplog.at_level("INFO", "carvision"):
-        result = _train(data, tiny(EVERYTHING), tmp_path)
+        result = train_in(data, tiny(EVERYTHING), tmp_path)
     assert f"{newest} is broken and passed over" in caplog.text
     assert f"going on from {older}" in caplog.text
-    _assert_same(result, uninterrupted[0])
+    assert_same(result, uninterrupted[0])
+
+
+@pytest.mark.parametrize("step", [1, 2, 5])
+def test_memory_that_runs_out_in_an_update(
+    data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    """Half of the weights may have moved: training goes on from the last checkpoint."""
+    config = tiny(f"{EVERYTHING} train.batch_size=8 train.accumulation=1")
+    updates, fails = [], True
+    update = Learner._update
+
+    def short(self, at: int) -> None:
+        nonlocal fails
+        updates.append((at + 1, self.micro_batch))
+        update(self, at)
+        if at + 1 == step and fails:
+            fails = False
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    recorder = Recorder()
+    with monkeypatch.context() as patch:
+        patch.setattr(Learner, "_update", short)
+        train_in(data, config, tmp_path, recorder)
+    # The step is done again, and no other one: each had a checkpoint, but the first epoch's start.
+    assert updates == [(s, 8) for s in range(1, step + 1)] + [(s, 4) for s in range(step, 10)]
+    assert [s for s, _ in recorder.steps] == list(range(1, 10))
+    (warning,) = [text for text in recorder.warnings if "out of memory" in text]
+    assert "from the last checkpoint with 4 images at a time" in warning
 
 
 def test_two_checkpoints_are_kept_and_no_litter(data: Data, tmp_path: Path) -> None:
     checkpoints = _stopped(data, tmp_path, step=8)
     assert [path.name for path in checkpoints] == ["step00000007.pt", "step00000008.pt"]
     # What a kill in the middle of writing leaves.
-    (tmp_path / ".step00000009.pt.x.pt").write_bytes(b"half")
-    _train(data, tiny(EVERYTHING), tmp_path)
+    for name in (".step00000009.pt.x.pt", ".best-epoch0003.safetensors.x.safetensors"):
+        (tmp_path / name).write_bytes(b"half")
+    train_in(data, tiny(EVERYTHING), tmp_path)
     assert not list(tmp_path.glob(".*"))
 
 
@@ -175,18 +185,28 @@ def test_a_checkpoint_of_other_settings_is_refused(
 ) -> None:
     _stopped(data, tmp_path, step=1)
     with pytest.raises(ConfigError, match="is of another training") as caught:
-        _train(data, tiny(f"{EVERYTHING} {change}"), tmp_path)
+        train_in(data, tiny(f"{EVERYTHING} {change}"), tmp_path)
     assert named in str(caught.value)
 
 
-def test_a_checkpoint_of_another_backbone_fold_or_data_is_refused(
-    data: Data, tmp_path: Path
-) -> None:
+def test_a_checkpoint_of_another_backbone_or_fold_is_refused(data: Data, tmp_path: Path) -> None:
     _stopped(data, tmp_path, step=1)
     with pytest.raises(ConfigError, match=r"model\.timm_name"):
-        _train(data, tiny(EVERYTHING, model="efficientnet_lite1"), tmp_path)
+        train_in(data, tiny(EVERYTHING, model="efficientnet_lite1"), tmp_path)
     with pytest.raises(ConfigError, match="fold: 1 → 2"):
         train_fold(tiny(EVERYTHING), data.manifest, data.root, 2, tmp_path, Recorder())
+
+
+def test_a_checkpoint_of_other_classes_or_data_is_refused(data: Data, tmp_path: Path) -> None:
+    _stopped(data, tmp_path, step=1)
+    manifest = data.manifest
+    names = ("disc", "hexagon", "stripes")
+    renamed = replace(manifest, classes=ClassMap(names, tuple((name,) for name in names)))
+    with pytest.raises(ConfigError, match=r"classes: 3 → 3, without \['square'\], with \['hex"):
+        train_fold(tiny(EVERYTHING), renamed, data.root, 1, tmp_path, Recorder())
+    split = divided(manifest.frame, manifest.classes, SplitSettings(folds=3, split_seed=7))
+    with pytest.raises(ConfigError, match=f"data: {manifest.fingerprint} → {split.fingerprint}"):
+        train_fold(tiny(EVERYTHING), split, data.root, 1, tmp_path, Recorder())
 
 
 def test_settings_that_change_no_result_may_change(
@@ -194,7 +214,7 @@ def test_settings_that_change_no_result_may_change(
 ) -> None:
     _stopped(data, tmp_path)
     config = tiny(f"{EVERYTHING} train.checkpoint_minutes=0 inference.batch_size=5")
-    _assert_same(_train(data, config, tmp_path), uninterrupted[0])
+    assert_same(train_in(data, config, tmp_path), uninterrupted[0])
 
 
 def test_a_full_disk_at_a_checkpoint_leaves_the_one_before(
@@ -213,8 +233,8 @@ def test_a_full_disk_at_a_checkpoint_leaves_the_one_before(
     with monkeypatch.context() as patch:
         patch.setattr(torch, "save", full)
         with pytest.raises(CarvisionError, match=r"No space left on device; make room"):
-            _train(data, tiny(EVERYTHING), tmp_path)
-    _assert_same(_train(data, tiny(EVERYTHING), tmp_path), uninterrupted[0])
+            train_in(data, tiny(EVERYTHING), tmp_path)
+    assert_same(train_in(data, tiny(EVERYTHING), tmp_path), uninterrupted[0])
 
 
 def test_after_broken_checkpoints_new_ones_are_kept(data: Data, tmp_path: Path) -> None:
@@ -271,13 +291,13 @@ def test_ctrl_c_while_an_epoch_is_reported_counts_it_once(
     data: Data, uninterrupted, tmp_path: Path
 ) -> None:
     recorder = _InterruptingAtEpochs()
-    # Python's own handler, whatever the tests before this one have left.
+    # Python's own handler: a shell that starts the tests in the background has SIGINT ignored.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(KeyboardInterrupt):
-            _train(data, tiny(EVERYTHING), tmp_path, recorder)
+            train_in(data, tiny(EVERYTHING), tmp_path, recorder)
     finally:
         signal.signal(signal.SIGINT, before)
     rest = Recorder()
-    _assert_same(_train(data, tiny(EVERYTHING), tmp_path, rest), uninterrupted[0])
+    assert_same(train_in(data, tiny(EVERYTHING), tmp_path, rest), uninterrupted[0])
     assert [epoch for epoch, _ in recorder.epochs + rest.epochs] == [1, 2, 3]

@@ -1,0 +1,82 @@
+"""Running out of memory: how it is told from other errors, and how full the device is."""
+
+import gc
+import os
+import resource
+import sys
+from pathlib import Path
+
+import torch
+
+#: What MPS, the CPU's allocator and older CUDA versions say in a plain RuntimeError.
+_WORDS = ("out of memory", "can't allocate memory", "not enough memory")
+
+#: Where Linux says what a container may take, has taken, and would give back: cgroups v2, then v1.
+_CONTAINERS = (
+    ("/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
+    (
+        "/sys/fs/cgroup/memory",
+        "memory.limit_in_bytes",
+        "memory.usage_in_bytes",
+        "total_inactive_file",
+    ),
+)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether ``error`` says that the device, or the machine, has no memory left."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(word in str(error).lower() for word in _WORDS)
+
+
+def release_memory(device: str) -> None:
+    """Give what torch keeps for later back to the device, cycles of old models included."""
+    gc.collect()
+    if device == "cuda":
+        torch.cuda.empty_cache()
+    elif device == "mps":
+        torch.mps.empty_cache()
+
+
+def memory_used(device: str) -> float:
+    """Peak GiB of this process: the device's memory on CUDA and MPS, else the machine's."""
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**30
+    if device == "mps":
+        return torch.mps.driver_allocated_memory() / 2**30
+    # Kilobytes, but bytes on macOS.
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak * (1 if sys.platform == "darwin" else 1024) / 2**30
+
+
+def available_memory() -> int:
+    """Bytes that the machine, or the container around this process, has left for it.
+
+    Where the system does not say (macOS), half of what is built in.
+    """
+    try:
+        free = 1024 * _number(Path("/proc/meminfo"), "MemAvailable:")
+    except (OSError, ValueError):
+        free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    return min(free, *(_container_room(*names) for names in _CONTAINERS))
+
+
+def _container_room(folder: str, limit: str, used: str, cached: str) -> int:
+    """Bytes below a container's limit; cached files count as free. No limit is a huge one."""
+    place = Path(folder)
+    try:
+        most = int((place / limit).read_text())
+        kept = int((place / used).read_text()) - _number(place / "memory.stat", cached)
+    except (OSError, ValueError):
+        return sys.maxsize  # no such container, or the word "max"
+    return max(0, most - kept)
+
+
+def _number(file: Path, name: str) -> int:
+    """The number after ``name`` at the start of a line."""
+    for line in file.read_text().splitlines():
+        key, value, *_ = line.split()
+        if key == name:
+            return int(value)
+    raise ValueError(f"{file} says nothing of {name}")

@@ -1,0 +1,44 @@
+"""Memory that is left: the machine's, or what its container still may take."""
+
+from pathlib import Path
+
+import pytest
+
+from carvision.inference import memory
+from carvision.inference.memory import available_memory
+
+
+def _container(folder: Path, limit: str) -> tuple[str, str, str, str]:
+    folder.mkdir()
+    (folder / "memory.max").write_text(f"{limit}\n")
+    (folder / "memory.current").write_text("700\n")
+    (folder / "memory.stat").write_text("anon 500\ninactive_file 200\n")
+    return (str(folder), "memory.max", "memory.current", "inactive_file")
+
+
+@pytest.mark.parametrize(
+    ("limit", "left"), [("900", 400), ("500", 0), ("max", None), (str(2**63), None)]
+)
+def test_a_container_has_less(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, left: int | None
+) -> None:
+    nowhere = (str(tmp_path / "nowhere"), "a", "b", "c")
+    monkeypatch.setattr(memory, "_CONTAINERS", (nowhere,))
+    whole = available_memory()
+    assert 2**20 < whole < 2**50
+    monkeypatch.setattr(memory, "_CONTAINERS", (nowhere, _container(tmp_path / "v2", limit)))
+    found = available_memory()
+    if left is None:
+        # The machine's own changes from moment to moment.
+        assert found == pytest.approx(whole, rel=0.5)
+    else:
+        assert found == left
+
+
+def test_a_system_that_does_not_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(file: Path, name: str) -> int:
+        raise FileNotFoundError(file)
+
+    monkeypatch.setattr(memory, "_number", unknown)
+    monkeypatch.setattr(memory.os, "sysconf", {"SC_PHYS_PAGES": 10, "SC_PAGE_SIZE": 4096}.get)
+    assert available_memory() == 5 * 4096
