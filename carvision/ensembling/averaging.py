@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carvision.contracts import tempered
-from carvision.metrics import CLIP
+from carvision.metrics import CLIP, entropy
 
 #: Beliefs from next to certain to next to none.
 _TEMPERATURES: Final = np.geomspace(1 / 16, 16, 33)
@@ -34,7 +34,7 @@ class FoldMixtures:
         self._geometric = mixing == "geometric"
         self._sums: dict[int, NDArray[np.float32] | float] = dict.fromkeys(folds, 0.0)
 
-    def add(self, fold: int, weights: NDArray[np.floating], log_p: NDArray[np.floating]) -> None:
+    def add(self, weights: NDArray[np.floating], fold: int, log_p: NDArray[np.floating]) -> None:
         """Add a member's predictions by its model of ``fold``, where that fold is wanted.
 
         ``log_p`` ``[views, images, classes]`` are tempered, ``weights`` ``[views]`` are the spec's.
@@ -57,15 +57,16 @@ class FoldMixtures:
 class TestFolds:
     """What a forecast needs of the test photos.
 
-    ``confidence`` ``[folds, images]`` is the largest probability of each fold's mixture. The others
-    say, for each of several beliefs from sharp to blunt, what is expected of one fold's mixture and
-    of the submitted predictions: ``single_loss`` and ``loss`` in nats, rising, ``single_accuracy``
-    and ``accuracy``; all ``[beliefs]``.
+    ``confidence`` is the largest probability of each fold's mixture, ``entropy`` that mixture's in
+    nats; both are ``[folds, images]``. The others say, for each of several beliefs from sharp to
+    blunt, what is expected of one fold's mixture and of the submitted predictions: ``single_loss``
+    and ``loss`` in nats, rising, ``single_accuracy`` and ``accuracy``; all ``[beliefs]``.
     """
 
     __test__ = False  # pytest would take the name for a test class
 
     confidence: NDArray[np.float64]
+    entropy: NDArray[np.float64]
     single_loss: NDArray[np.float64]
     loss: NDArray[np.float64]
     single_accuracy: NDArray[np.float64]
@@ -74,14 +75,15 @@ class TestFolds:
     @classmethod
     def of(cls, folds: FoldMixtures, submitted: NDArray[np.floating]) -> "TestFolds":
         """From each fold's mixture and the ``submitted`` probabilities ``[images, classes]``."""
-        confidences, sums = [], np.zeros((4, len(_TEMPERATURES)))
+        confidences, entropies, sums = [], [], np.zeros((4, len(_TEMPERATURES)))
         for start in range(0, len(submitted), _CHUNK):
             stop = min(start + _CHUNK, len(submitted))
             log_q = folds.log_probabilities(start, stop)
             confidences.append(np.exp(log_q.max(axis=2)))
+            entropies.append(np.stack([entropy(own) for own in log_q]))
             sums += _expected(log_q, np.log(np.maximum(submitted[start:stop], CLIP)))
-        means = sums / len(submitted)
-        return cls(np.concatenate(confidences, axis=1), *means)
+        by_fold = (np.concatenate(own, axis=1) for own in (confidences, entropies))
+        return cls(*by_fold, *(sums / len(submitted)))
 
     def gain(self, single_loss: NDArray[np.floating]) -> NDArray[np.float64]:
         """Nats by which averaging lowers the loss, where one fold alone loses ``single_loss``."""

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy.special import log_softmax, softmax
+from scipy.stats import entropy
 
 from carvision.ensembling.averaging import FoldMixtures, TestFolds
 from carvision.metrics import CLIP
@@ -20,7 +21,7 @@ def _mixtures(mixing: str) -> FoldMixtures:
     for weights, member in zip(_WEIGHTS, _LOG_P, strict=True):
         # One member has a fold that the other lacks.
         for fold, log_p in zip([1, 2, 3, 4], [*member, member[0]], strict=True):
-            folds.add(fold, weights, log_p)
+            folds.add(weights, fold, log_p)
     return folds
 
 
@@ -40,7 +41,7 @@ def test_each_folds_geometric_mixture() -> None:
 def test_zeros_are_clipped_as_the_competition_clips_them(mixing: str) -> None:
     folds = FoldMixtures(mixing, [1])
     with np.errstate(divide="ignore"):
-        folds.add(1, np.ones(1), np.log(np.array([[[1.0, 0.0]]])))
+        folds.add(np.ones(1), 1, np.log(np.array([[[1.0, 0.0]]])))
     found = folds.log_probabilities(0, 1)
     np.testing.assert_allclose(found[0, 0], [0, np.log(CLIP)], atol=1e-6)
 
@@ -48,7 +49,7 @@ def test_zeros_are_clipped_as_the_competition_clips_them(mixing: str) -> None:
 def _test_folds(log_q: np.ndarray, submitted: np.ndarray) -> TestFolds:
     folds = FoldMixtures("arithmetic", range(len(log_q)))
     for fold, log_p in enumerate(log_q):
-        folds.add(fold, np.ones(1), log_p[None])
+        folds.add(np.ones(1), fold, log_p[None])
     return TestFolds.of(folds, submitted)
 
 
@@ -57,6 +58,7 @@ def test_what_is_expected_of_one_fold_and_of_the_mean() -> None:
     submitted = np.exp(log_q).mean(axis=0)
     found = _test_folds(log_q, submitted)
     np.testing.assert_allclose(found.confidence, np.exp(log_q).max(axis=2), rtol=1e-5)
+    np.testing.assert_allclose(found.entropy, entropy(np.exp(log_q), axis=2), rtol=1e-5)
     # The seventeenth belief is the folds' geometric mean itself.
     belief = softmax(log_q.mean(axis=0), axis=1)
     single = -(belief * log_q).sum(axis=2).mean()

@@ -43,7 +43,7 @@ def _oof(truth: np.ndarray, log_q: np.ndarray, copies: int = 1, optimism: float 
 def _test(log_q: np.ndarray) -> tuple[TestFolds, np.ndarray]:
     folds = FoldMixtures("arithmetic", range(_FOLDS))
     for fold in range(_FOLDS):
-        folds.add(fold, np.ones(1), log_q[fold][None])
+        folds.add(np.ones(1), fold, log_q[fold][None])
     submitted = np.exp(log_q).mean(axis=0)
     return TestFolds.of(folds, submitted), submitted
 
