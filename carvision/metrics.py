@@ -72,6 +72,12 @@ def accuracy(
     return float((best == targets[:, None]).any(axis=1).mean())
 
 
+def entropy(log_probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Entropy in nats of each image's prediction, ``[images]``; a zero probability adds nothing."""
+    finite = np.maximum(log_probabilities, np.finfo(log_probabilities.dtype).min)
+    return -(np.exp(finite) * finite).sum(axis=1, dtype=np.float64)
+
+
 def expected_calibration_error(
     log_probabilities: NDArray[np.floating], targets: NDArray[np.integer], bins: int = 15
 ) -> float:

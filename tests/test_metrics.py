@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.stats import entropy as scipy_entropy
 from sklearn.metrics import accuracy_score, log_loss, top_k_accuracy_score
 
 from carvision.errors import DataError
@@ -11,6 +12,7 @@ from carvision.metrics import (
     CLIP,
     accuracy,
     competition_log_loss,
+    entropy,
     expected_calibration_error,
     log_loss_of_true_class,
     true_class_column,
@@ -194,3 +196,13 @@ def test_validation_metrics_by_name():
             "val/ece": expected_calibration_error(log_probabilities, targets),
         }
     )
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_entropy_is_scipys_and_a_zero_adds_nothing(dtype):
+    log_probabilities = _log_probabilities(20, 5).astype(dtype)
+    expected = scipy_entropy(np.exp(log_probabilities), axis=1)
+    assert entropy(log_probabilities) == pytest.approx(expected, rel=1e-5)
+    sure = np.array([[0.0, -np.inf], [np.log(0.5), np.log(0.5)]], dtype=dtype)
+    with np.errstate(all="raise", under="ignore"):
+        assert entropy(sure) == pytest.approx([0, np.log(2)])

@@ -2,6 +2,11 @@
 
 from carvision.contracts.classes import ClassMap, nfc
 from carvision.contracts.ensemble import EnsembleSpec, Member, Score
+from carvision.contracts.ensemble_oof import (
+    EnsembleOof,
+    read_ensemble_oof,
+    write_ensemble_oof,
+)
 from carvision.contracts.predictions import (
     Predictions,
     TrueClass,
@@ -17,6 +22,7 @@ from carvision.contracts.views import VIEWS
 __all__ = [
     "VIEWS",
     "ClassMap",
+    "EnsembleOof",
     "EnsembleSpec",
     "Member",
     "Predictions",
@@ -26,8 +32,10 @@ __all__ = [
     "TrueClass",
     "concatenated",
     "nfc",
+    "read_ensemble_oof",
     "read_predictions",
     "read_true_class",
     "tempered",
+    "write_ensemble_oof",
     "write_predictions",
 ]

@@ -32,6 +32,10 @@ def _silent(images: int) -> None:
     """Progress that nobody watches."""
 
 
+def _unkept(fold: int, log_p: NDArray[np.floating]) -> None:
+    """A fold's own predictions, which nobody keeps."""
+
+
 @dataclass(frozen=True)
 class Engine:
     """How to compute: device, precision, photos at a time, how they load, and who watches."""
@@ -130,10 +134,12 @@ def predict_member(
     sources: Sequence[Path | bytes],
     temperatures: Mapping[str, float],
     engine: Engine,
+    on_fold: Callable[[int, NDArray[np.floating]], None] = _unkept,
 ) -> NDArray[np.float64]:
     """Probabilities of a backbone for the views of ``temperatures``, ``[views, images, classes]``.
 
     Each fold's log-probabilities are tempered, then the folds' probabilities are averaged.
+    ``on_fold`` gets each fold and its tempered log-probabilities ``[views, images, classes]``.
     """
     views = list(temperatures)
     by_view = np.array([temperatures[view] for view in views])[:, None, None]
@@ -141,7 +147,9 @@ def predict_member(
     for fold in bundle.folds:
         model = bundle.load_fold(fold)
         log_p = predict_views(model, bundle.preprocessing, sources, views, engine)
-        total = total + np.exp(tempered(log_p, by_view))
+        log_p = tempered(log_p, by_view)
+        on_fold(fold, log_p)
+        total = total + np.exp(log_p)
     return np.asarray(total) / len(bundle.folds)
 
 

@@ -1,6 +1,7 @@
 """registered ensemble -> submission.csv, through the weights of each view."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import mlflow
@@ -25,15 +26,23 @@ from carvision.data.submission import (
     write_submission,
 )
 from carvision.data.test_photos import TestPhotos
+from carvision.ensembling.averaging import FoldMixtures
 from carvision.errors import ConfigError, DataError, TrackingError
 from carvision.files import replacing, scratch_folder
 from carvision.inference import Engine, predict_ensemble, predict_member
 from carvision.metrics import competition_log_loss
+from carvision.pipelines.forecasting import (
+    forecast_basis,
+    forecast_inputs,
+    photo_table,
+    report_forecast,
+)
 from carvision.pipelines.members import choose_members
 from carvision.pipelines.prepare import find_layout, known_manifest, opened
 from carvision.pipelines.session import announce, show_address
 from carvision.pipelines.specification import build_spec
 from carvision.reporting.console import console, progress
+from carvision.reporting.forecast_page import Truth
 from carvision.reporting.tables import show_test_scores, show_weights
 from carvision.tracking.prepared import prepared_runs
 from carvision.tracking.registry import champion_ensemble, member_version
@@ -58,21 +67,26 @@ def ensemble(config: Config, data: str, *, test: str, output: Path, tta_steps: i
     check_writable(output)
     with tracked_run(STAGE_ENSEMBLE, "ensemble") as run:
         photos, beside = find_test(data, test)
-        spec = _specification(config, data).with_views(VIEWS[:tta_steps])
+        version, tuned = _specification(config, data)
+        spec = tuned.with_views(VIEWS[:tta_steps])
         if not test:
             _refuse_other_classes(beside, spec)
         template = template_for(beside, photos, spec.classes)
         answers = read_answers(beside.answers, template.ids) if beside.answers else None
         show_weights(spec)
-        members = _predict(config, spec, photos)
+        inputs = forecast_inputs(version, tuned, spec)
+        members, folds = _predict(config, spec, photos)
         _log_predictions(spec, photos, members)
-        submission = build_submission(
-            template, spec.classes, photos.ids, predict_ensemble(spec, members)
-        )
+        submitted = predict_ensemble(spec, members)
+        submission = build_submission(template, spec.classes, photos.ids, submitted)
         write_submission(output, submission)
         mlflow.log_artifact(str(output))
+        truth = None
         if answers is not None:
-            _show_scores(spec, template, photos, members, submission, answers)
+            truth = _show_scores(spec, template, photos, members, submission, answers)
+        table = photo_table(spec, photos, submitted, members)
+        basis = forecast_basis(inputs, folds, submitted, config.seed)
+        report_forecast(basis, table, photos, truth)
         console.print(
             f"submission: {output.resolve()} ({len(submission):,} rows)",
             highlight=False,
@@ -127,14 +141,15 @@ def template_for(layout: Layout, photos: TestPhotos, classes: ClassMap) -> Templ
     return template
 
 
-def _specification(config: Config, data: str) -> EnsembleSpec:
+def _specification(config: Config, data: str) -> tuple[int | None, EnsembleSpec]:
+    """The champion and its version, or the plan's fixed weights and none."""
     champion = champion_ensemble()
     if champion is not None:
         version, spec = champion
         tuned_on = spec.score.data if spec.score else "unknown"
         announce(f"using carvision-ensemble version {version}, the champion, tuned on {tuned_on}")
         mlflow.set_tag(DATA, tuned_on)
-        return spec
+        return version, spec
     manifest = known_manifest(config, data)
     mlflow.set_tag(DATA, manifest.fingerprint)
     members = choose_members(manifest.fingerprint, ())
@@ -145,7 +160,8 @@ def _specification(config: Config, data: str) -> EnsembleSpec:
     )
     total = sum(member.ensemble_weight for member in members) * len(VIEWS)
     weights = {(m.preset, view): m.ensemble_weight / total for m in members for view in VIEWS}
-    return build_spec(manifest, members, weights=weights, temperatures=[1.0] * len(members))
+    temperatures = [1.0] * len(members)
+    return None, build_spec(manifest, members, weights=weights, temperatures=temperatures)
 
 
 def _refuse_other_classes(layout: Layout, spec: EnsembleSpec) -> None:
@@ -158,11 +174,18 @@ def _refuse_other_classes(layout: Layout, spec: EnsembleSpec) -> None:
         )
 
 
-def _predict(config: Config, spec: EnsembleSpec, photos: TestPhotos) -> list[NDArray[np.float64]]:
-    """Each member's probabilities for its active views, ``[views, images, classes]``."""
+def _predict(
+    config: Config, spec: EnsembleSpec, photos: TestPhotos
+) -> tuple[list[NDArray[np.float64]], FoldMixtures]:
+    """Each member's probabilities for its active views, ``[views, images, classes]``.
+
+    Beside them the ensemble's mixture of each fold that all members have.
+    """
+    versions = [member_version(member.registered_model, member.version) for member in spec.members]
+    common = set.intersection(*(set(version.folds) for version in versions))
+    folds = FoldMixtures(spec.mixing, sorted(common))
     members = []
-    for member in spec.members:
-        version = member_version(member.registered_model, member.version)
+    for member, version in zip(spec.members, versions, strict=True):
         # One member's weights at a time: together they are tens of gigabytes.
         with scratch_folder() as folder:
             bundle = version.fetch(folder)
@@ -172,11 +195,13 @@ def _predict(config: Config, spec: EnsembleSpec, photos: TestPhotos) -> list[NDA
                     "ensemble; tune again: mlflow run . -e tune"
                 )
             total = len(photos.paths) * len(member.active_views) * len(bundle.folds)
+            weights = np.array([member.weights[view] for view in member.active_views])
             with progress(f"predicting with {member.preset}", total) as predicted:
                 engine = Engine.of(config, predicted)
                 temperatures = member.active_temperatures
-                members.append(predict_member(bundle, photos.paths, temperatures, engine))
-    return members
+                keep = partial(folds.add, weights)
+                members.append(predict_member(bundle, photos.paths, temperatures, engine, keep))
+    return members, folds
 
 
 def _log_predictions(
@@ -200,8 +225,9 @@ def _show_scores(
     members: Sequence[NDArray[np.floating]],
     submission: pd.DataFrame,
     answers: Sequence[str],
-) -> None:
+) -> Truth:
     """The true scores: of each member's original view, and of the submission as it was written."""
+    labels = dict(zip(template.ids, _class_names(answers, spec.classes), strict=True))
     answers = _one_column_a_class(answers, template, spec.classes)
     rows: list[tuple[str, float | None, float, float]] = []
     for member, probabilities in zip(spec.members, members, strict=True):
@@ -216,6 +242,16 @@ def _show_scores(
     rows.append(("ensemble", expected, log_loss, accuracy))
     show_test_scores(f"True scores of {len(answers):,} test photos", rows)
     mlflow.log_metrics({"test/log_loss": log_loss, "test/accuracy": accuracy})
+    return Truth(log_loss, accuracy, labels)
+
+
+def _class_names(answers: Sequence[str], classes: ClassMap) -> list[str]:
+    """The merged class of each answer; one that is not known keeps its name."""
+    class_of = classes.index_by_folder()
+    return [
+        classes.names[class_of[label]] if label in class_of else label
+        for label in map(nfc, answers)
+    ]
 
 
 def _one_column_a_class(answers: Sequence[str], template: Template, classes: ClassMap) -> list[str]:

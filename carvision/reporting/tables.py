@@ -8,6 +8,7 @@ from rich.table import Table
 from carvision.contracts import EnsembleSpec
 from carvision.data.manifest import Manifest
 from carvision.ensembling import Standing
+from carvision.ensembling.forecast import Forecast
 from carvision.reporting.console import console
 
 
@@ -103,6 +104,38 @@ def show_test_scores(title: str, rows: Sequence[tuple[str, float | None, float, 
         for name, oof, log_loss, accuracy in rows
     ]
     show_table(title, ["", "OOF log loss", "test log loss", "test accuracy"], lines)
+
+
+def show_forecast(forecast: Forecast, truth: tuple[float, float] | None) -> None:
+    """The score to expect of the test, and the true one (log loss, accuracy) where it is known."""
+    show_table(
+        "Forecast of the test",
+        ["", "expected", "90 % between", "true"],
+        forecast_rows(forecast, truth),
+    )
+    if forecast.shift.warning:
+        console.print(f"warning: {forecast.shift.warning}", style="yellow", soft_wrap=True)
+
+
+def forecast_rows(
+    forecast: Forecast, truth: tuple[float, float] | None
+) -> list[tuple[str, str, str, str]]:
+    """What is forecast, its value, its interval, and the truth."""
+    log_loss, accuracy = (f"{truth[0]:.4f}", f"{truth[1]:.2%}") if truth else ("–", "–")
+    return [
+        (
+            "log loss",
+            f"{forecast.log_loss:.4f}",
+            f"{forecast.low:.4f} and {forecast.high:.4f}",
+            log_loss,
+        ),
+        (
+            "accuracy",
+            f"{forecast.accuracy:.2%}",
+            f"{forecast.accuracy_low:.2%} and {forecast.accuracy_high:.2%}",
+            accuracy,
+        ),
+    ]
 
 
 def show_benchmark(what: str, rows: Sequence[Mapping[str, Any]]) -> None:

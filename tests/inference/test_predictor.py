@@ -176,6 +176,16 @@ def test_a_member_is_the_mean_of_its_tempered_folds(
     assert np.abs(np.exp((tempered[0] + tempered[1]) / 2) - found[-1]).max() > 1e-4
 
 
+def test_each_folds_own_predictions_are_handed_out(bundle: Bundle, sources: list[Path]) -> None:
+    kept: dict[int, np.ndarray] = {}
+    temperatures = {"original": 0.5, "hflip": 2.0}
+    found = predict_member(bundle, sources, temperatures, _engine(), kept.__setitem__)
+    assert list(kept) == list(bundle.folds)
+    alone = _predict(bundle, sources, ("original",), fold=2)[0].astype(np.float64)
+    np.testing.assert_allclose(kept[2][0], log_softmax(alone / 0.5, axis=1), atol=1e-5)
+    np.testing.assert_allclose(np.mean([np.exp(p) for p in kept.values()], axis=0), found)
+
+
 def _member(preset: str, weights: dict[str, float]) -> Member:
     return Member(
         preset=preset,

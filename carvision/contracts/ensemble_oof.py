@@ -1,0 +1,128 @@
+"""What a registered ensemble keeps of its out-of-fold photos, so that a test can be forecast.
+
+``oof.parquet`` holds a row a photo, ``forecast_inputs.json`` what is known of the set as a whole.
+Both lie at the root of the run that registered the ensemble's version.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from carvision.errors import PredictionsError
+from carvision.files import read_json, replacing, write_json
+from carvision.metrics import CLIP, entropy
+
+OOF_FILE: Final = "oof.parquet"
+FORECAST_FILE: Final = "forecast_inputs.json"
+_INDEX = ["image_id", "group", "fold", "class_index"]
+_NUMBERS = ["confidence", "entropy", "log_loss"]
+_COLUMNS = [*_INDEX, "predicted", *_NUMBERS]
+
+
+@dataclass(frozen=True)
+class EnsembleOof:
+    """An ensemble on the photos that its members never trained on.
+
+    ``photos`` has a row a photo: ``image_id``, ``group``, ``fold``, ``class_index`` (the truth),
+    ``predicted`` (the most probable class), ``confidence`` (its probability), ``entropy`` of the
+    mixture in nats, and ``log_loss``: the photo's loss in nats under weights that were fitted
+    without its fold.
+
+    ``selection_optimism`` is by how many nats the choice of each fold's best epoch on the scored
+    fold flatters the log loss; ``folds`` are each member's, by its preset.
+    """
+
+    photos: pd.DataFrame
+    selection_optimism: float
+    folds: Mapping[str, tuple[int, ...]]
+
+    @classmethod
+    def of(
+        cls,
+        index: pd.DataFrame,
+        log_probabilities: NDArray[np.floating],
+        log_loss: NDArray[np.floating],
+        selection_optimism: float,
+        folds: Mapping[str, tuple[int, ...]],
+    ) -> "EnsembleOof":
+        """From the mixture ``[images, classes]`` and each photo's cross-fitted loss ``[images]``.
+
+        ``index`` holds ``image_id``, ``group``, ``fold`` and ``class_index`` in the same order.
+
+        Raises:
+            PredictionsError: the lengths differ.
+        """
+        if not len(index) == len(log_probabilities) == len(log_loss):
+            raise PredictionsError(
+                f"{len(index)} photos, {len(log_probabilities)} predictions and {len(log_loss)} "
+                "losses: expected as many of each"
+            )
+        photos = index[_INDEX].reset_index(drop=True)
+        photos["predicted"] = log_probabilities.argmax(axis=1)
+        photos["confidence"] = np.exp(log_probabilities.max(axis=1).astype(np.float64))
+        photos["entropy"] = entropy(log_probabilities)
+        # A zero on the true class costs what the competition clips it to.
+        photos["log_loss"] = np.minimum(log_loss.astype(np.float64), -np.log(CLIP))
+        return cls(photos, float(selection_optimism), dict(folds))
+
+
+def write_ensemble_oof(folder: Path, oof: EnsembleOof) -> None:
+    """Write both files into ``folder``.
+
+    Raises:
+        PredictionsError: a column is missing, an id is repeated, or a value is out of its range.
+    """
+    _check(oof)
+    with replacing(folder / OOF_FILE) as temporary:
+        oof.photos[_COLUMNS].to_parquet(temporary, index=False)
+    folds = {member: list(own) for member, own in oof.folds.items()}
+    values = {"selection_optimism": oof.selection_optimism, "folds": folds}
+    write_json(folder / FORECAST_FILE, values)
+
+
+def read_ensemble_oof(folder: Path) -> EnsembleOof:
+    """The inverse of :func:`write_ensemble_oof`.
+
+    Raises:
+        PredictionsError: a file is missing, damaged, or holds values out of their range.
+    """
+    try:
+        photos = pd.read_parquet(folder / OOF_FILE)
+        values = read_json(folder / FORECAST_FILE)
+        folds = {member: tuple(own) for member, own in values["folds"].items()}
+        oof = EnsembleOof(photos, float(values["selection_optimism"]), folds)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise PredictionsError(
+            f"{folder}: not the out-of-fold photos of an ensemble: {error}"
+        ) from error
+    _check(oof)
+    return oof
+
+
+def _check(oof: EnsembleOof) -> None:
+    photos = oof.photos
+    missing = [column for column in _COLUMNS if column not in photos.columns]
+    if missing:
+        raise PredictionsError(f"the ensemble's out-of-fold photos lack the columns {missing}")
+    if photos.empty:
+        raise PredictionsError("the ensemble has no out-of-fold photo")
+    repeated = photos["image_id"][photos["image_id"].duplicated()]
+    if len(repeated):
+        raise PredictionsError(f"the photo {repeated.iloc[0]!r} stands twice in {OOF_FILE}")
+    for column in _NUMBERS:
+        values = photos[column].to_numpy(dtype=np.float64)
+        # Rounding may leave the entropy of a sure prediction, or its loss, a hair below zero.
+        upper = 1 + 1e-6 if column == "confidence" else np.inf
+        wrong = ~(np.isfinite(values) & (values > -1e-6) & (values <= upper))
+        if wrong.any():
+            first = int(wrong.argmax())
+            raise PredictionsError(
+                f"{column} of {photos['image_id'].iloc[first]!r} is {values[first]}, out of range"
+            )
+    if not np.isfinite(oof.selection_optimism):
+        raise PredictionsError(f"selection_optimism is {oof.selection_optimism}, not a number")

@@ -1,0 +1,68 @@
+"""How sure an ensemble is of each photo, and how far its members agree.
+
+Disagreement is the members' weighted Jensen and Shannon divergence (Lin, "Divergence measures
+based on the Shannon entropy", 1991): the mean over members of ``KL(member || their mixture)``,
+which is the entropy of their mixture less the mean of their entropies. In nats, from 0 where all
+say the same to the entropy of the weights where each is sure of another class.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from carvision.metrics import CLIP, entropy
+
+#: Classes named for each photo.
+TOP: Final = 3
+
+
+def disagreement(
+    members: Sequence[NDArray[np.floating]], weights: Sequence[float]
+) -> NDArray[np.float64]:
+    """How far the members' probabilities, each ``[images, classes]``, are apart: ``[images]``."""
+    total = sum(weights)
+    mixed = np.zeros_like(members[0], dtype=np.float64)
+    own = np.zeros(len(mixed))
+    for member, weight in zip(members, weights, strict=True):
+        mixed += weight / total * member
+        own += weight / total * entropy(_log(member))
+    # Rounding may leave members that agree a hair below zero.
+    return np.maximum(entropy(_log(mixed)) - own, 0.0)
+
+
+def confidence_table(
+    image_ids: Sequence[str],
+    submitted: NDArray[np.floating],
+    members: Sequence[NDArray[np.floating]],
+    weights: Sequence[float],
+    class_names: Sequence[str],
+) -> pd.DataFrame:
+    """A row a photo, those that the members disagree most on first.
+
+    ``submitted`` and each of ``members`` are probabilities ``[images, classes]``. The columns are
+    ``image_id``, ``confidence`` (the largest submitted probability), ``entropy`` and
+    ``disagreement`` in nats, and ``class_1``, ``probability_1`` to ``class_3``, ``probability_3``.
+    """
+    table = pd.DataFrame(
+        {
+            "image_id": list(image_ids),
+            "confidence": submitted.max(axis=1),
+            "entropy": entropy(_log(submitted)),
+            "disagreement": disagreement(members, weights),
+        }
+    )
+    names = np.array(class_names, dtype=object)
+    ranked = np.argsort(-submitted, axis=1, kind="stable")[:, :TOP]
+    for place, classes in enumerate(ranked.T, start=1):
+        table[f"class_{place}"] = names[classes]
+        table[f"probability_{place}"] = submitted[np.arange(len(submitted)), classes]
+    return table.sort_values(
+        ["disagreement", "entropy"], ascending=False, kind="stable", ignore_index=True
+    )
+
+
+def _log(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
+    return np.log(np.maximum(probabilities, CLIP, dtype=np.float64))

@@ -1,0 +1,104 @@
+"""Labels that the out-of-fold predictions contradict: confident learning.
+
+The method is Northcutt et al., "Confident Learning: Estimating Uncertainty in Dataset Labels",
+arXiv 1911.00068 (its confident joint, section 3.1, and its ranking by normalised margin). Models
+that never trained on a photo are sure that it is of another class than its label says. How sure
+is sure enough, each class says for itself: as sure as they are, on average, of the photos that
+carry its label. So a class that is hard to tell, or that the models like too much, raises no
+false alarms.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from carvision.errors import PredictionsError
+
+_COLUMNS = [
+    "image_id",
+    "reason",
+    "label",
+    "suggested",
+    "suggested_probability",
+    "own_probability",
+    "margin",
+]
+
+
+def suspicious_labels(
+    log_probabilities: NDArray[np.floating],
+    targets: NDArray[np.integer],
+    image_ids: Sequence[str],
+    class_names: Sequence[str],
+) -> pd.DataFrame:
+    """The photos whose label is probably wrong, the most suspicious first.
+
+    ``log_probabilities`` ``[images, classes]`` are out of fold, in nats; ``targets`` ``[images]``
+    are the labels' class indices. A row says the ``suggested`` class and its probability, the
+    label's own, their difference (``margin``, own less suggested; the ranking), and a ``reason`` in
+    words.
+
+    Raises:
+        PredictionsError: the shapes disagree, a target is no class, or a prediction is NaN.
+    """
+    _check(log_probabilities, targets, image_ids, class_names)
+    probabilities = np.exp(log_probabilities.astype(np.float64))
+    rows = np.arange(len(targets))
+    own = probabilities[rows, targets]
+    thresholds = class_thresholds(own, targets, len(class_names))
+    confident = np.where(probabilities >= thresholds, probabilities, -1.0)
+    suggested = confident.argmax(axis=1)
+    theirs = confident[rows, suggested]
+    # Where no class is sure enough, theirs is -1; where the label itself is, it is own.
+    found = np.flatnonzero(theirs > own)
+    found = found[np.argsort(own[found] - theirs[found], kind="stable")]
+    names = np.array(class_names, dtype=object)
+    table = pd.DataFrame(
+        {
+            "image_id": np.array(image_ids, dtype=object)[found],
+            "label": names[targets[found]],
+            "suggested": names[suggested[found]],
+            "suggested_probability": theirs[found],
+            "own_probability": own[found],
+            "margin": own[found] - theirs[found],
+        }
+    )
+    table["reason"] = [
+        f"suspicious label: looks like {row.suggested} ({row.suggested_probability:.3f}), "
+        f"labelled {row.label} ({row.own_probability:.3f})"
+        for row in table.itertuples()
+    ]
+    return table[_COLUMNS]
+
+
+def class_thresholds(
+    own: NDArray[np.floating], targets: NDArray[np.integer], classes: int
+) -> NDArray[np.float64]:
+    """Each class's mean probability over the photos that carry its label, ``[classes]``.
+
+    ``own`` is the probability of each photo's label, ``[images]``. A class that no photo carries
+    gets infinity: nothing says how sure of it is sure enough.
+    """
+    count = np.bincount(targets, minlength=classes)
+    total = np.bincount(targets, weights=own, minlength=classes)
+    return np.divide(total, count, out=np.full(classes, np.inf), where=count > 0)
+
+
+def _check(
+    log_probabilities: NDArray[np.floating],
+    targets: NDArray[np.integer],
+    image_ids: Sequence[str],
+    class_names: Sequence[str],
+) -> None:
+    expected = (len(targets), len(class_names))
+    if log_probabilities.shape != expected or len(image_ids) != len(targets):
+        raise PredictionsError(
+            f"expected predictions {expected} and {len(targets)} photos, got "
+            f"{log_probabilities.shape} and {len(image_ids)}"
+        )
+    if len(targets) and not (targets.min() >= 0 and targets.max() < len(class_names)):
+        raise PredictionsError(f"a target is not one of the {len(class_names)} classes")
+    if np.isnan(log_probabilities).any():
+        raise PredictionsError("the predictions hold NaN")

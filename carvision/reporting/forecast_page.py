@@ -1,0 +1,132 @@
+"""The page of an ``ensemble`` run: the forecast, how sure the ensemble is, the hardest photos."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from carvision.contracts import EnsembleOof
+from carvision.ensembling.averaging import TestFolds
+from carvision.ensembling.confidence import TOP
+from carvision.ensembling.forecast import Forecast
+from carvision.reporting.html import plot_uri, rendered, thumbnail_uri
+from carvision.reporting.tables import forecast_rows
+
+_MOST_PHOTOS: Final = 24
+_THUMBNAIL: Final = 160
+_BINS: Final = 40
+
+
+@dataclass(frozen=True)
+class Basis:
+    """A forecast and what it rests on."""
+
+    forecast: Forecast
+    oof: EnsembleOof
+    test: TestFolds
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What the answers say: the scores, and each photo's class by its id."""
+
+    log_loss: float
+    accuracy: float
+    labels: Mapping[str, str]
+
+
+def forecast_page(
+    table: pd.DataFrame,
+    paths: Mapping[str, Path],
+    basis: Basis | str,
+    truth: Truth | None,
+) -> str:
+    """The page as one HTML file with its images inside.
+
+    ``table`` is what :func:`~carvision.ensembling.confidence.confidence_table` gives, ``paths`` the
+    photo of each ``image_id``. Instead of a ``basis`` it may say why there is no forecast.
+    """
+    scores = (truth.log_loss, truth.accuracy) if truth else None
+    forecast = None if isinstance(basis, str) else basis.forecast
+    labels = truth.labels if truth else {}
+    uncertain = table.sort_values("entropy", ascending=False, kind="stable")
+    disputed = table[table["disagreement"] > 0]
+    return rendered(
+        "forecast.html.j2",
+        count=f"{len(table):,}",
+        forecast=forecast,
+        reason=basis if isinstance(basis, str) else "",
+        rows=_rows(forecast, scores),
+        steps=_steps(forecast) if forecast else [],
+        plot=_plot(table, None if isinstance(basis, str) else basis),
+        uncertain=_photos(uncertain, paths, labels),
+        disputed=_photos(disputed, paths, labels),
+    )
+
+
+def _rows(forecast: Forecast | None, scores: tuple[float, float] | None) -> list[tuple[str, ...]]:
+    if forecast:
+        return [*forecast_rows(forecast, scores)]
+    if scores:
+        return [("true log loss", f"{scores[0]:.4f}"), ("true accuracy", f"{scores[1]:.2%}")]
+    return []
+
+
+def _steps(forecast: Forecast) -> list[tuple[str, str]]:
+    moved = forecast.reweighted - forecast.oof_log_loss
+    return [
+        ("out of fold, by weights fitted without the fold", f"{forecast.oof_log_loss:.4f}"),
+        ("weighed to one fold's confidence in the test photos", f"{moved:+.4f}"),
+        (
+            "the choice of each fold's best epoch on the scored fold",
+            f"{forecast.selection_optimism:+.4f}",
+        ),
+        ("the mean over all folds instead of one", f"{-forecast.averaging_gain:+.4f}"),
+        ("expected", f"{forecast.log_loss:.4f}"),
+    ]
+
+
+def _photos(
+    table: pd.DataFrame, paths: Mapping[str, Path], labels: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    places = [place for place in range(1, TOP + 1) if f"class_{place}" in table.columns]
+    return [
+        {
+            "image_id": row["image_id"],
+            "image": thumbnail_uri(paths[row["image_id"]], _THUMBNAIL),
+            "top": [(row[f"class_{k}"], f"{row[f'probability_{k}']:.3f}") for k in places],
+            "truth": labels.get(row["image_id"], ""),
+            "right": labels.get(row["image_id"]) == row["class_1"],
+            "entropy": f"{row['entropy']:.2f}",
+            "disagreement": f"{row['disagreement']:.3f}" if row["disagreement"] > 0 else "",
+        }
+        for row in table.head(_MOST_PHOTOS).to_dict("records")
+    ]
+
+
+def _plot(table: pd.DataFrame, basis: Basis | None) -> str:
+    figure = Figure(figsize=(9, 3.2), layout="constrained")
+    axes = figure.subplots(1, 2)
+    for axis, what in zip(axes, ("confidence", "entropy"), strict=True):
+        samples = {"test, as submitted": table[what].to_numpy()}
+        if basis:
+            samples["test, one fold"] = getattr(basis.test, what).ravel()
+            samples["out of fold"] = basis.oof.photos[what].to_numpy()
+        _distributions(axis, samples)
+        axis.set(xlabel=what + (" in nats" if what == "entropy" else ""), ylabel="share of photos")
+    axes[0].legend(fontsize="small", frameon=False)
+    return plot_uri(figure)
+
+
+def _distributions(axis: Axes, samples: Mapping[str, NDArray[np.floating]]) -> None:
+    top = max(1.0, *(float(values.max()) for values in samples.values()))
+    edges = np.linspace(0, top, _BINS + 1)
+    for name, values in samples.items():
+        shares, _ = np.histogram(np.clip(values, 0, top), bins=edges)
+        axis.stairs(shares / len(values), edges, label=name)

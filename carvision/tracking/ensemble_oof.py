@@ -1,0 +1,34 @@
+"""An ensemble's out-of-fold photos in the run that registered its version."""
+
+import mlflow
+
+from carvision.contracts import EnsembleOof, read_ensemble_oof, write_ensemble_oof
+from carvision.contracts.ensemble_oof import FORECAST_FILE, OOF_FILE
+from carvision.files import scratch_folder
+from carvision.tracking.registry import ENSEMBLE
+from carvision.tracking.store import client, exists, fetch
+
+
+def log_ensemble_oof(oof: EnsembleOof) -> None:
+    """Keep an ensemble's out-of-fold photos in the open run, which registers its version."""
+    with scratch_folder() as folder:
+        write_ensemble_oof(folder, oof)
+        mlflow.log_artifacts(str(folder))
+
+
+def fetch_ensemble_oof(version: int) -> EnsembleOof | None:
+    """The out-of-fold photos of a version of the ensemble; None where its run kept none.
+
+    Raises:
+        PredictionsError: what the run kept is damaged.
+    """
+    run_id = client().get_model_version(ENSEMBLE, str(version)).run_id
+    if not run_id or not exists(run_id):
+        return None
+    names = (OOF_FILE, FORECAST_FILE)
+    if not {item.path for item in client().list_artifacts(run_id)}.issuperset(names):
+        return None
+    with scratch_folder() as folder:
+        for name in names:
+            fetch(run_id, name, folder)
+        return read_ensemble_oof(folder)

@@ -1,0 +1,110 @@
+"""What the mean over folds gains, against brute force, and against truths that are known."""
+
+import numpy as np
+import pytest
+from scipy.special import log_softmax, softmax
+from scipy.stats import entropy
+
+from carvision.ensembling.averaging import FoldMixtures, TestFolds
+from carvision.metrics import CLIP
+
+_FOLDS, _VIEWS, _IMAGES, _CLASSES = 3, 2, 7, 4
+#: [members, folds, views, images, classes]
+_LOG_P = log_softmax(
+    np.random.default_rng(0).normal(0, 2, (2, _FOLDS, _VIEWS, _IMAGES, _CLASSES)), axis=-1
+)
+_WEIGHTS = np.array([[0.1, 0.3], [0.6, 0.0]])
+
+
+def _mixtures(mixing: str) -> FoldMixtures:
+    folds = FoldMixtures(mixing, [1, 2, 3])
+    for weights, member in zip(_WEIGHTS, _LOG_P, strict=True):
+        # One member has a fold that the other lacks.
+        for fold, log_p in zip([1, 2, 3, 4], [*member, member[0]], strict=True):
+            folds.add(weights, fold, log_p)
+    return folds
+
+
+def test_each_folds_arithmetic_mixture() -> None:
+    expected = np.einsum("mv,mfvic->fic", _WEIGHTS, np.exp(_LOG_P))
+    found = _mixtures("arithmetic").log_probabilities(0, _IMAGES)
+    np.testing.assert_allclose(np.exp(found), expected, rtol=1e-5)
+
+
+def test_each_folds_geometric_mixture() -> None:
+    expected = softmax(np.einsum("mv,mfvic->fic", _WEIGHTS, _LOG_P), axis=-1)
+    found = _mixtures("geometric").log_probabilities(2, 5)
+    np.testing.assert_allclose(np.exp(found), expected[:, 2:5], rtol=1e-5)
+
+
+@pytest.mark.parametrize("mixing", ["arithmetic", "geometric"])
+def test_zeros_are_clipped_as_the_competition_clips_them(mixing: str) -> None:
+    folds = FoldMixtures(mixing, [1])
+    with np.errstate(divide="ignore"):
+        folds.add(np.ones(1), 1, np.log(np.array([[[1.0, 0.0]]])))
+    found = folds.log_probabilities(0, 1)
+    np.testing.assert_allclose(found[0, 0], [0, np.log(CLIP)], atol=1e-6)
+
+
+def _test_folds(log_q: np.ndarray, submitted: np.ndarray) -> TestFolds:
+    folds = FoldMixtures("arithmetic", range(len(log_q)))
+    for fold, log_p in enumerate(log_q):
+        folds.add(np.ones(1), fold, log_p[None])
+    return TestFolds.of(folds, submitted)
+
+
+def test_what_is_expected_of_one_fold_and_of_the_mean() -> None:
+    log_q = _LOG_P[0, :, 0]
+    submitted = np.exp(log_q).mean(axis=0)
+    found = _test_folds(log_q, submitted)
+    np.testing.assert_allclose(found.confidence, np.exp(log_q).max(axis=2), rtol=1e-5)
+    np.testing.assert_allclose(found.entropy, entropy(np.exp(log_q), axis=2), rtol=1e-5)
+    # The seventeenth belief is the folds' geometric mean itself.
+    belief = softmax(log_q.mean(axis=0), axis=1)
+    single = -(belief * log_q).sum(axis=2).mean()
+    loss = -(belief * np.log(submitted)).sum(axis=1).mean()
+    assert found.single_loss[16] == pytest.approx(single, rel=1e-5)
+    assert found.loss[16] == pytest.approx(loss, rel=1e-5)
+    rows = np.arange(_IMAGES)
+    right = [belief[rows, own.argmax(axis=1)].mean() for own in log_q]
+    assert found.single_accuracy[16] == pytest.approx(np.mean(right), rel=1e-5)
+    assert found.accuracy[16] == pytest.approx(belief[rows, submitted.argmax(axis=1)].mean())
+    # Between the beliefs it interpolates; the loss rises from sharp to blunt.
+    assert (np.diff(found.single_loss) > 0).all()
+    assert found.gain(np.array([single]))[0] == pytest.approx(single - loss, rel=1e-5)
+
+
+def test_folds_that_agree_gain_nothing() -> None:
+    log_q = np.repeat(_LOG_P[0, :1, 0], 3, axis=0)
+    found = _test_folds(log_q, np.exp(log_q[0]))
+    np.testing.assert_allclose(found.gain(np.array([0.1, 1.0, 3.0])), 0, atol=1e-6)
+    np.testing.assert_allclose(found.accuracy_gain(np.array([0.1, 1.0])), 0, atol=1e-6)
+
+
+def test_chunks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    log_q, submitted = _LOG_P[0, :, 0], np.exp(_LOG_P[0, :, 0]).mean(axis=0)
+    whole = _test_folds(log_q, submitted)
+    monkeypatch.setattr("carvision.ensembling.averaging._CHUNK", 3)
+    parts = _test_folds(log_q, submitted)
+    np.testing.assert_array_equal(parts.confidence, whole.confidence)
+    np.testing.assert_allclose(parts.loss, whole.loss)
+
+
+@pytest.mark.parametrize("temperature", [0.6, 1.0, 1.5])
+@pytest.mark.parametrize("noise", [0.5, 1.0, 2.0])
+def test_the_gain_is_the_true_one(noise: float, temperature: float) -> None:
+    generator = np.random.default_rng(1)
+    images, classes = 6000, 8
+    truth = generator.integers(0, classes, images)
+    evidence = generator.normal(0, 1, (images, classes))
+    evidence[np.arange(images), truth] += 2.2
+    log_q = log_softmax(
+        (2.2 * evidence + generator.normal(0, noise, (5, images, classes))) / temperature, axis=2
+    )
+    submitted = np.exp(log_q).mean(axis=0)
+    single = -log_q[:, np.arange(images), truth].mean()
+    true_gain = single + np.log(submitted[np.arange(images), truth]).mean()
+    found = _test_folds(log_q, submitted)
+    assert found.gain(np.array([single]))[0] == pytest.approx(true_gain, rel=0.05)
+    right = (submitted.argmax(axis=1) == truth).mean() - (log_q.argmax(axis=2) == truth).mean()
+    assert found.accuracy_gain(np.array([single]))[0] == pytest.approx(right, abs=0.012)

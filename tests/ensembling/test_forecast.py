@@ -1,0 +1,170 @@
+"""The forecast, against simulated tests whose answers are known."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import log_softmax
+
+from carvision.contracts import EnsembleOof
+from carvision.ensembling.averaging import FoldMixtures, TestFolds
+from carvision.ensembling.forecast import Forecast, forecast
+
+_FOLDS, _CLASSES = 4, 6
+
+
+def _photos(
+    generator: np.random.Generator, images: int, signal: tuple[float, float] = (0.5, 1.5)
+) -> tuple[np.ndarray, np.ndarray]:
+    """True classes, and log-probabilities by each fold's models ``[folds, images, classes]``."""
+    truth = generator.integers(0, _CLASSES, images)
+    strength = 2.2 * generator.uniform(*signal, (images, 1))
+    evidence = generator.normal(0, 1, (images, _CLASSES))
+    evidence[np.arange(images), truth] += strength[:, 0]
+    noise = generator.normal(0, 1, (_FOLDS, images, _CLASSES))
+    return truth, log_softmax(strength * evidence + noise, axis=2)
+
+
+def _oof(truth: np.ndarray, log_q: np.ndarray, copies: int = 1, optimism: float = 0.0):
+    rows = np.arange(len(truth))
+    own = np.repeat(log_q[rows % _FOLDS, rows], copies, axis=0)
+    truth = np.repeat(truth, copies)
+    index = pd.DataFrame(
+        {
+            "image_id": np.arange(len(truth)).astype(str),
+            "group": np.repeat(rows, copies).astype(str),
+            "fold": 1 + np.repeat(rows, copies) % _FOLDS,
+            "class_index": truth,
+        }
+    )
+    losses = -own[np.arange(len(truth)), truth]
+    return EnsembleOof.of(index, own, losses, optimism, {})
+
+
+def _test(log_q: np.ndarray) -> tuple[TestFolds, np.ndarray]:
+    folds = FoldMixtures("arithmetic", range(_FOLDS))
+    for fold in range(_FOLDS):
+        folds.add(np.ones(1), fold, log_q[fold][None])
+    submitted = np.exp(log_q).mean(axis=0)
+    return TestFolds.of(folds, submitted), submitted
+
+
+def _simulated(seed: int, **test: object) -> tuple[Forecast, float, float]:
+    """A forecast, and the log loss and accuracy that came of it."""
+    generator = np.random.default_rng(seed)
+    oof = _oof(*_photos(generator, 500))
+    truth, log_q = _photos(generator, 250, **test)  # type: ignore[arg-type]
+    folds, submitted = _test(log_q)
+    true_loss = -np.log(submitted[np.arange(250), truth]).mean()
+    return forecast(oof, folds, seed), true_loss, (submitted.argmax(axis=1) == truth).mean()
+
+
+@pytest.fixture(scope="module")
+def simulations() -> list[tuple[Forecast, float, float]]:
+    return [_simulated(seed) for seed in range(100)]
+
+
+def test_the_truth_lies_within_the_interval_nine_times_of_ten(
+    simulations: list[tuple[Forecast, float, float]],
+) -> None:
+    # Of 100 draws with 0.9 each, fewer than 82 or more than 97 are one in a hundred.
+    within = [found.low <= loss <= found.high for found, loss, _ in simulations]
+    assert 82 <= sum(within) <= 97
+    within = [found.accuracy_low <= acc <= found.accuracy_high for found, _, acc in simulations]
+    assert 82 <= sum(within) <= 98
+
+
+def test_the_forecast_is_right_on_average(
+    simulations: list[tuple[Forecast, float, float]],
+) -> None:
+    losses = np.array([(found.log_loss, loss) for found, loss, _ in simulations])
+    error = losses[:, 0] - losses[:, 1]
+    assert abs(error.mean()) < 3 * error.std() / 10
+    # Out of fold as it is, it would be far off.
+    plain = np.mean([found.oof_log_loss for found, *_ in simulations])
+    assert plain - losses[:, 1].mean() > 6 * error.std() / 10
+    for name in ("accuracy", "reweighted_accuracy"):
+        right = np.array([getattr(found, name) - acc for found, _, acc in simulations])
+        assert abs(right.mean()) < 0.01
+
+
+def test_photos_alike_raise_no_alarm(
+    simulations: list[tuple[Forecast, float, float]],
+) -> None:
+    assert sum(found.shift.warning is not None for found, *_ in simulations) <= 2
+
+
+def test_harder_photos_raise_an_alarm_and_are_expected_to_cost_more() -> None:
+    for seed in range(5):
+        harder, _, accuracy = _simulated(seed, signal=(0.2, 0.6))
+        assert harder.shift.warning is not None
+        assert "less sure of them" in harder.shift.warning
+        assert harder.reweighted > harder.oof_log_loss + 0.1
+        assert harder.accuracy == pytest.approx(accuracy, abs=0.1)
+    easier, *_ = _simulated(0, signal=(1.4, 2.0))
+    assert easier.shift.warning is not None and "more sure" in easier.shift.warning
+
+
+def test_another_share_of_hard_photos_is_made_up_for() -> None:
+    generator = np.random.default_rng(3)
+    truth, log_q = _photos(generator, 6000)
+    oof = _oof(truth[:3000], log_q[:, :3000])
+    # Most of those that one fold's models are sure of are gone.
+    rest = np.arange(3000, 6000)
+    sure = np.exp(log_q[0, rest].max(axis=1)) > 0.9
+    kept = rest[~sure | (generator.random(3000) < 0.2)]
+    folds, submitted = _test(log_q[:, kept])
+    found = forecast(oof, folds, 0)
+    true_loss = -np.log(submitted[np.arange(len(kept)), truth[kept]]).mean()
+    single = -log_q[:, kept, truth[kept]].mean()
+    assert found.reweighted == pytest.approx(single, rel=0.05)
+    assert found.low < true_loss < found.high
+    assert found.oof_log_loss < 0.85 * single
+
+
+def test_the_optimism_of_choosing_epochs_is_added() -> None:
+    generator = np.random.default_rng(0)
+    photos, (_, log_q) = _photos(generator, 400), _photos(generator, 200)
+    folds, _ = _test(log_q)
+    plain = forecast(_oof(*photos), folds, 0)
+    added = forecast(_oof(*photos, optimism=0.05), folds, 0)
+    assert added.reweighted == plain.reweighted
+    # Worse single models gain more by averaging, so not all of it arrives.
+    assert 0.03 < added.log_loss - plain.log_loss < 0.05
+
+
+def test_copies_are_one_observation() -> None:
+    generator = np.random.default_rng(0)
+    photos, (_, log_q) = _photos(generator, 200), _photos(generator, 5000)
+    folds, _ = _test(log_q)
+    once = forecast(_oof(*photos), folds, 0)
+    copied = forecast(_oof(*photos, copies=5), folds, 0)
+    assert copied.log_loss == pytest.approx(once.log_loss, abs=0.02)
+    assert copied.high - copied.low > 0.85 * (once.high - once.low)
+
+
+def test_a_small_test_is_a_matter_of_luck() -> None:
+    generator = np.random.default_rng(0)
+    photos, (_, log_q) = _photos(generator, 2000), _photos(generator, 4000)
+    large = forecast(_oof(*photos), _test(log_q)[0], 0)
+    small = forecast(_oof(*photos), _test(log_q[:, :40])[0], 0)
+    assert small.high - small.low > 4 * (large.high - large.low)
+    assert small.accuracy_high - small.accuracy_low > 4 * (large.accuracy_high - large.accuracy_low)
+
+
+@pytest.mark.parametrize("images", [1, 2, 15])
+def test_few_photos_are_enough_for_numbers(images: int) -> None:
+    generator = np.random.default_rng(0)
+    found = forecast(_oof(*_photos(generator, images)), _test(_photos(generator, images)[1])[0], 0)
+    numbers = [found.low, found.log_loss, found.high, found.accuracy_low, found.accuracy_high]
+    assert np.isfinite(numbers).all()
+    assert 0 <= found.accuracy_low <= found.accuracy_high <= 1
+
+
+def test_perfect_predictions() -> None:
+    truth = np.zeros(50, dtype=int)
+    with np.errstate(divide="ignore"):
+        log_q = np.log(np.tile(np.eye(_CLASSES)[0], (_FOLDS, 50, 1)))
+    found = forecast(_oof(truth, log_q), _test(log_q)[0], 0)
+    assert (found.log_loss, found.low, found.high) == pytest.approx((0, 0, 0), abs=1e-9)
+    assert found.accuracy == found.reweighted_accuracy == 1
+    assert found.shift.warning is None

@@ -1,0 +1,35 @@
+"""When the confidence in test photos is another than out of fold, and when it is said."""
+
+import numpy as np
+import pytest
+from scipy.stats import ks_2samp
+
+from carvision.ensembling.shift import Shift
+
+
+def test_it_is_scipys_test_of_each_photo_once() -> None:
+    generator = np.random.default_rng(0)
+    oof, test = generator.beta(5, 1, 300), generator.beta(3, 1, (2, 5))
+    once = [test[0, 0], test[1, 1], test[0, 2], test[1, 3], test[0, 4]]
+    expected = ks_2samp(oof, once)
+    found = Shift.between(oof, test)
+    assert (found.distance, found.p_value) == (expected.statistic, expected.pvalue)
+    assert found.oof_confidence == pytest.approx(oof.mean())
+    assert found.test_confidence == pytest.approx(test.mean())
+
+
+@pytest.mark.parametrize(
+    ("distance", "p_value", "warned"),
+    [
+        (0.3, 1e-6, True),
+        # Of many photos the least difference is significant; of few a large one is chance.
+        (0.02, 1e-6, False),
+        (0.3, 0.2, False),
+    ],
+)
+def test_both_size_and_significance_count(distance: float, p_value: float, warned: bool) -> None:
+    warning = Shift(distance, p_value, 0.9, 0.7).warning
+    assert (warning is not None) == warned
+    if warning:
+        assert "less sure of them (0.700 on average, 0.900 out of fold" in warning
+        assert "differ by up to 30%" in warning
