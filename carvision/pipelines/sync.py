@@ -50,15 +50,15 @@ def sync(folder: Path) -> int:
 
 
 def _announce(path: Path, delivery: Delivery) -> None:
-    for run_id in dict.fromkeys(message.run_id for message in delivery.messages):
-        numbers = [str(epoch) for epoch in delivery.epochs_of(run_id)]
-        what = f"epochs {', '.join(numbers)}" if numbers else "no epochs"
-        announce(f"{path}: sent {what} to run {run_id}")
-    for run_id in sorted(delivery.gone):
+    if delivery.gone:
         announce(
-            f"{path}: skipped, {mlflow.get_tracking_uri()} has no run {run_id} (it was deleted, or "
-            "belongs to another MLFLOW_TRACKING_URI)"
+            f"{path}: skipped, {mlflow.get_tracking_uri()} has no run {delivery.run_id} (it was "
+            "deleted, or belongs to another MLFLOW_TRACKING_URI)"
         )
+        return
+    numbers = ", ".join(str(epoch) for epoch in delivery.epochs)
+    what = f"epochs {numbers}" if numbers else "no epochs"
+    announce(f"{path}: sent {what} to run {delivery.run_id}")
 
 
 def _no_server(reason: str) -> TrackingError:
