@@ -50,17 +50,18 @@ class Event:
 class EventLog:
     """A tracker that appends to ``path``; it goes on where an earlier process stopped.
 
+    ``run_id`` is the MLflow run that the log is of; None leaves that as it is, or for later.
     The file is opened for each event: nothing to close, and nothing that a worker could inherit.
     """
 
-    def __init__(self, path: Path, run_id: str) -> None:
+    def __init__(self, path: Path, run_id: str | None) -> None:
         # Absolute: the thread that sends the log must find it wherever the process has gone.
         self.path = path.absolute()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         _cut_torn_line(self.path)
         events = read_events(self.path)
         self._sequence = max((event.sequence for event in events), default=0)
-        if run_named_in(events) != run_id:
+        if run_id is not None and run_named_in(events) != run_id:
             self._append(RUN, {"run_id": run_id})
 
     def run_started(self, description: str, total_steps: int) -> None:

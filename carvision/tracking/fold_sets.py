@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-import mlflow
 from mlflow.entities import Run
 
 from carvision.config import Config
@@ -18,15 +17,13 @@ from carvision.contracts import (
     TrueClass,
     concatenated,
     read_true_class,
-    write_predictions,
 )
-from carvision.files import scratch_folder
 from carvision.tracking.store import FOLD, SET, fetch, find_runs
-from carvision.training import FoldResult
 
 STAGE_FOLD: Final = "fold"
-_WEIGHTS = "checkpoint"
-_PREDICTIONS = "predictions"
+#: Where a fold's run keeps them.
+WEIGHTS: Final = "checkpoint"
+PREDICTIONS: Final = "predictions"
 
 
 def set_name(config: Config, fingerprint: str, cache_side: int | None) -> str:
@@ -44,17 +41,6 @@ def set_name(config: Config, fingerprint: str, cache_side: int | None) -> str:
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
-def log_fold(result: FoldResult) -> None:
-    """Log a finished fold into the open run: best metrics, best weights, predictions."""
-    best = {name.replace("val/", "best/val_"): value for name, value in result.metrics.items()}
-    which = {"best/epoch": float(result.best_epoch), "best/averaged": float(result.averaged)}
-    mlflow.log_metrics(best | which)
-    mlflow.log_artifact(str(result.weights), _WEIGHTS)
-    with scratch_folder() as folder:
-        write_predictions(folder / _PREDICTIONS, result.predictions)
-        mlflow.log_artifacts(str(folder / _PREDICTIONS), _PREDICTIONS)
-
-
 def finished_folds(name: str) -> dict[int, Run]:
     """The newest finished run of each fold of a set."""
     runs: dict[int, Run] = {}
@@ -69,7 +55,7 @@ def fetch_weights(runs: Mapping[int, Run], into: Path) -> dict[int, Path]:
     for fold, run in runs.items():
         folder = into / f"fold{fold}"
         folder.mkdir()
-        paths[fold] = fetch(run.info.run_id, f"{_WEIGHTS}/best.safetensors", folder)
+        paths[fold] = fetch(run.info.run_id, f"{WEIGHTS}/best.safetensors", folder)
     return paths
 
 
@@ -85,7 +71,7 @@ def fetch_true_class(run_ids: Sequence[str], into: Path) -> TrueClass:
     for run_id in run_ids:
         folder = _own_folder(into, run_id)
         for name in ("index.parquet", "views.json", "true_class.npy"):
-            fetch(run_id, f"{_PREDICTIONS}/{name}", folder)
+            fetch(run_id, f"{PREDICTIONS}/{name}", folder)
         parts.append(read_true_class(folder))
     return concatenated(parts)
 

@@ -1,9 +1,10 @@
 """Runs in MLflow: how one is opened, tagged, found again, and addressed in the UI."""
 
+import logging
 import os
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,12 +15,18 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.tracking import MlflowClient
 
+from carvision.errors import TrackingError
+from carvision.tracking.server import no_patience, require_server, unreachable
+
+log = logging.getLogger(__name__)
+
 #: Tags that the steps find each other's runs by.
 STAGE: Final = "carvision.stage"
 MODEL: Final = "carvision.model"
 FOLD: Final = "carvision.fold"
 SET: Final = "carvision.set"
 DATA: Final = "carvision.data"
+PARENT: Final = "mlflow.parentRunId"
 _PROCESS: Final = "carvision.process"
 
 #: MLflow refuses longer parameter values.
@@ -28,35 +35,60 @@ _LONGEST_PARAM = 6000
 
 @contextmanager
 def tracked_run(
-    stage: str, name: str, tags: Mapping[str, str] | None = None, run_id: str | None = None
+    stage: str, name: str, tags: Mapping[str, str] | None = None, run_id: str = ""
 ) -> Iterator[Run]:
     """A run of ``stage``: the one ``mlflow run`` opened, a new one, or a child of the open one.
 
-    ``run_id`` opens one again that was stopped; it becomes a child of the run that is open now.
-    It ends FINISHED, FAILED after an error, and KILLED after Ctrl-C.
+    ``run_id`` opens one again that was stopped, unless it was deleted or is of another store; it
+    becomes a child of the run that is open now.
+    It ends FINISHED, FAILED after an error, and KILLED after Ctrl-C, unless it was ended before.
+    ``tags`` may name another parent.
     """
     parent = mlflow.active_run()
-    with mlflow.start_run(run_id=run_id, nested=parent is not None) as run:
-        own = {STAGE: stage, "mlflow.runName": name, _PROCESS: _this_process()}
-        if run_id is not None and parent is not None:
-            own["mlflow.parentRunId"] = parent.info.run_id
-        mlflow.set_tags({**own, **(tags or {})})
-        try:
-            yield run
-        except KeyboardInterrupt:
-            mlflow.end_run("KILLED")
-            raise
-
-
-def exists(run_id: str) -> bool:
-    """Whether this store has such a run, not deleted."""
+    own = {STAGE: stage, "mlflow.runName": name, _PROCESS: _this_process()}
+    if parent is not None:
+        own[PARENT] = parent.info.run_id
+    again = run_id if run_id and _exists(run_id) else None
+    run = mlflow.start_run(run_id=again, nested=parent is not None)
     try:
-        return client().get_run(run_id).info.lifecycle_stage == "active"
+        mlflow.set_tags({**own, **(tags or {})})
+        yield run
+    except KeyboardInterrupt:
+        end_run(run, "KILLED")
+        raise
+    except BaseException:
+        end_run(run, "FAILED")
+        raise
+    end_run(run, "FINISHED")
+
+
+@contextmanager
+def tracked_run_if_reachable(
+    stage: str, name: str, tags: Mapping[str, str] | None = None, run_id: str = ""
+) -> Iterator[Run | None]:
+    """:func:`tracked_run` for what goes on without one: None while the server is away."""
+    with ExitStack() as stack:
+        run = None
+        try:
+            require_server()
+            run = stack.enter_context(tracked_run(stage, name, tags, run_id))
+        except (MlflowException, TrackingError) as error:
+            log.warning("%s goes on without an MLflow run: %s", name, error)
+        yield run
+
+
+def end_run(run: Run, status: str) -> None:
+    """End the open run ``run``, if it is open still; what its work gave does not hang on that."""
+    active = mlflow.active_run()
+    if active is None or active.info.run_id != run.info.run_id:
+        return
+    reason = unreachable()
+    try:
+        with no_patience() if reason else nullcontext():
+            mlflow.end_run(status)
     except MlflowException as error:
-        # A server that cannot be reached is no answer.
-        if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
-            raise
-        return False
+        where = mlflow.get_tracking_uri()
+        log.warning("%s shows run %s as RUNNING: %s", where, run.info.run_id, reason or error)
 
 
 def close_killed_runs() -> list[Run]:
@@ -87,6 +119,17 @@ def _is_gone(process: str) -> bool:
     except PermissionError:
         return False
     return False
+
+
+def _exists(run_id: str) -> bool:
+    """Whether this store has such a run, not deleted."""
+    try:
+        return client().get_run(run_id).info.lifecycle_stage == "active"
+    except MlflowException as error:
+        # A server that cannot be reached is no answer.
+        if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+            raise
+        return False
 
 
 def find_runs(stage: str, tags: Mapping[str, str]) -> list[Run]:

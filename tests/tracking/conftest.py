@@ -56,11 +56,15 @@ def server(
     monkeypatch.setattr(handlers, "_tracking_store", None)
     # Opened first: it makes its database the tracking store of the whole process, this one.
     handlers._get_tracking_store(database, str(tmp_path / "artifacts"))
+    monkeypatch.setattr(handlers, "_model_registry_store", None)
+    handlers._get_model_registry_store(database)
     server = Server()
     server.start()
     mlflow.set_tracking_uri(server.uri)
+    mlflow.set_registry_uri(server.uri)
     yield server, MlflowClient(database)
     mlflow.set_tracking_uri(before)
+    mlflow.set_registry_uri(before)
     server.stop()
 
 

@@ -1,0 +1,109 @@
+"""One fold's training in its own child run; with a tracking server or, while it is away, without.
+
+The run ends FINISHED when everything is in it, and not before.
+"""
+
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+import mlflow
+from mlflow.entities import Run
+
+from carvision.config import Config
+from carvision.contracts import TrackerGroup
+from carvision.data.cache import PhotoCache
+from carvision.files import alone
+from carvision.pipelines.prepare import PreparedData
+from carvision.pipelines.session import announce
+from carvision.reporting.training_progress import TrainingProgress
+from carvision.tracking.event_log import EVENTS_FILE, EventLog, read_events, run_named_in
+from carvision.tracking.finished_fold import LOCKS, deliver, write_finished
+from carvision.tracking.fold_sets import STAGE_FOLD
+from carvision.tracking.mlflow_tracker import MlflowTracker
+from carvision.tracking.store import FOLD, PARENT, SET, end_run, tracked_run_if_reachable
+from carvision.tracking.tensorboard_tracker import TensorBoardTracker
+from carvision.tracking.wandb_tracker import wandb_trackers
+from carvision.training import FoldResult, train_fold
+
+
+def set_folder(set_id: str) -> Path:
+    """Where the folds of a set are that MLflow does not have yet."""
+    return Path("work/folds") / set_id
+
+
+def fold_folder(set_id: str, fold: int) -> Path:
+    """Where a fold's files are until MLflow has them: checkpoints, event log, result."""
+    return set_folder(set_id) / f"fold{fold}"
+
+
+def train_in_own_run(
+    config: Config,
+    prepared: PreparedData,
+    cache: PhotoCache | None,
+    fold: int,
+    tags: dict[str, str],
+    *,
+    anew: bool,
+) -> None:
+    """Train a fold, or what is left of it, and log it in the child run that it was begun in.
+
+    ``tags`` are the fold set's; ``anew`` forgets what was begun before. While the tracking server
+    is away the result stays on the disk.
+
+    Raises:
+        CarvisionError: another process trains this fold; and what :func:`train_fold` raises.
+    """
+    name = f"{config.name} fold {fold}"
+    folder = fold_folder(tags[SET], fold)
+    tags = {**tags, FOLD: str(fold)}
+    if (parent := mlflow.active_run()) is not None:
+        tags[PARENT] = parent.info.run_id
+    with alone(LOCKS / f"{folder.parent.name}-{folder.name}", name):
+        if anew:
+            shutil.rmtree(folder, ignore_errors=True)
+        begun = run_named_in(read_events(folder / EVENTS_FILE))
+        with tracked_run_if_reachable(STAGE_FOLD, name, tags, begun) as run:
+            result = _train(config, prepared, cache, fold, tags, run)
+            write_finished(folder, result, name, tags)
+            if run is not None:
+                # Not FINISHED before all of it is logged.
+                end_run(run, "KILLED")
+    deliver(folder)
+
+
+def _train(
+    config: Config,
+    prepared: PreparedData,
+    cache: PhotoCache | None,
+    fold: int,
+    tags: dict[str, str],
+    run: Run | None,
+) -> FoldResult:
+    name, folder = f"{config.name} fold {fold}", fold_folder(tags[SET], fold)
+    events = EventLog(folder / EVENTS_FILE, None if run is None else run.info.run_id)
+    own = Path(tags[SET]) / f"fold{fold}"
+    with (
+        TrainingProgress() as bar,
+        MlflowTracker(events) as to_mlflow,
+        TensorBoardTracker(Path("work/tensorboard") / own) as board,
+        wandb_trackers(
+            config.tracking.wandb,
+            run_id=f"{tags[SET]}-fold{fold}" if run is None else run.info.run_id,
+            name=name,
+            group=tags[SET],
+            settings=config.model_dump(mode="json"),
+            folder=Path("work/wandb"),
+        ) as wandb,
+    ):
+        # The event log first: what MLflow is sent is read from it.
+        tracker = TrackerGroup([events, to_mlflow, board, *wandb, bar])
+        root = prepared.layout.root
+        try:
+            return train_fold(config, prepared.manifest, root, fold, folder, tracker, cache)
+        except KeyboardInterrupt:
+            arguments = ["auto" if word == "never" else word for word in sys.orig_argv[1:]]
+            again = shlex.join(["python", *arguments])
+            announce(f"{name} stopped; the same command goes on from its checkpoint: {again}")
+            raise
