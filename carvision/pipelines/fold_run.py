@@ -14,12 +14,11 @@ from mlflow.entities import Run
 from carvision.config import Config
 from carvision.contracts import TrackerGroup
 from carvision.data.cache import PhotoCache
-from carvision.files import alone
 from carvision.pipelines.prepare import PreparedData
 from carvision.pipelines.session import announce
 from carvision.reporting.training_progress import TrainingProgress
 from carvision.tracking.event_log import EVENTS_FILE, EventLog, read_events, run_named_in
-from carvision.tracking.finished_fold import LOCKS, deliver, write_finished
+from carvision.tracking.finished_fold import alone_with, deliver, write_finished
 from carvision.tracking.fold_sets import STAGE_FOLD
 from carvision.tracking.mlflow_tracker import MlflowTracker
 from carvision.tracking.store import FOLD, PARENT, SET, end_run, tracked_run_if_reachable
@@ -60,7 +59,7 @@ def train_in_own_run(
     tags = {**tags, FOLD: str(fold)}
     if (parent := mlflow.active_run()) is not None:
         tags[PARENT] = parent.info.run_id
-    with alone(LOCKS / f"{folder.parent.name}-{folder.name}", name):
+    with alone_with(folder, name):
         if anew:
             shutil.rmtree(folder, ignore_errors=True)
         begun = run_named_in(read_events(folder / EVENTS_FILE))

@@ -12,8 +12,9 @@ import os
 import shutil
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from mlflow.entities import Metric
 
@@ -29,13 +30,21 @@ from carvision.training import FoldResult
 
 log = logging.getLogger(__name__)
 
-LOCKS: Final = Path("work/locks")
-
+_LOCKS = Path("work/locks")
 _FINISHED = "finished"
 _ABOUT = "about.json"
 _ARTIFACTS = "artifacts"
 #: Seconds before it is tried again.
 _PAUSES = (1.0, 3.0)
+
+
+def alone_with(folder: Path, what: str) -> AbstractContextManager[None]:
+    """Hold a fold's folder.
+
+    Raises:
+        CarvisionError: another process trains or logs the fold, and so is busy with ``what``.
+    """
+    return alone(_LOCKS / f"{folder.parent.name}-{folder.name}", what)
 
 
 def write_finished(folder: Path, result: FoldResult, name: str, tags: Mapping[str, str]) -> None:
@@ -76,7 +85,7 @@ def deliver(folder: Path) -> Delivery | None:
     for pause in (*_PAUSES, None):
         try:
             require_server()
-            with alone(LOCKS / f"{folder.parent.name}-{folder.name}", str(folder)):
+            with alone_with(folder, str(folder)):
                 # Another process may have been quicker.
                 return _deliver(folder) if is_finished(folder) else Delivery("", (), gone=False)
         # Whatever fails here, hours of training are safe on the disk.

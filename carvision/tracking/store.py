@@ -2,7 +2,6 @@
 
 import logging
 import os
-import socket
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
@@ -10,12 +9,13 @@ from typing import Any, Final
 
 import mlflow
 import yaml
-from mlflow.entities import Run
+from mlflow.entities import Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.tracking import MlflowClient
 
 from carvision.errors import TrackingError
+from carvision.tracking.process import is_gone, this_process
 from carvision.tracking.server import no_patience, require_server, unreachable
 
 log = logging.getLogger(__name__)
@@ -45,13 +45,19 @@ def tracked_run(
     ``tags`` may name another parent.
     """
     parent = mlflow.active_run()
-    own = {STAGE: stage, "mlflow.runName": name, _PROCESS: _this_process()}
+    own = {STAGE: stage, _PROCESS: this_process()}
     if parent is not None:
         own[PARENT] = parent.info.run_id
+    every = {**own, **(tags or {})}
     again = run_id if run_id and _exists(run_id) else None
-    run = mlflow.start_run(run_id=again, nested=parent is not None)
+    if again is not None:
+        # Before it is RUNNING: at no moment does a living run name a process that is gone.
+        client().log_batch(again, tags=[RunTag(key, value) for key, value in every.items()])
+    run = mlflow.start_run(again, run_name=name, nested=parent is not None, tags=every)
     try:
-        mlflow.set_tags({**own, **(tags or {})})
+        if parent is not None:
+            # MLflow makes a new run a child of the open one, whatever its tags say.
+            mlflow.set_tag(PARENT, every[PARENT])
         yield run
     except KeyboardInterrupt:
         end_run(run, "KILLED")
@@ -92,33 +98,16 @@ def end_run(run: Run, status: str) -> None:
 
 
 def close_killed_runs() -> list[Run]:
-    """End the runs whose process, on this machine, is gone without having ended them."""
+    """End the runs whose process, of this machine since it was booted, is gone without doing so."""
     running = mlflow.search_runs(
         filter_string="attributes.status = 'RUNNING'",
         search_all_experiments=True,
         output_format="list",
     )
-    killed = [run for run in running if _is_gone(run.data.tags.get(_PROCESS, ""))]
+    killed = [run for run in running if is_gone(run.data.tags.get(_PROCESS, ""))]
     for run in killed:
         client().set_terminated(run.info.run_id, "KILLED")
     return killed
-
-
-def _this_process() -> str:
-    return f"{socket.gethostname()}:{os.getpid()}"
-
-
-def _is_gone(process: str) -> bool:
-    host, _, number = process.rpartition(":")
-    if host != socket.gethostname():
-        return False
-    try:
-        os.kill(int(number), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return False
 
 
 def _exists(run_id: str) -> bool:

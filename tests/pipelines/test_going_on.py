@@ -1,9 +1,6 @@
 """A fold that was stopped goes on in its own child run, whatever stopped it."""
 
 import logging
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import mlflow
@@ -12,7 +9,7 @@ import pytest
 from carvision.config import load_config
 from carvision.pipelines import train
 from carvision.reporting.training_progress import TrainingProgress
-from carvision.tracking.store import client, close_killed_runs, find_runs, tracked_run
+from carvision.tracking.store import client, find_runs
 from tests.conftest import write_photos
 
 _SETTINGS = "data.folds=2 model.image_size=32 train.epochs=2 device=cpu precision=fp32"
@@ -79,24 +76,3 @@ def test_never_starts_anew(
     with caplog.at_level(logging.INFO, "carvision"):
         _train(root, "never", "seed=12")
     assert "going on from" not in caplog.text
-
-
-def test_runs_of_killed_processes_are_closed(store: Path) -> None:
-    """A process that is gone, one that lives, one of another machine, and one that says nothing."""
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    processes = {
-        "gone": f"{socket.gethostname()}:{gone.pid}",
-        "elsewhere": f"another machine:{gone.pid}",
-        "mute": "",
-    }
-    made = {}
-    for name, process in processes.items():
-        run = client().create_run("0", run_name=name, tags={"carvision.process": process})
-        made[name] = run.info.run_id
-    with tracked_run("train", "alive") as alive:
-        closed = close_killed_runs()
-        assert [run.info.run_id for run in closed] == [made["gone"]]
-        statuses = {k: client().get_run(v).info.status for k, v in made.items()}
-        assert statuses == {"gone": "KILLED", "elsewhere": "RUNNING", "mute": "RUNNING"}
-        assert client().get_run(alive.info.run_id).info.status == "RUNNING"
