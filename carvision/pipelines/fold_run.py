@@ -14,6 +14,7 @@ from mlflow.entities import Run
 from carvision.config import Config
 from carvision.contracts import TrackerGroup
 from carvision.data.cache import PhotoCache
+from carvision.pipelines.begun_folds import announce_others
 from carvision.pipelines.prepare import PreparedData
 from carvision.pipelines.session import announce
 from carvision.reporting.training_progress import TrainingProgress
@@ -25,6 +26,7 @@ from carvision.tracking.store import FOLD, PARENT, SET, end_run, tracked_run_if_
 from carvision.tracking.tensorboard_tracker import TensorBoardTracker
 from carvision.tracking.wandb_tracker import wandb_trackers
 from carvision.training import FoldResult, train_fold
+from carvision.training.identity import identity_of
 
 
 def set_folder(set_id: str) -> Path:
@@ -62,6 +64,8 @@ def train_in_own_run(
     with alone_with(folder, name):
         if anew:
             shutil.rmtree(folder, ignore_errors=True)
+        side = None if cache is None else cache.side
+        announce_others(name, folder, identity_of(config, prepared.manifest, fold, side))
         begun = run_named_in(read_events(folder / EVENTS_FILE))
         with tracked_run_if_reachable(STAGE_FOLD, name, tags, begun) as run:
             result = _train(config, prepared, cache, fold, tags, run)
