@@ -1,5 +1,6 @@
 """A tracking server that goes away and comes back, and a fold's log to send to it."""
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -58,13 +59,14 @@ def server(
     handlers._get_tracking_store(database, str(tmp_path / "artifacts"))
     monkeypatch.setattr(handlers, "_model_registry_store", None)
     handlers._get_model_registry_store(database)
+    # It does so for the registry, too, which is to follow the tracking store again.
+    mlflow.set_registry_uri("")
+    os.environ.pop("MLFLOW_REGISTRY_URI", None)
     server = Server()
     server.start()
     mlflow.set_tracking_uri(server.uri)
-    mlflow.set_registry_uri(server.uri)
     yield server, MlflowClient(database)
     mlflow.set_tracking_uri(before)
-    mlflow.set_registry_uri(before)
     server.stop()
 
 
