@@ -1,131 +1,166 @@
-"""One fold's training in a run of its own, told to every tracker; it goes on where it stopped."""
+"""One fold's training in its own child run; with a tracking server or, while it is away, without.
+
+The run ends FINISHED when everything is in it, and not before.
+"""
 
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import mlflow
+from mlflow.entities import Run
 
 from carvision.config import Config
 from carvision.contracts import Tracker, TrackerGroup
 from carvision.data.cache import PhotoCache
-from carvision.files import read_json, write_json
+from carvision.errors import DivergedError, PrunedError
+from carvision.pipelines.begun_folds import announce_others
 from carvision.pipelines.prepare import PreparedData
 from carvision.pipelines.session import announce
 from carvision.reporting.training_progress import TrainingProgress
-from carvision.tracking.event_log import EVENTS_FILE, EventLog
-from carvision.tracking.fold_sets import batch_size_of
+from carvision.tracking.event_log import EVENTS_FILE, EventLog, read_events, run_named_in
+from carvision.tracking.finished_fold import alone_with, deliver, write_finished
+from carvision.tracking.fold_sets import STAGE_FOLD, batch_size_of, best_metrics
 from carvision.tracking.mlflow_tracker import MlflowTracker
 from carvision.tracking.sending import SENT_FILE, pending
-from carvision.tracking.store import FOLD, SET, exists, tracked_run
+from carvision.tracking.store import (
+    FOLD,
+    PARENT,
+    SET,
+    end_run,
+    tracked_run,
+    tracked_run_if_reachable,
+)
 from carvision.tracking.tensorboard_tracker import TensorBoardTracker
 from carvision.tracking.wandb_tracker import wandb_trackers
 from carvision.training import FoldResult, train_fold
-
-_RUN = "run.json"
-
-
-@dataclass(frozen=True)
-class FoldKind:
-    """What a fold is trained for: its runs' stage, and what of the result they keep."""
-
-    stage: str
-    log_result: Callable[[FoldResult], None]
+from carvision.training.identity import identity_of
 
 
-def run_fold(
-    kind: FoldKind,
+def set_folder(set_id: str) -> Path:
+    """Where the folds of a set are that MLflow does not have yet."""
+    return Path("work/folds") / set_id
+
+
+def fold_folder(set_id: str, fold: int) -> Path:
+    """Where a fold's files are until MLflow has them: checkpoints, event log, result."""
+    return set_folder(set_id) / f"fold{fold}"
+
+
+def train_in_own_run(
+    config: Config,
+    prepared: PreparedData,
+    cache: PhotoCache | None,
+    fold: int,
+    tags: dict[str, str],
+    *,
+    anew: bool,
+) -> None:
+    """Train a fold, or what is left of it, and log it in the child run that it was begun in.
+
+    ``tags`` are the fold set's; ``anew`` forgets what was begun before. While the tracking server
+    is away the result stays on the disk.
+
+    Raises:
+        CarvisionError: another process trains this fold; and what :func:`train_fold` raises.
+    """
+    name = f"{config.name} fold {fold}"
+    folder = fold_folder(tags[SET], fold)
+    tags = {**tags, FOLD: str(fold)}
+    if (parent := mlflow.active_run()) is not None:
+        tags[PARENT] = parent.info.run_id
+    with alone_with(folder, name):
+        if anew:
+            shutil.rmtree(folder, ignore_errors=True)
+        side = None if cache is None else cache.side
+        announce_others(name, folder, identity_of(config, prepared.manifest, fold, side))
+        begun = run_named_in(read_events(folder / EVENTS_FILE))
+        with tracked_run_if_reachable(STAGE_FOLD, name, tags, begun) as run:
+            result = _train(config, prepared, cache, fold, tags, run)
+            write_finished(folder, result, name, tags)
+            if run is not None:
+                # Not FINISHED before all of it is logged.
+                end_run(run, "KILLED")
+    deliver(folder)
+
+
+def train_for_search(
+    stage: str,
     config: Config,
     prepared: PreparedData,
     cache: PhotoCache | None,
     fold: int,
     tags: Mapping[str, str],
-    listeners: Sequence[Tracker] = (),
+    listener: Tracker,
 ) -> FoldResult:
-    """Train a fold, or what is left of it, in the child run that it was begun in.
+    """Train a fold, or what is left of it, for its metrics alone; they are logged, its files go.
 
-    Its files are below :func:`fold_folder` of ``tags[SET]`` until it is finished; the result's
-    weights are among them, and gone when this returns.
+    ``listener`` may end it with :class:`PrunedError`; then, too, its files go.
     """
-    name = f"{config.name} fold {fold}"
     folder = fold_folder(tags[SET], fold)
-    with (
-        tracked_run(kind.stage, name, {**tags, FOLD: str(fold)}, _begun_run(folder)) as run,
-        TrainingProgress() as bar,
-    ):
-        run_id = run.info.run_id
-        write_json(folder / _RUN, {"run_id": run_id})
-        events = EventLog(folder / EVENTS_FILE, run_id)
-        own = Path(tags[SET]) / f"fold{fold}"
-        with (
-            MlflowTracker(events) as to_mlflow,
-            TensorBoardTracker(Path("work/tensorboard") / own) as board,
-            wandb_trackers(
-                config.tracking.wandb,
-                run_id=run_id,
-                name=name,
-                group=tags[SET],
-                settings=config.model_dump(mode="json"),
-                folder=Path("work/wandb"),
-            ) as wandb,
-        ):
-            # The event log first: what MLflow is sent is read from it.
-            tracker = TrackerGroup([events, to_mlflow, board, *wandb, bar, *listeners])
-            root = prepared.layout.root
-            try:
-                result = train_fold(
-                    config,
-                    prepared.manifest,
-                    root,
-                    fold,
-                    folder,
-                    tracker,
-                    cache,
-                    batch_size_of(tags[SET]),
-                )
-            except KeyboardInterrupt:
-                arguments = ["auto" if word == "never" else word for word in sys.orig_argv[1:]]
-                again = shlex.join(["python", *arguments])
-                announce(f"{name} stopped; the same command goes on from its checkpoint: {again}")
-                raise
-            # Kept when the fold cannot be logged: hours of training are in it.
-            kind.log_result(result)
-            mlflow.log_artifact(str(events.path))
-            everything_sent = to_mlflow.close()
-    _remove(folder, but=() if everything_sent else (EVENTS_FILE, SENT_FILE))
+    tags = {**tags, FOLD: str(fold)}
+    begun = run_named_in(read_events(folder / EVENTS_FILE))
+    try:
+        with tracked_run(stage, f"{config.name} fold {fold}", tags, begun) as run:
+            result = _train(config, prepared, cache, fold, tags, run, [listener])
+            mlflow.log_metrics(best_metrics(result))
+    except (PrunedError, DivergedError):
+        _abandon(folder)
+        raise
+    _abandon(folder)
     return result
 
 
-def fold_folder(set_id: str, fold: int) -> Path:
-    """Where an unfinished fold keeps its checkpoints."""
-    return Path("work/folds") / set_id / f"fold{fold}"
-
-
-def abandon_fold(set_id: str, fold: int) -> None:
-    """Remove the files of a fold that nobody will finish."""
-    folder = fold_folder(set_id, fold)
-    _remove(folder, but=(EVENTS_FILE, SENT_FILE) if pending(folder / EVENTS_FILE) else ())
-
-
-def _remove(folder: Path, but: Sequence[str]) -> None:
-    """Remove a fold's files, except those that ``sync`` needs to send the rest of them."""
+def _abandon(folder: Path) -> None:
+    """Remove the files of a fold, except those that ``sync`` needs to send the rest of them."""
+    kept = {EVENTS_FILE, SENT_FILE} if pending(folder / EVENTS_FILE) else set()
     for path in list(folder.iterdir()):
         if path.is_dir():
             shutil.rmtree(path)
-        elif path.name not in but:
+        elif path.name not in kept:
             path.unlink()
     for emptied in (folder, folder.parent):
         if not any(emptied.iterdir()):
             emptied.rmdir()
 
 
-def _begun_run(folder: Path) -> str | None:
-    """The run that a stopped training of this fold was logged in."""
-    try:
-        run_id: str = read_json(folder / _RUN)["run_id"]
-    except (OSError, ValueError, KeyError):
-        return None
-    return run_id if exists(run_id) else None
+def _train(
+    config: Config,
+    prepared: PreparedData,
+    cache: PhotoCache | None,
+    fold: int,
+    tags: dict[str, str],
+    run: Run | None,
+    listeners: Sequence[Tracker] = (),
+) -> FoldResult:
+    name, folder = f"{config.name} fold {fold}", fold_folder(tags[SET], fold)
+    events = EventLog(folder / EVENTS_FILE, None if run is None else run.info.run_id)
+    own = Path(tags[SET]) / f"fold{fold}"
+    with (
+        TrainingProgress() as bar,
+        MlflowTracker(events) as to_mlflow,
+        TensorBoardTracker(Path("work/tensorboard") / own) as board,
+        wandb_trackers(
+            config.tracking.wandb,
+            run_id=f"{tags[SET]}-fold{fold}" if run is None else run.info.run_id,
+            name=name,
+            group=tags[SET],
+            settings=config.model_dump(mode="json"),
+            folder=Path("work/wandb"),
+        ) as wandb,
+    ):
+        # The event log first: what MLflow is sent is read from it.
+        tracker = TrackerGroup([events, to_mlflow, board, *wandb, bar, *listeners])
+        root = prepared.layout.root
+        known_batch_size = batch_size_of(tags[SET]) if run is not None else None
+        try:
+            return train_fold(
+                config, prepared.manifest, root, fold, folder, tracker, cache, known_batch_size
+            )
+        except KeyboardInterrupt:
+            arguments = ["auto" if word == "never" else word for word in sys.orig_argv[1:]]
+            again = shlex.join(["python", *arguments])
+            announce(f"{name} stopped; the same command goes on from its checkpoint: {again}")
+            raise

@@ -25,15 +25,16 @@ from carvision.errors import CarvisionError, ConfigError, DivergedError, PrunedE
 from carvision.files import alone, replacing
 from carvision.pipelines.caching import chosen_cache, write_cache
 from carvision.pipelines.ensemble import check_writable
-from carvision.pipelines.fold_run import FoldKind, abandon_fold, run_fold
+from carvision.pipelines.fold_run import train_for_search
 from carvision.pipelines.prepare import PreparedData, prepared_data
 from carvision.pipelines.session import announce, close_killed, show_address
-from carvision.pipelines.train import LOCKS, check_trainable, parse_folds
+from carvision.pipelines.train import check_trainable, parse_folds
 from carvision.reporting.trial_table import show_trials
 from carvision.studies import STORAGE
-from carvision.tracking.fold_sets import finished_folds, log_best, set_name
+from carvision.tracking.finished_fold import LOCKS
+from carvision.tracking.fold_sets import finished_folds, set_name
 from carvision.tracking.prepared import log_data_input
-from carvision.tracking.store import DATA, MODEL, SET, exists, log_settings, tracked_run
+from carvision.tracking.store import DATA, MODEL, SET, log_settings, tracked_run
 from carvision.training.search import (
     CONTINUES,
     TrialReporter,
@@ -55,8 +56,6 @@ STAGE_TRIAL = "hpo-trial"
 STAGE_TRIAL_FOLD = "hpo-fold"
 STUDY = "carvision.study"
 PRUNED = "carvision.pruned"
-#: Neither weights nor predictions of a trial are kept: the winner is trained again by ``train``.
-_TRIAL_FOLD = FoldKind(STAGE_TRIAL_FOLD, log_best)
 _RUN_ID = "run_id"
 _SHOWN = 3
 
@@ -167,12 +166,10 @@ def _train(trial: optuna.Trial, config: Config, problem: _Problem) -> float:
         STUDY: study,
         SET: f"{study}-{problem.set_id(config, cache)}",
     }
-    begun = trial.user_attrs.get(_RUN_ID)
-    if begun is not None and not exists(begun):
-        begun = None
+    begun = trial.user_attrs.get(_RUN_ID, "")
     with tracked_run(STAGE_TRIAL, f"trial {trial.number}", tags, begun) as run:
         trial.set_user_attr(_RUN_ID, run.info.run_id)
-        if begun is None:
+        if run.info.run_id != begun:
             log_settings(config.model_dump(mode="json"))
         try:
             value = _mean_loss(trial, config, problem, cache, tags)
@@ -203,11 +200,10 @@ def _mean_loss(
             losses.append(done[fold].data.metrics["best/val_log_loss"])
             continue
         reporter = TrialReporter(trial, config.train.epochs, len(problem.folds), losses)
-        try:
-            result = run_fold(_TRIAL_FOLD, config, problem.prepared, cache, fold, tags, [reporter])
-        except (PrunedError, DivergedError):
-            abandon_fold(tags[SET], fold)
-            raise
+        # Neither weights nor predictions are kept: the winner is trained again by ``train``.
+        result = train_for_search(
+            STAGE_TRIAL_FOLD, config, problem.prepared, cache, fold, tags, reporter
+        )
         losses.append(result.metrics["val/log_loss"])
     return float(np.mean(losses))
 

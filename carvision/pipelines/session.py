@@ -6,7 +6,7 @@ import signal
 import sys
 from collections.abc import Callable
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import typer
 from mlflow.entities import Run
@@ -21,6 +21,9 @@ from carvision.tracking.store import (
 )
 
 log = logging.getLogger(__name__)
+
+#: typer exports the kinds below it alone, and may bring a click of its own.
+_UsageError: type[Exception] = typer.BadParameter.mro()[1]
 
 #: What the user can mend without reading a traceback.
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
@@ -37,15 +40,31 @@ def run_entry_point(command: Callable[..., None]) -> NoReturn:
         signal.signal(number, _interrupt)
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(command)
+    status = 0
     try:
-        app()
+        # Not standalone: the errors are ours to print. It then returns the exit status.
+        status = app(standalone_mode=False) or 0
+    except _UsageError as error:
+        _fail(_usage(error))
+    except typer.Abort:
+        status = 130  # what earlier versions of typer make of Ctrl-C
     except CarvisionError as error:
         _fail(str(error))
     except OSError as error:
         if error.errno not in _DISK_ERRORS:
             raise
         _fail(f"the disk refused: {error}; make room or give write access, then run this again")
-    sys.exit(0)
+    sys.exit(status)
+
+
+def _usage(error: Any) -> str:
+    """What is wrong with the parameters, and which there are, as ``mlflow run`` spells them."""
+    options = [option.opts[0] for option in error.ctx.command.params]
+    names = [option.removeprefix("--").replace("-", "_") for option in options]
+    return (
+        f"{error.format_message()}\nThe parameters are {', '.join(names)}; each is given as "
+        "-P name=value"
+    )
 
 
 def _fail(message: str) -> NoReturn:

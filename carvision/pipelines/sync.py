@@ -1,4 +1,4 @@
-"""What tracking missed -> MLflow: the unsent epochs of all event logs."""
+"""What tracking missed -> MLflow: the unsent epochs of all event logs, and finished folds."""
 
 from pathlib import Path
 
@@ -8,6 +8,7 @@ from mlflow.exceptions import MlflowException
 from carvision.errors import TrackingError
 from carvision.pipelines.session import announce
 from carvision.tracking.event_log import EVENTS_FILE
+from carvision.tracking.finished_fold import deliver, is_finished
 from carvision.tracking.sending import Delivery, pending, send_pending
 from carvision.tracking.server import unreachable
 from carvision.tracking.store import tracked_run
@@ -16,9 +17,10 @@ STAGE_SYNC = "sync"
 
 
 def sync(folder: Path) -> int:
-    """The entry point: send what is unsent of the logs below ``folder``; the number of epochs.
+    """The entry point: send what MLflow lacks of the folds below ``folder``; the number of epochs.
 
-    Nothing is sent twice, however often this runs.
+    Of a fold that is finished that is its result as well, and its run ends FINISHED. Nothing is
+    sent twice, however often this runs.
 
     Raises:
         TrackingError: the tracking server cannot be reached, or refuses; what was sent is kept.
@@ -29,40 +31,50 @@ def sync(folder: Path) -> int:
     logs = sorted(folder.glob(f"*/fold*/{EVENTS_FILE}"))
     if not logs:
         announce(f"nothing to send: there are no event logs below {folder.absolute()}")
-    epochs = 0
-    for path in logs:
-        if not pending(path):
-            announce(f"{path}: MLflow has everything")
-            continue
-        try:
-            delivery = send_pending(path)
-        except MlflowException as error:
-            raise _no_server(str(error)) from error
-        except TrackingError as error:
-            announce(f"{error}: left to it")
-            continue
-        epochs += len(delivery.epochs)
-        _announce(path, delivery)
-    # Last: a run that was open while the server went away could not be closed.
     with tracked_run(STAGE_SYNC, "sync"):
+        epochs = sum(_send(path) for path in logs)
         mlflow.log_metric("epochs_sent", epochs)
     return epochs
 
 
+def _send(path: Path) -> int:
+    """Send what MLflow lacks of one fold; the number of epochs."""
+    if is_finished(path.parent):
+        delivered = deliver(path.parent)
+        if delivered is None:
+            raise _no_server(f"{path.parent} could not be logged")
+        return len(delivered.epochs)
+    if not pending(path):
+        announce(f"{path}: MLflow has everything")
+        return 0
+    try:
+        delivery = send_pending(path)
+    except MlflowException as error:
+        raise _no_server(str(error)) from error
+    except TrackingError as error:
+        announce(f"{error}: left to it")
+        return 0
+    _announce(path, delivery)
+    return len(delivery.epochs)
+
+
 def _announce(path: Path, delivery: Delivery) -> None:
-    for run_id in dict.fromkeys(message.run_id for message in delivery.messages):
-        numbers = [str(epoch) for epoch in delivery.epochs_of(run_id)]
-        what = f"epochs {', '.join(numbers)}" if numbers else "no epochs"
-        announce(f"{path}: sent {what} to run {run_id}")
-    for run_id in sorted(delivery.gone):
+    if not delivery.run_id:
+        announce(f"{path}: has no run yet; it gets one when its training goes on")
+        return
+    if delivery.gone:
         announce(
-            f"{path}: skipped, {mlflow.get_tracking_uri()} has no run {run_id} (it was deleted, or "
-            "belongs to another MLFLOW_TRACKING_URI)"
+            f"{path}: skipped, {mlflow.get_tracking_uri()} has no run {delivery.run_id} (it was "
+            "deleted, or belongs to another MLFLOW_TRACKING_URI)"
         )
+        return
+    numbers = ", ".join(str(epoch) for epoch in delivery.epochs)
+    what = f"epochs {numbers}" if numbers else "no epochs"
+    announce(f"{path}: sent {what} to run {delivery.run_id}")
 
 
 def _no_server(reason: str) -> TrackingError:
     return TrackingError(
         f"{mlflow.get_tracking_uri()} cannot be told: {reason}\nStart the server, or point "
-        "MLFLOW_TRACKING_URI at it, and run this again; what is unsent stays in the event logs"
+        "MLFLOW_TRACKING_URI at it, and run this again; what is unsent stays on the disk"
     )

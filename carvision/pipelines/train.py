@@ -1,54 +1,72 @@
 """manifest -> out-of-fold predictions and a registered model, for each backbone.
 
 A run for the backbone, a child run for each fold. Folds that an earlier run finished with the same
-settings are taken over; whoever trains the rest registers the version.
+settings are taken over; whoever trains the rest registers the version. Only the beginning and the
+registration need the tracking server: while it is away, training goes on, and results wait.
 """
 
-import shutil
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from dataclasses import dataclass
 
 import mlflow
 import numpy as np
 from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
 
 from carvision.config import Config
 from carvision.contracts import TrueClass
 from carvision.data.cache import PhotoCache
 from carvision.data.preview import augmentation_preview
-from carvision.errors import ConfigError
-from carvision.files import alone, scratch_folder
+from carvision.errors import ConfigError, TrackingError
+from carvision.files import scratch_folder
 from carvision.inference import resolve_device
 from carvision.metrics import log_loss_of_true_class
 from carvision.models import build_model, ensure_weights, read_bundle, write_bundle
 from carvision.pipelines.caching import chosen_cache, write_cache
-from carvision.pipelines.fold_run import FoldKind, fold_folder, run_fold
+from carvision.pipelines.fold_run import fold_folder, set_folder, train_in_own_run
 from carvision.pipelines.prepare import PreparedData, prepared_data
 from carvision.pipelines.session import announce, close_killed, show_address
 from carvision.reporting.tables import show_folds
+from carvision.tracking.finished_fold import deliver_all, is_finished
 from carvision.tracking.fold_sets import (
-    STAGE_FOLD,
     fetch_true_class,
     fetch_weights,
     finished_folds,
-    log_fold,
     set_name,
 )
 from carvision.tracking.prepared import log_data_input
 from carvision.tracking.registry import MemberVersion, find_member, register_member
+from carvision.tracking.server import require_server
 from carvision.tracking.store import (
     DATA,
     MODEL,
     SET,
+    end_run,
     log_settings,
     tracked_run,
+    tracked_run_if_reachable,
 )
 from carvision.tracking.wandb_tracker import check_wandb
 from carvision.training import training_photos
 
 STAGE_TRAIN = "train"
-LOCKS = Path("work/locks")
-_FOLD = FoldKind(STAGE_FOLD, log_fold)
+
+
+@dataclass(frozen=True)
+class _FoldSet:
+    """One backbone's folds on one data set, and those of them that are not to be trained."""
+
+    config: Config
+    prepared: PreparedData
+    cache: PhotoCache | None
+    set_id: str
+    done: dict[int, Run]
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """What its runs are found by."""
+        fingerprint = self.prepared.manifest.fingerprint
+        return {MODEL: self.config.name, SET: self.set_id, DATA: fingerprint}
 
 
 def train(configs: Sequence[Config], data: str, fold: str, resume: str) -> list[MemberVersion]:
@@ -59,23 +77,22 @@ def train(configs: Sequence[Config], data: str, fold: str, resume: str) -> list[
 
     Raises:
         CarvisionError: anything that would stop a run later is refused before the first one.
+        TrackingError: what was trained could not be registered: the tracking server is away.
     """
     if resume not in ("auto", "never"):
         raise ConfigError(f"resume={resume!r}: expected auto or never")
     check_trainable(configs)
+    require_server()
     close_killed()
     names = ",".join(config.name for config in configs)
     with tracked_run(STAGE_TRAIN, f"train {names}") as run:
         prepared = prepared_data(configs[0], data)
         folds = parse_folds(fold, prepared.manifest.folds)
-        for config in configs[1:]:
-            chosen_cache(config, prepared)  # a disk that is too small shows before the first one
+        # Before the first one: a disk that is too small shows, and the server may go away.
+        fold_sets = [_fold_set(config, prepared, resume) for config in configs]
         if len(configs) == 1:
-            return [_train_backbone(run, configs[0], prepared, folds, resume)]
-        versions = []
-        for config in configs:
-            with tracked_run(STAGE_TRAIN, f"train {config.name}") as child:
-                versions.append(_train_backbone(child, config, prepared, folds, resume))
+            return [_train_backbone(run, fold_sets[0], folds, resume)]
+        versions = _train_each(fold_sets, folds, resume)
         show_address(run)
         return versions
 
@@ -97,36 +114,95 @@ def check_trainable(configs: Sequence[Config]) -> None:
         build_model(config, classes=2, pretrained=config.model.pretrained)
 
 
-def _train_backbone(
-    run: Run, config: Config, prepared: PreparedData, folds: Sequence[int], resume: str
-) -> MemberVersion:
-    fingerprint = prepared.manifest.fingerprint
+def _fold_set(config: Config, prepared: PreparedData, resume: str) -> _FoldSet:
+    """The fold set of ``config``, after what an earlier training of it left was logged."""
     cache = chosen_cache(config, prepared)
-    set_id = set_name(config, fingerprint, None if cache is None else cache.side)
-    tags = {MODEL: config.name, SET: set_id, DATA: fingerprint}
-    mlflow.set_tags(tags)
-    log_settings(config.model_dump(mode="json"))
-    log_data_input(prepared.manifest, prepared.layout.root, "training")
+    side = None if cache is None else cache.side
+    set_id = set_name(config, prepared.manifest.fingerprint, side)
+    deliver_all(set_folder(set_id))
     done = finished_folds(set_id) if resume == "auto" else {}
-    missing = [fold for fold in folds if fold not in done]
-    if missing:
-        if cache is not None:
-            write_cache(cache, prepared.layout.root)
-        _log_preview(config, prepared, missing[0], cache)
+    return _FoldSet(config, prepared, cache, set_id, done)
+
+
+def _train_each(
+    fold_sets: Sequence[_FoldSet], folds: Sequence[int], resume: str
+) -> list[MemberVersion]:
+    """Train the backbones one after the other, each in a run of its own.
+
+    Raises:
+        TrackingError: at the end, when one or more could not be registered.
+    """
+    versions, waiting = [], []
+    for fold_set in fold_sets:
+        name = fold_set.config.name
+        with tracked_run_if_reachable(STAGE_TRAIN, f"train {name}") as child:
+            try:
+                versions.append(_train_backbone(child, fold_set, folds, resume))
+            except TrackingError as error:
+                announce(str(error))
+                waiting.append(name)
+                if child is not None:
+                    end_run(child, "FAILED")
+    if waiting:
+        raise TrackingError(
+            f"trained, and not registered yet: {', '.join(waiting)}; run the same command again "
+            "once the tracking server is back"
+        )
+    return versions
+
+
+def _train_backbone(
+    run: Run | None, fold_set: _FoldSet, folds: Sequence[int], resume: str
+) -> MemberVersion:
+    missing = [fold for fold in folds if fold not in fold_set.done]
+    if missing and fold_set.cache is not None:
+        write_cache(fold_set.cache, fold_set.prepared.layout.root)
+    if run is not None:
+        _describe(fold_set, missing)
+    name = fold_set.config.name
     for fold in folds:
-        if fold in done:
+        folder = fold_folder(fold_set.set_id, fold)
+        if fold in fold_set.done:
             announce(
-                f"{config.name} fold {fold}: finished before with these settings, in run "
-                f"{done[fold].info.run_id}; taken over (resume=never trains it again)"
+                f"{name} fold {fold}: finished before with these settings, in run "
+                f"{fold_set.done[fold].info.run_id}; taken over (resume=never trains it again)"
             )
+        elif is_finished(folder):
+            announce(f"{name} fold {fold}: finished before, and waits to be logged")
         else:
-            with alone(LOCKS / f"{set_id}-fold{fold}", f"{config.name} fold {fold}"):
-                if resume == "never":
-                    shutil.rmtree(fold_folder(set_id, fold), ignore_errors=True)
-                run_fold(_FOLD, config, prepared, cache, fold, tags)
-    version = _register(config, prepared, set_id)
+            anew = resume == "never"
+            train_in_own_run(
+                fold_set.config, fold_set.prepared, fold_set.cache, fold, fold_set.tags, anew=anew
+            )
+    try:
+        require_server()
+        if waiting := deliver_all(set_folder(fold_set.set_id)):
+            raise TrackingError(f"what lies in {', '.join(map(str, waiting))} is not logged")
+        if run is None:
+            raise TrackingError("there was no server when its run was to begin")
+        version = _register(fold_set)
+    except (MlflowException, TrackingError) as error:
+        raise TrackingError(
+            f"{name} is trained, and cannot be registered now: {error}\nNothing is lost. Once the "
+            "tracking server is back, run the same command again: it logs what is finished, trains "
+            "nothing twice, and registers the model"
+        ) from error
     show_address(run)
     return version
+
+
+def _describe(fold_set: _FoldSet, missing: Sequence[int]) -> None:
+    """Tell the open run what is trained; training does not hang on that."""
+    prepared = fold_set.prepared
+    try:
+        require_server()
+        mlflow.set_tags(fold_set.tags)
+        log_settings(fold_set.config.model_dump(mode="json"))
+        log_data_input(prepared.manifest, prepared.layout.root, "training")
+        if missing:
+            _log_preview(fold_set.config, prepared, missing[0], fold_set.cache)
+    except (MlflowException, TrackingError) as error:
+        announce(f"the run lacks its settings, and training goes on: {error}")
 
 
 def _log_preview(
@@ -138,9 +214,9 @@ def _log_preview(
     mlflow.log_image(augmentation_preview(photos, config.seed), "augmentation.jpg")
 
 
-def _register(config: Config, prepared: PreparedData, set_id: str) -> MemberVersion:
+def _register(fold_set: _FoldSet) -> MemberVersion:
     """Score the folds that the set has by now, and register them unless that was done before."""
-    manifest = prepared.manifest
+    config, set_id, manifest = fold_set.config, fold_set.set_id, fold_set.prepared.manifest
     runs = finished_folds(set_id)
     fold_runs = {fold: run.info.run_id for fold, run in runs.items()}
     with scratch_folder() as folder:
@@ -187,7 +263,6 @@ def _oof_scores(oof: TrueClass, runs: Mapping[int, Run]) -> dict[str, float]:
 
 
 def parse_folds(fold: str, folds: int) -> list[int]:
-    """``all``, ``2`` or ``1,3`` as numbers of the data's ``folds``."""
     everything = list(range(1, folds + 1))
     if fold == "all":
         return everything

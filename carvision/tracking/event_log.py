@@ -2,8 +2,9 @@
 
     {"sequence": 4, "time": 1764000000.25, "kind": "epoch", "payload": {"epoch": 2, "metrics": …}}
 
-The first event names the MLflow run that the rest belongs to (kind ``run``). Training that goes on
-from a checkpoint goes on in the same file, and may report an epoch a second time: the last counts.
+Events of the kind ``run`` name the MLflow run; the last of them counts, for the whole log. Training
+that goes on from a checkpoint goes on in the same file, and may report an epoch a second time: the
+last counts.
 """
 
 import json
@@ -49,18 +50,18 @@ class Event:
 class EventLog:
     """A tracker that appends to ``path``; it goes on where an earlier process stopped.
 
+    ``run_id`` is the MLflow run that the log is of; None leaves that as it is, or for later.
     The file is opened for each event: nothing to close, and nothing that a worker could inherit.
     """
 
-    def __init__(self, path: Path, run_id: str) -> None:
+    def __init__(self, path: Path, run_id: str | None) -> None:
         # Absolute: the thread that sends the log must find it wherever the process has gone.
         self.path = path.absolute()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         _cut_torn_line(self.path)
         events = read_events(self.path)
         self._sequence = max((event.sequence for event in events), default=0)
-        runs = [event.payload["run_id"] for event in events if event.kind == RUN]
-        if runs[-1:] != [run_id]:
+        if run_id is not None and run_named_in(events) != run_id:
             self._append(RUN, {"run_id": run_id})
 
     def run_started(self, description: str, total_steps: int) -> None:
@@ -112,6 +113,12 @@ def read_events(path: Path) -> list[Event]:
     if None in events[:-1]:
         log.warning("%s: %d damaged lines are passed over", path, events[:-1].count(None))
     return [event for event in events if event is not None]
+
+
+def run_named_in(events: Iterable[Event]) -> str:
+    """The MLflow run that a log is of; empty when it names none."""
+    runs = [str(event.payload["run_id"]) for event in events if event.kind == RUN]
+    return runs[-1] if runs else ""
 
 
 def epoch_metrics(events: Iterable[Event]) -> dict[int, dict[str, float]]:

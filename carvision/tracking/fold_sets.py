@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-import mlflow
 import numpy as np
 from mlflow.entities import Run
 from numpy.typing import NDArray
@@ -22,16 +21,15 @@ from carvision.contracts import (
     concatenated,
     read_predictions,
     read_true_class,
-    write_predictions,
 )
-from carvision.files import scratch_folder
 from carvision.tracking.store import FOLD, SET, client, fetch, find_runs
 from carvision.training import FoldResult
 
 STAGE_FOLD: Final = "fold"
-_WEIGHTS = "checkpoint"
-_PREDICTIONS = "predictions"
-_EPOCHS = "epochs.npy"
+#: Where a fold's run keeps them.
+WEIGHTS: Final = "checkpoint"
+PREDICTIONS: Final = "predictions"
+EPOCHS: Final = "epochs.npy"
 _BATCH_SIZE = "train/batch_size"
 _SECONDS = "predict/seconds_per_1000"
 
@@ -51,21 +49,11 @@ def set_name(config: Config, fingerprint: str, cache_side: int | None) -> str:
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
-def log_fold(result: FoldResult) -> None:
-    """Log a finished fold into the open run: best metrics, best weights, predictions."""
-    log_best(result)
-    mlflow.log_artifact(str(result.weights), _WEIGHTS)
-    with scratch_folder() as folder:
-        write_predictions(folder / _PREDICTIONS, result.predictions)
-        np.save(folder / _PREDICTIONS / _EPOCHS, result.epochs_true_class)
-        mlflow.log_artifacts(str(folder / _PREDICTIONS), _PREDICTIONS)
-
-
-def log_best(result: FoldResult) -> None:
-    """Log a finished fold's best metrics alone."""
+def best_metrics(result: FoldResult) -> dict[str, float]:
+    """A finished fold's metrics, by their names in its run."""
     best = {name.replace("val/", "best/val_"): value for name, value in result.metrics.items()}
     which = {"best/epoch": float(result.best_epoch), "best/averaged": float(result.averaged)}
-    mlflow.log_metrics(best | which | {_BATCH_SIZE: float(result.batch_size)} | result.measured)
+    return best | which | {_BATCH_SIZE: float(result.batch_size)} | result.measured
 
 
 def finished_folds(name: str, stage: str = STAGE_FOLD) -> dict[int, Run]:
@@ -92,7 +80,7 @@ def fetch_weights(runs: Mapping[int, Run], into: Path) -> dict[int, Path]:
     for fold, run in runs.items():
         folder = into / f"fold{fold}"
         folder.mkdir()
-        paths[fold] = fetch(run.info.run_id, f"{_WEIGHTS}/best.safetensors", folder)
+        paths[fold] = fetch(run.info.run_id, f"{WEIGHTS}/best.safetensors", folder)
     return paths
 
 
@@ -108,7 +96,7 @@ def fetch_true_class(run_ids: Sequence[str], into: Path) -> TrueClass:
     for run_id in run_ids:
         folder = _own_folder(into, run_id)
         for name in ("index.parquet", "views.json", "true_class.npy"):
-            fetch(run_id, f"{_PREDICTIONS}/{name}", folder)
+            fetch(run_id, f"{PREDICTIONS}/{name}", folder)
         parts.append(read_true_class(folder))
     return concatenated(parts)
 
@@ -119,8 +107,8 @@ def fetch_epochs(run_id: str, into: Path) -> NDArray[np.float32] | None:
     Log-probabilities of the original view; images as in the fold's predictions. None where the run
     is older than these are.
     """
-    name = f"{_PREDICTIONS}/{_EPOCHS}"
-    if name not in {file.path for file in client().list_artifacts(run_id, _PREDICTIONS)}:
+    name = f"{PREDICTIONS}/{EPOCHS}"
+    if name not in {file.path for file in client().list_artifacts(run_id, PREDICTIONS)}:
         return None
     return np.load(fetch(run_id, name, _own_folder(into, run_id)))
 
@@ -138,7 +126,7 @@ def fetch_predictions(run_ids: Sequence[str], into: Path) -> list[Predictions]:
         PredictionsError: a run's predictions are damaged.
     """
     return [
-        read_predictions(fetch(run_id, _PREDICTIONS, _own_folder(into, run_id)))
+        read_predictions(fetch(run_id, PREDICTIONS, _own_folder(into, run_id)))
         for run_id in run_ids
     ]
 

@@ -106,7 +106,8 @@ class MlflowTracker(Tracker):
                 once="unreachable",
             )
             return False
-        for run_id in delivery.gone:
+        if delivery.gone:
+            run_id = delivery.run_id
             self._tell(f"MLflow has no run {run_id} any more; {self._path} keeps it", once=run_id)
         return True
 

@@ -1,8 +1,10 @@
 """From a fold's event log to its MLflow run: in order, each epoch once.
 
-``sent.json`` beside the log holds the number of the last event that MLflow has. A kill between the
-sending and the writing of it repeats one message, which MLflow takes for the first: a metric of the
-same step, value and time is no second point.
+All of a log belongs to the run that it names last: training whose run was deleted goes on in a new
+one, which gets the epochs before as well. ``sent.json`` beside the log holds that run and the
+number of the last event that it has. A kill between the sending and the writing of it repeats one
+message, which MLflow takes for the first: a metric of the same step, value and time is no second
+point.
 """
 
 from collections.abc import Iterable
@@ -16,7 +18,14 @@ from mlflow.exceptions import MlflowException
 
 from carvision.errors import TrackingError
 from carvision.files import read_json, write_json
-from carvision.tracking.event_log import EPOCH, RUN, STARTED, WARNING, Event, read_events
+from carvision.tracking.event_log import (
+    EPOCH,
+    STARTED,
+    WARNING,
+    Event,
+    read_events,
+    run_named_in,
+)
 from carvision.tracking.store import client
 
 SENT_FILE: Final = "sent.json"
@@ -37,10 +46,10 @@ class Message:
 
     @property
     def key(self) -> tuple[Any, ...]:
-        """Equal for events of which MLflow gets one: an epoch, and a start, of a run."""
+        """Equal for events of which the run gets one: an epoch, and a start."""
         event = self.event
         which = {EPOCH: event.payload.get("epoch"), WARNING: event.sequence}
-        return (self.run_id, event.kind, which.get(event.kind))
+        return (event.kind, which.get(event.kind))
 
     def send(self) -> None:
         """Write it into its run.
@@ -63,19 +72,16 @@ class Message:
 
 @dataclass(frozen=True)
 class Delivery:
-    """What was sent, and the runs that are not there any more."""
+    """What was sent to a run, and whether that is not there any more."""
 
+    run_id: str
     messages: tuple[Message, ...]
-    gone: frozenset[str]
+    gone: bool
 
     @property
     def epochs(self) -> list[int]:
         """The epochs that were sent."""
         return epochs_of(self.messages)
-
-    def epochs_of(self, run_id: str) -> list[int]:
-        """The epochs that were sent to one run."""
-        return epochs_of(message for message in self.messages if message.run_id == run_id)
 
 
 def epochs_of(messages: Iterable[Message]) -> list[int]:
@@ -84,17 +90,16 @@ def epochs_of(messages: Iterable[Message]) -> list[int]:
 
 
 def pending(log: Path) -> list[Message]:
-    """What MLflow lacks of a log, in order; of an epoch that was reported twice, the last.
+    """What its run lacks of a log, in order; of an epoch that was reported twice, the last.
 
     An epoch that was sent is not sent again when training, gone on from a checkpoint, repeats it.
     """
-    sent = _sent(log)
+    events = read_events(log)
+    run_id = run_named_in(events)
+    sent = _sent(log, run_id)
     messages: dict[tuple[Any, ...], Message] = {}
-    run_id = ""
-    for event in read_events(log):
-        if event.kind == RUN:
-            run_id = event.payload["run_id"]
-        elif event.kind in (STARTED, EPOCH, WARNING):
+    for event in events:
+        if event.kind in (STARTED, EPOCH, WARNING):
             message = Message(run_id, event)
             before = messages.get(message.key)
             if before is None or before.event.sequence > sent:
@@ -105,36 +110,38 @@ def pending(log: Path) -> list[Message]:
 
 
 def send_pending(log: Path) -> Delivery:
-    """Send what MLflow lacks of a log, and remember it after each message.
+    """Send what its run lacks of a log, and remember it after each message.
+
+    A log that names no run yet is left as it is.
 
     Raises:
         MlflowException: the store cannot be reached; what was sent until then is remembered.
         TrackingError: another process is sending this log.
     """
     sent: list[Message] = []
-    gone: set[str] = set()
     try:
         with FileLock(log.with_name(_LOCK), blocking=False):
-            for message in pending(log):
-                if message.run_id in gone:
-                    continue
+            run_id = run_named_in(read_events(log))
+            for message in pending(log) if run_id else ():
                 try:
                     message.send()
                 except MlflowException as error:
-                    if error.error_code not in _NO_RUN or _exists(message.run_id):
+                    if error.error_code not in _NO_RUN or _exists(run_id):
                         raise
-                    gone.add(message.run_id)
-                    continue
-                write_json(log.with_name(SENT_FILE), {"sequence": message.event.sequence})
+                    return Delivery(run_id, tuple(sent), gone=True)
+                about = {"run_id": run_id, "sequence": message.event.sequence}
+                write_json(log.with_name(SENT_FILE), about)
                 sent.append(message)
     except Timeout:
         raise TrackingError(f"{log} is being sent by another process") from None
-    return Delivery(tuple(sent), frozenset(gone))
+    return Delivery(run_id, tuple(sent), gone=False)
 
 
-def _sent(log: Path) -> int:
+def _sent(log: Path, run_id: str) -> int:
+    """The number of the last event that the run has."""
     path = log.with_name(SENT_FILE)
-    return int(read_json(path)["sequence"]) if path.exists() else 0
+    about = read_json(path) if path.exists() else {}
+    return int(about["sequence"]) if about.get("run_id") == run_id else 0
 
 
 def _exists(run_id: str) -> bool:

@@ -1,20 +1,24 @@
 """Runs in MLflow: how one is opened, tagged, found again, and addressed in the UI."""
 
+import logging
 import os
-import socket
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Final
 
 import mlflow
 import yaml
-from mlflow.entities import Run
+from mlflow.entities import Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.tracking import MlflowClient
 
-from carvision.errors import PrunedError
+from carvision.errors import PrunedError, TrackingError
+from carvision.tracking.process import is_gone, this_process
+from carvision.tracking.server import no_patience, require_server, unreachable
+
+log = logging.getLogger(__name__)
 
 #: Tags that the steps find each other's runs by.
 STAGE: Final = "carvision.stage"
@@ -22,6 +26,7 @@ MODEL: Final = "carvision.model"
 FOLD: Final = "carvision.fold"
 SET: Final = "carvision.set"
 DATA: Final = "carvision.data"
+PARENT: Final = "mlflow.parentRunId"
 _PROCESS: Final = "carvision.process"
 
 #: MLflow refuses longer parameter values.
@@ -30,24 +35,79 @@ _LONGEST_PARAM = 6000
 
 @contextmanager
 def tracked_run(
-    stage: str, name: str, tags: Mapping[str, str] | None = None, run_id: str | None = None
+    stage: str, name: str, tags: Mapping[str, str] | None = None, run_id: str = ""
 ) -> Iterator[Run]:
     """A run of ``stage``: the one ``mlflow run`` opened, a new one, or a child of the open one.
 
-    ``run_id`` opens one again that was stopped; it becomes a child of the run that is open now.
-    It ends FINISHED, FAILED after an error, and KILLED after Ctrl-C or when it was pruned.
+    ``run_id`` opens one again that was stopped, unless it was deleted or is of another store; it
+    becomes a child of the run that is open now. It ends FINISHED, FAILED after an error, and KILLED
+    after Ctrl-C or when it was pruned, unless it was ended before.
+    ``tags`` may name another parent.
     """
     parent = mlflow.active_run()
-    with mlflow.start_run(run_id=run_id, nested=parent is not None) as run:
-        own = {STAGE: stage, "mlflow.runName": name, _PROCESS: _this_process()}
-        if run_id is not None and parent is not None:
-            own["mlflow.parentRunId"] = parent.info.run_id
-        mlflow.set_tags({**own, **(tags or {})})
+    own = {STAGE: stage, _PROCESS: this_process()}
+    if parent is not None:
+        own[PARENT] = parent.info.run_id
+    every = {**own, **(tags or {})}
+    again = run_id if run_id and exists(run_id) else None
+    if again is not None:
+        # Before it is RUNNING: at no moment does a living run name a process that is gone.
+        client().log_batch(again, tags=[RunTag(key, value) for key, value in every.items()])
+    run = mlflow.start_run(again, run_name=name, nested=parent is not None, tags=every)
+    try:
+        if parent is not None:
+            # MLflow makes a new run a child of the open one, whatever its tags say.
+            mlflow.set_tag(PARENT, every[PARENT])
+        yield run
+    except (KeyboardInterrupt, PrunedError):
+        end_run(run, "KILLED")
+        raise
+    except BaseException:
+        end_run(run, "FAILED")
+        raise
+    end_run(run, "FINISHED")
+
+
+@contextmanager
+def tracked_run_if_reachable(
+    stage: str, name: str, tags: Mapping[str, str] | None = None, run_id: str = ""
+) -> Iterator[Run | None]:
+    """:func:`tracked_run` for what goes on without one: None while the server is away."""
+    with ExitStack() as stack:
+        run = None
         try:
-            yield run
-        except (KeyboardInterrupt, PrunedError):
-            mlflow.end_run("KILLED")
-            raise
+            require_server()
+            run = stack.enter_context(tracked_run(stage, name, tags, run_id))
+        except (MlflowException, TrackingError) as error:
+            log.warning("%s goes on without an MLflow run: %s", name, error)
+        yield run
+
+
+def end_run(run: Run, status: str) -> None:
+    """End the open run ``run``, if it is open still; what its work gave does not hang on that."""
+    active = mlflow.active_run()
+    if active is None or active.info.run_id != run.info.run_id:
+        return
+    reason = unreachable()
+    try:
+        with no_patience() if reason else nullcontext():
+            mlflow.end_run(status)
+    except MlflowException as error:
+        where = mlflow.get_tracking_uri()
+        log.warning("%s shows run %s as RUNNING: %s", where, run.info.run_id, reason or error)
+
+
+def close_killed_runs() -> list[Run]:
+    """End the runs whose process, of this machine since it was booted, is gone without doing so."""
+    running = mlflow.search_runs(
+        filter_string="attributes.status = 'RUNNING'",
+        search_all_experiments=True,
+        output_format="list",
+    )
+    killed = [run for run in running if is_gone(run.data.tags.get(_PROCESS, ""))]
+    for run in killed:
+        client().set_terminated(run.info.run_id, "KILLED")
+    return killed
 
 
 def exists(run_id: str) -> bool:
@@ -59,36 +119,6 @@ def exists(run_id: str) -> bool:
         if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
             raise
         return False
-
-
-def close_killed_runs() -> list[Run]:
-    """End the runs whose process, on this machine, is gone without having ended them."""
-    running = mlflow.search_runs(
-        filter_string="attributes.status = 'RUNNING'",
-        search_all_experiments=True,
-        output_format="list",
-    )
-    killed = [run for run in running if _is_gone(run.data.tags.get(_PROCESS, ""))]
-    for run in killed:
-        client().set_terminated(run.info.run_id, "KILLED")
-    return killed
-
-
-def _this_process() -> str:
-    return f"{socket.gethostname()}:{os.getpid()}"
-
-
-def _is_gone(process: str) -> bool:
-    host, _, number = process.rpartition(":")
-    if host != socket.gethostname():
-        return False
-    try:
-        os.kill(int(number), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return False
 
 
 def find_runs(stage: str, tags: Mapping[str, str]) -> list[Run]:

@@ -32,15 +32,19 @@ def refuse_another(path: Path, found: str, wanted: str) -> None:
     Raises:
         ConfigError: with the settings that differ.
     """
+    changed = differences(found, wanted)
+    if changed:
+        raise ConfigError(
+            f"the checkpoint {path} is of another training ({', '.join(changed)}); train with "
+            "those settings, or remove its folder to start anew"
+        )
+
+
+def differences(found: str, wanted: str) -> list[str]:
+    """The first five settings that differ between two identities: ``key: found → wanted``."""
     before, now = _flat(json.loads(found)), _flat(json.loads(wanted))
     changed = sorted(key for key in before | now if before.get(key) != now.get(key))
-    if changed:
-        told = [f"{key}: {_told(before.get(key), now.get(key))}" for key in changed[:5]]
-        differences = ", ".join(told)
-        raise ConfigError(
-            f"the checkpoint {path} is of another training ({differences}); train with those "
-            "settings, or remove its folder to start anew"
-        )
+    return [f"{key}: {_told(before.get(key), now.get(key))}" for key in changed[:5]]
 
 
 def _told(before: Any, now: Any) -> str:

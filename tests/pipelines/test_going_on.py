@@ -1,9 +1,7 @@
 """A fold that was stopped goes on in its own child run, whatever stopped it."""
 
+import json
 import logging
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import mlflow
@@ -11,8 +9,10 @@ import pytest
 
 from carvision.config import load_config
 from carvision.pipelines import train
+from carvision.pipelines.begun_folds import announce_others
 from carvision.reporting.training_progress import TrainingProgress
-from carvision.tracking.store import client, close_killed_runs, find_runs, tracked_run
+from carvision.tracking.event_log import read_events, run_named_in
+from carvision.tracking.store import client, find_runs
 from tests.conftest import write_photos
 
 _SETTINGS = "data.folds=2 model.image_size=32 train.epochs=2 device=cpu precision=fp32"
@@ -81,22 +81,63 @@ def test_never_starts_anew(
     assert "going on from" not in caplog.text
 
 
-def test_runs_of_killed_processes_are_closed(store: Path) -> None:
-    """A process that is gone, one that lives, one of another machine, and one that says nothing."""
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    processes = {
-        "gone": f"{socket.gethostname()}:{gone.pid}",
-        "elsewhere": f"another machine:{gone.pid}",
-        "mute": "",
-    }
-    made = {}
-    for name, process in processes.items():
-        run = client().create_run("0", run_name=name, tags={"carvision.process": process})
-        made[name] = run.info.run_id
-    with tracked_run("train", "alive") as alive:
-        closed = close_killed_runs()
-        assert [run.info.run_id for run in closed] == [made["gone"]]
-        statuses = {k: client().get_run(v).info.status for k, v in made.items()}
-        assert statuses == {"gone": "KILLED", "elsewhere": "RUNNING", "mute": "RUNNING"}
-        assert client().get_run(alive.info.run_id).info.status == "RUNNING"
+def test_other_settings_are_named_before_a_fold_is_trained_anew(
+    store: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    root = write_photos(tmp_path / "photos")
+    _stop_in_second_fold(monkeypatch, root, "seed=13 optimizer.lr=0.001")
+    (begun,) = Path("work/folds").glob("*/fold2")
+    with caplog.at_level(logging.INFO, "carvision"):
+        _train(root, settings="seed=13 optimizer.lr=0.002")
+    # Of fold 1, which is finished, there is nothing to go on with.
+    (told,) = [record.message for record in caplog.records if "trained anew" in record.message]
+    assert told.startswith("efficientnet_lite0 fold 2 is trained anew")
+    assert "optimizer.lr: 0.001 → 0.002" in told
+    assert str(begun) in told
+    caplog.clear()
+    with caplog.at_level(logging.INFO, "carvision"):
+        _train(root, settings="seed=13 optimizer.lr=0.001")
+    assert "fold 2: going on from" in caplog.text
+    assert "trained anew" not in caplog.text
+    assert not begun.exists()
+
+
+def test_a_run_that_was_deleted_is_followed_by_one_that_has_all_epochs(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = write_photos(tmp_path / "photos")
+
+    def stop(self: TrainingProgress, epoch: int, metrics: dict[str, float]) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(TrainingProgress, "epoch_ended", stop)
+        _train(root, settings="seed=14")
+    (log,) = Path("work/folds").glob("*/fold1/events.jsonl")
+    begun = run_named_in(read_events(log))
+    assert [m.step for m in client().get_metric_history(begun, "val/log_loss")] == [1]
+    client().delete_run(begun)
+    _train(root, settings="seed=14")
+    runs = find_runs("fold", {"carvision.set": log.parts[-3], "carvision.fold": "1"})
+    (run_id,) = [run.info.run_id for run in runs]
+    assert run_id != begun
+    assert [m.step for m in client().get_metric_history(run_id, "val/log_loss")] == [1, 2]
+
+
+@pytest.mark.parametrize("checkpoints", [0, 1])
+def test_only_what_can_go_on_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, checkpoints: int
+) -> None:
+    """Equal settings in two folders differ in the weights' content."""
+    identity = json.dumps({"name": "lite0", "data": "x", "model": {"weights": "a file"}})
+    other, folder = tmp_path / "a" / "fold1", tmp_path / "b" / "fold1"
+    announce_others("lite0 fold 1", other, identity)
+    if checkpoints:
+        (other / "step00000001.pt").touch()
+    with caplog.at_level(logging.INFO, "carvision"):
+        announce_others("lite0 fold 1", folder, identity)
+        announce_others("lite0 fold 1", folder, identity.replace('"x"', '"y"'))
+    assert caplog.text.count("model.weights: another file") == checkpoints

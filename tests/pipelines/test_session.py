@@ -5,6 +5,7 @@ import os
 import signal
 
 import pytest
+import typer
 
 from carvision.errors import DataError
 from carvision.pipelines import run_entry_point
@@ -47,3 +48,47 @@ def test_other_errors_keep_their_traceback():
 
     with pytest.raises(FileNotFoundError):
         run_entry_point(command)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--modle", "swin_large"], "No such option"),
+        (["--tta-steps", "many"], "Invalid value for '--tta-steps'"),
+        (["stray"], "stray"),
+    ],
+)
+def test_a_mistyped_parameter(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    told: str,
+) -> None:
+    def command(model: str = "", tta_steps: int = 5, overrides: str = typer.Option("", "--set")):
+        raise AssertionError("it was run all the same")
+
+    monkeypatch.setattr("sys.argv", ["command", *arguments])
+    with pytest.raises(SystemExit) as caught:
+        run_entry_point(command)
+    assert caught.value.code == 1
+    output = " ".join(capsys.readouterr().out.split())
+    assert output.startswith("error: ")
+    assert told in output
+    assert "The parameters are model, tta_steps, set; each is given as -P name=value" in output
+
+
+def test_ctrl_c_has_its_own_status(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _run(KeyboardInterrupt()) == 130
+
+
+def test_help_is_no_error(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def command(model: str = "") -> None:
+        """Train backbones."""
+
+    monkeypatch.setattr("sys.argv", ["command", "--help"])
+    with pytest.raises(SystemExit) as caught:
+        run_entry_point(command)
+    assert caught.value.code == 0
+    assert "Train backbones." in capsys.readouterr().out

@@ -1,5 +1,6 @@
 """A tracking server that goes away and comes back, and a fold's log to send to it."""
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -56,6 +57,11 @@ def server(
     monkeypatch.setattr(handlers, "_tracking_store", None)
     # Opened first: it makes its database the tracking store of the whole process, this one.
     handlers._get_tracking_store(database, str(tmp_path / "artifacts"))
+    monkeypatch.setattr(handlers, "_model_registry_store", None)
+    handlers._get_model_registry_store(database)
+    # It does so for the registry, too, which is to follow the tracking store again.
+    mlflow.set_registry_uri("")
+    os.environ.pop("MLFLOW_REGISTRY_URI", None)
     server = Server()
     server.start()
     mlflow.set_tracking_uri(server.uri)

@@ -9,15 +9,15 @@ import pytest
 
 from carvision.config import load_config
 from carvision.contracts import VIEWS, Predictions
+from carvision.tracking.finished_fold import deliver, write_finished
 from carvision.tracking.fold_sets import (
-    STAGE_FOLD,
     batch_size_of,
     fetch_epochs,
     fetch_true_class,
-    log_fold,
+    finished_folds,
     set_name,
 )
-from carvision.tracking.store import FOLD, SET, client, tracked_run
+from carvision.tracking.store import FOLD, SET, client
 from carvision.training import FoldResult
 
 
@@ -57,9 +57,10 @@ def test_the_cache_that_is_really_used_counts() -> None:
 def _logged(result: FoldResult, name: str) -> str:
     """The run of a fold that has been trained and logged."""
     result.weights.write_bytes(b"weights")
-    with tracked_run(STAGE_FOLD, "fold", {SET: name, FOLD: str(result.fold)}) as run:
-        log_fold(result)
-    return str(run.info.run_id)
+    folder = result.weights.parent / name / f"fold{result.fold}"
+    write_finished(folder, result, "fold", {SET: name, FOLD: str(result.fold)})
+    assert deliver(folder) is not None
+    return str(finished_folds(name)[result.fold].info.run_id)
 
 
 def _result(folder: Path, fold: int = 1, batch_size: int = 16) -> FoldResult:

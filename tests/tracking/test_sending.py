@@ -11,7 +11,7 @@ from mlflow.exceptions import MlflowException
 from carvision.errors import TrackingError
 from carvision.tracking import sending
 from carvision.tracking.event_log import EventLog
-from carvision.tracking.sending import pending, send_pending
+from carvision.tracking.sending import epochs_of, pending, send_pending
 from tests.tracking.conftest import METRICS, points
 
 
@@ -21,7 +21,7 @@ def test_epochs_start_and_warning(events: EventLog, run_id: str) -> None:
     events.checkpoint_written(Path("a.pt"), 1)
     events.warning("it overfits" * 1000)
     delivery = send_pending(events.path)
-    assert (delivery.epochs, delivery.gone) == ([1], frozenset())
+    assert (delivery.epochs, delivery.gone) == ([1], False)
     run = MlflowClient().get_run(run_id)
     assert run.data.metrics == {**METRICS, "planned_steps": 200}
     assert run.data.tags["carvision.warning"].startswith("it overfits")
@@ -89,29 +89,41 @@ def test_a_failure_keeps_what_was_sent_before(
         patch.setattr(sending.Message, "send", fail_at_two)
         send_pending(events.path)
     sent = json.loads((events.path.parent / "sent.json").read_text())
-    assert sent == {"sequence": 3}
+    assert sent == {"run_id": run_id, "sequence": 3}
     assert send_pending(events.path).epochs == [2, 3]
     assert points(MlflowClient(), run_id) == [(1, 2.5), (2, 2.5), (3, 2.5)]
 
 
 @pytest.mark.parametrize("gone", ["deleted", "unknown"])
-def test_a_run_that_is_gone_holds_up_no_other(events: EventLog, run_id: str, gone: str) -> None:
-    client = MlflowClient()
+def test_a_run_that_is_gone(events: EventLog, run_id: str, gone: str) -> None:
     events.epoch_ended(1, METRICS)
     if gone == "deleted":
-        client.delete_run(run_id)
+        MlflowClient().delete_run(run_id)
     else:
         run_id = "0" * 32
-        EventLog(events.path, run_id).epoch_ended(1, METRICS)
-        client_run = events.path.read_text(encoding="utf-8").splitlines()[0]
-        client.delete_run(json.loads(client_run)["payload"]["run_id"])
-    experiment = client.get_experiment_by_name("tests").experiment_id
-    other = client.create_run(experiment).info.run_id
-    EventLog(events.path, other).epoch_ended(1, METRICS)
+        EventLog(events.path, run_id)
     delivery = send_pending(events.path)
-    assert run_id in delivery.gone
-    assert delivery.epochs == delivery.epochs_of(other) == [1]
-    assert points(client, other) == [(1, 2.5)]
+    assert (delivery.run_id, delivery.epochs, delivery.gone) == (run_id, [], True)
+    assert epochs_of(pending(events.path)) == [1]
+
+
+def test_the_run_that_takes_the_place_of_a_deleted_one_gets_all_epochs_once(
+    events: EventLog, run_id: str
+) -> None:
+    client = MlflowClient()
+    for epoch in (1, 2):
+        events.epoch_ended(epoch, METRICS)
+    assert send_pending(events.path).epochs == [1, 2]
+    client.delete_run(run_id)
+    experiment = client.get_experiment_by_name("tests").experiment_id
+    other = str(client.create_run(experiment).info.run_id)
+    EventLog(events.path, other).epoch_ended(3, METRICS)
+    assert send_pending(events.path).epochs == [1, 2, 3]
+    EventLog(events.path, other).epoch_ended(4, METRICS)
+    assert send_pending(events.path).epochs == [4]
+    assert points(client, other) == [(epoch, 2.5) for epoch in (1, 2, 3, 4)]
+    assert len(client.get_metric_history(other, "planned_steps")) == 1
+    assert points(client, run_id) == [(1, 2.5), (2, 2.5)]
 
 
 def test_what_a_store_refuses_is_no_run_that_is_gone(events: EventLog) -> None:

@@ -1,0 +1,152 @@
+"""A fold whose training has ended: its result on the disk, whole, until MLflow has all of it.
+
+``finished/`` in the fold's folder holds ``about.json`` (the run's name and tags, the best epoch's
+metrics and the time) and ``artifacts/`` (weights and predictions). It is there from the end of the
+training until all of it, and of the event log, is in the fold's run: a tracking server that is away
+costs nothing. Logging can be repeated: a metric of the same value and time is no second point, and
+an artifact takes the place of itself.
+"""
+
+import logging
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from mlflow.entities import Metric
+
+from carvision.contracts import write_predictions
+from carvision.errors import TrackingError
+from carvision.files import alone, read_json, replacing_folder, write_json
+from carvision.tracking.event_log import EVENTS_FILE, EventLog, read_events, run_named_in
+from carvision.tracking.fold_sets import EPOCHS, PREDICTIONS, STAGE_FOLD, WEIGHTS, best_metrics
+from carvision.tracking.sending import Delivery, send_pending
+from carvision.tracking.server import require_server
+from carvision.tracking.store import client, tracked_run
+from carvision.training import FoldResult
+
+log = logging.getLogger(__name__)
+
+LOCKS: Final = Path("work/locks")
+_FINISHED = "finished"
+_ABOUT = "about.json"
+_ARTIFACTS = "artifacts"
+#: Seconds before it is tried again.
+_PAUSES = (1.0, 3.0)
+
+
+def alone_with(folder: Path, what: str) -> AbstractContextManager[None]:
+    """Hold a fold's folder.
+
+    Raises:
+        CarvisionError: another process trains or logs the fold, and so is busy with ``what``.
+    """
+    return alone(LOCKS / f"{folder.parent.name}-{folder.name}", what)
+
+
+def write_finished(folder: Path, result: FoldResult, name: str, tags: Mapping[str, str]) -> None:
+    """Write a result whole or not at all; then the checkpoints go, which nothing needs any more.
+
+    ``name`` and ``tags`` are of the run that it is to be logged in.
+    """
+    about = {
+        "name": name,
+        "tags": dict(tags),
+        "metrics": best_metrics(result),
+        "time": int(time.time() * 1000),
+    }
+    with replacing_folder(folder / _FINISHED) as temporary:
+        weights = temporary / _ARTIFACTS / WEIGHTS / result.weights.name
+        weights.parent.mkdir(parents=True)
+        # A copy: until the folder is whole, training can be ended again from its last checkpoint.
+        shutil.copyfile(result.weights, weights)
+        predictions = temporary / _ARTIFACTS / PREDICTIONS
+        write_predictions(predictions, result.predictions)
+        np.save(predictions / EPOCHS, result.epochs_true_class)
+        write_json(temporary / _ABOUT, about)
+        _flush(temporary)
+    for path in (result.weights, *folder.glob("*step*")):
+        path.unlink()
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether a fold is finished and not logged."""
+    return (folder / _FINISHED / _ABOUT).exists()
+
+
+def deliver(folder: Path) -> Delivery | None:
+    """Log a finished fold in the run that it was begun in, or in a new one; then remove its files.
+
+    Tried a few times; None, and a warning, where it is left for later.
+    """
+    for pause in (*_PAUSES, None):
+        try:
+            require_server()
+            with alone_with(folder, str(folder)):
+                # Another process may have been quicker.
+                return _deliver(folder) if is_finished(folder) else Delivery("", (), gone=False)
+        # Whatever fails here, hours of training are safe on the disk.
+        except Exception as error:
+            reason = error
+        if pause is not None:
+            time.sleep(pause)
+    log.warning(
+        "%s is finished and cannot be logged yet (%s); it is kept, and logged by `mlflow run . -e "
+        "sync` and by the next training with these settings",
+        folder,
+        reason,
+    )
+    return None
+
+
+def deliver_all(set_folder: Path) -> list[Path]:
+    """Log what is finished of a fold set; the folders of what is left for later."""
+    left = []
+    for finished in sorted(set_folder.glob(f"fold*/{_FINISHED}")):
+        if not (finished / _ABOUT).exists():
+            _remove(finished.parent)  # which a kill had interrupted
+        elif deliver(finished.parent) is None:
+            left.append(finished.parent)
+    return left
+
+
+def _deliver(folder: Path) -> Delivery:
+    about = read_json(folder / _FINISHED / _ABOUT)
+    begun = run_named_in(read_events(folder / EVENTS_FILE))
+    with tracked_run(STAGE_FOLD, about["name"], about["tags"], begun) as run:
+        delivery = _log(folder, run.info.run_id, about)
+    log.info("%s is logged, in run %s", about["name"], run.info.run_id)
+    _remove(folder)
+    return delivery
+
+
+def _log(folder: Path, run_id: str, about: Mapping[str, Any]) -> Delivery:
+    events = EventLog(folder / EVENTS_FILE, run_id)
+    delivery = send_pending(events.path)
+    if delivery.gone:
+        raise TrackingError(f"run {run_id} was deleted meanwhile")
+    metrics = [Metric(key, value, about["time"], 0) for key, value in about["metrics"].items()]
+    client().log_batch(run_id, metrics=metrics)
+    client().log_artifacts(run_id, str(folder / _FINISHED / _ARTIFACTS))
+    client().log_artifact(run_id, str(events.path))
+    return delivery
+
+
+def _remove(folder: Path) -> None:
+    # First: without it, what a kill leaves of the rest is not taken for a result.
+    (folder / _FINISHED / _ABOUT).unlink(missing_ok=True)
+    shutil.rmtree(folder)
+    if not any(folder.parent.iterdir()):
+        folder.parent.rmdir()
+
+
+def _flush(folder: Path) -> None:
+    """See that files are on the disk before what they replace is removed."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb+") as file:
+                os.fsync(file.fileno())
