@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 import mlflow
 import numpy as np
@@ -26,6 +27,7 @@ from carvision.files import scratch_folder
 from carvision.pipelines.champion import register_and_crown
 from carvision.pipelines.members import choose_members, oof_table
 from carvision.pipelines.methods import METHODS, Settings
+from carvision.pipelines.oof_reports import log_oof_photos
 from carvision.pipelines.prepare import known_manifest
 from carvision.pipelines.session import announce, show_address
 from carvision.pipelines.specification import build_spec
@@ -65,7 +67,8 @@ def tune(
         members = choose_members(manifest.fingerprint, models)
         with scratch_folder() as folder:
             table = oof_table(manifest, members, folder)
-            spec = _tune(manifest, members, table, Settings(method, trials, config.seed, budget))
+            settings = Settings(method, trials, config.seed, budget)
+            spec = _tune(manifest, members, table, settings, folder)
         register_and_crown(spec, manifest.fingerprint)
         show_weights(spec)
         show_address(run)
@@ -73,7 +76,11 @@ def tune(
 
 
 def _tune(
-    manifest: Manifest, members: Sequence[MemberVersion], table: OofTable, settings: Settings
+    manifest: Manifest,
+    members: Sequence[MemberVersion],
+    table: OofTable,
+    settings: Settings,
+    folder: Path,
 ) -> EnsembleSpec:
     with progress("reading predictions", len(table.index)) as advance:
         scorer = Scorer(table, TemperatureGrid.of(table, advance))
@@ -118,13 +125,16 @@ def _tune(
         folds=tuple(sorted(set(table.index["fold"].astype(int)))),
         images=len(table.index),
     )
+    rows = np.arange(len(table.index))
+    log_p = scorer.log_probabilities(tuned.blend, tuned.weights, rows)
+    log_oof_photos(manifest, members, table, tuned, log_p, settings.seed, folder)
     blend = tuned.blend
     mlflow.log_params({"rule": blend.rule, "mixing": blend.mixing, "shrinkage": blend.shrinkage})
     return build_spec(
         manifest,
         members,
         weights=dict(zip(table.candidates, tuned.weights.tolist(), strict=True)),
-        temperatures=[blend.temperatures[k] for k in range(len(members))],
+        temperatures=blend.temperatures,
         mixing=blend.mixing,
         score=score,
     )

@@ -1,0 +1,80 @@
+"""What a ``tune`` run keeps of the ensemble's out-of-fold photos: for forecasts and for readers."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from carvision.contracts import EnsembleOof
+from carvision.data.manifest import Manifest
+from carvision.ensembling import Contestant, OofTable
+from carvision.ensembling.selection import selection_optimism
+from carvision.files import scratch_folder
+from carvision.pipelines.session import announce
+from carvision.reporting.suspicious_labels import CSV, write_suspicious_labels
+from carvision.tracking.ensemble_oof import log_ensemble_oof
+from carvision.tracking.fold_sets import fetch_epochs
+from carvision.tracking.prepared import prepared_runs
+from carvision.tracking.registry import MemberVersion
+from carvision.tracking.store import DATA
+
+
+def log_oof_photos(
+    manifest: Manifest,
+    members: Sequence[MemberVersion],
+    table: OofTable,
+    tuned: Contestant,
+    log_p: NDArray[np.floating],
+    seed: int,
+    folder: Path,
+) -> None:
+    """Log what a forecast needs, and the photos whose labels are suspicious.
+
+    ``log_p`` is the tuned mixture ``[images, classes]`` of the table's photos; what is fetched goes
+    to ``folder``.
+    """
+    optimism = _selection_optimism(members, table, seed, folder)
+    mlflow.log_metric("oof/selection_optimism", optimism)
+    folds = {member.preset: member.folds for member in members}
+    log_ensemble_oof(EnsembleOof.of(table.index, log_p, -tuned.nested_log_p, optimism, folds))
+    rows = table.index.merge(manifest.frame[["image_id", "path"]], on="image_id", how="left")
+    with scratch_folder() as own:
+        found = write_suspicious_labels(
+            own, rows, log_p, manifest.classes.names, _photos_root(manifest.fingerprint)
+        )
+        mlflow.log_artifacts(str(own))
+    announce(
+        f"{len(found):,} labels are suspicious: {CSV} and a page in this run; what you agree with, "
+        f"leave out by `mlflow run . -e prepare -P exclude={CSV}`"
+        if len(found)
+        else "no label is suspicious"
+    )
+
+
+def _selection_optimism(
+    members: Sequence[MemberVersion], table: OofTable, seed: int, folder: Path
+) -> float:
+    """Over every fold of every member that kept its epochs; without any, nothing is known of it."""
+    group_of = pd.Series(table.index["group"].to_numpy(), index=table.index["image_id"])
+    epochs, groups = [], []
+    for member, oof in zip(members, table.members, strict=True):
+        for run_id, part in zip(member.fold_runs, oof.parts, strict=True):
+            found = fetch_epochs(run_id, folder / f"{member.preset}-epochs")
+            if found is None:
+                announce(f"{member.preset}: run {run_id} is from before epochs were kept")
+                continue
+            # A trial run's photos may not be those of the others.
+            known = part.index["image_id"].isin(group_of.index).to_numpy()
+            epochs.append(found[:, known])
+            groups.append(group_of[part.index["image_id"][known]].to_numpy())
+    return selection_optimism(epochs, groups, seed) if epochs else 0.0
+
+
+def _photos_root(fingerprint: str) -> Path:
+    """Where the photos were, as far as this store knows; a page without them has no thumbnails."""
+    runs = (run for run in prepared_runs() if run.run.data.tags.get(DATA) == fingerprint)
+    found = next(runs, None)
+    return Path() if found is None else found.root
