@@ -6,7 +6,7 @@ from carvision.pipelines import bench, run_entry_point
 
 
 def command(
-    what: str = typer.Option("input", help="input, prepare, train or backbones"),
+    what: str = typer.Option("input", help="input, prepare, train, backbones or tune"),
     data: str = "latest",
     output: str = typer.Option("", help="a JSON file for the rows"),
 ) -> None:

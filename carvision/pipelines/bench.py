@@ -16,6 +16,7 @@ from carvision.benchmarks import (
     against_timm_rows,
     backbone_rows,
     checkpoint_rows,
+    ensembling_rows,
     input_rows,
     preparation_rows,
     step_rows,
@@ -66,6 +67,10 @@ def _backbones(prepared: PreparedData, work: Path) -> list[Row]:
     return rows + checkpoint_rows(load_config("swin_large"), work)
 
 
+def _tune(prepared: PreparedData, work: Path) -> list[Row]:
+    return ensembling_rows(work, progress=announce)
+
+
 def _pictures(prepared: PreparedData) -> list[NDArray[np.uint8]]:
     paths = [prepared.layout.root / path for path in prepared.manifest.usable["path"]]
     return pictures(paths, count=64)
@@ -76,6 +81,7 @@ BENCHMARKS: dict[str, Callable[[PreparedData, Path], list[Row]]] = {
     "prepare": _prepare,
     "train": _train,
     "backbones": _backbones,
+    "tune": _tune,
 }
 
 

@@ -1,0 +1,82 @@
+"""The leaderboard and the front of score against cost, against their definitions."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+from sklearn.metrics import log_loss
+
+from carvision.ensembling import (
+    RULES,
+    Scorer,
+    exact_weights,
+    leaderboard,
+    parts_of,
+    score_against_cost,
+    simple_contestants,
+)
+from tests.ensembling.conftest import MakeTable, everything, scorer_of
+
+
+def test_every_member_and_rule_stands_on_it_the_best_first(scorer: Scorer) -> None:
+    parts = parts_of(scorer.table.index, seed=0)
+    standings = leaderboard(scorer, simple_contestants(scorer, parts))
+    assert {each.name for each in standings} == {"m0 original", "m1 original", *RULES}
+    nested = [each.nested for each in standings]
+    assert nested == sorted(nested)
+    exact = next(each for each in standings if each.name == "exact")
+    assert exact.fitted <= min(each.fitted for each in standings) + 1e-6
+    assert exact.nested >= exact.fitted
+
+
+def test_scores_are_scikit_learns(scorer: Scorer) -> None:
+    table, rows = scorer.table, everything(scorer)
+    parts = parts_of(table.index, seed=0)
+    standings = {s.name: s for s in leaderboard(scorer, simple_contestants(scorer, parts))}
+    p = np.exp(table.read(3, rows).astype(np.float64))
+    own = standings["m1 original"]
+    expected = log_loss(table.targets, p / p.sum(axis=1, keepdims=True), labels=range(6))
+    assert own.fitted == pytest.approx(expected, abs=1e-5)
+    # Nothing is fitted of one candidate.
+    assert own.nested == pytest.approx(own.fitted, abs=1e-5)
+    assert own.accuracy == pytest.approx((p.argmax(axis=1) == table.targets).mean())
+    assert own.cost == 3.0
+    assert standings["equal"].cost == 3 * (2.0 + 3.0)
+
+
+def test_every_subset_is_solved_and_the_front_is_what_nothing_beats(make_table: MakeTable) -> None:
+    scorer = scorer_of(
+        make_table(photos=300, skills=(3.0, 2.0, 1.0, 2.5), costs=(4.0, 1.0, 0.5, 2.0))
+    )
+    subsets = score_against_cost(scorer, parts_of(scorer.table.index, seed=0))
+    names = [member.name for member in scorer.table.members]
+    every = {m for size in range(1, 5) for m in combinations(names, size)}
+    assert {subset.members for subset in subsets} == every
+    assert len(subsets) == 15
+    for subset in subsets:
+        beaten = any(
+            other.cost <= subset.cost
+            and other.log_loss <= subset.log_loss
+            and (other.cost, other.log_loss) != (subset.cost, subset.log_loss)
+            for other in subsets
+        )
+        assert subset.front is not beaten
+    assert 1 < sum(subset.front for subset in subsets) < 15
+
+
+def test_a_view_without_weight_costs_nothing(scorer: Scorer) -> None:
+    (alone,) = (
+        subset
+        for subset in score_against_cost(scorer, parts_of(scorer.table.index, seed=0))
+        if subset.members == ("m0",)
+    )
+    used = exact_weights(np.exp(scorer.table.log_true_class[:, :3])).weights > 0
+    assert used.tolist() == [True, True, False]
+    assert alone.cost == 2 * 2.0
+
+
+def test_without_costs_there_is_no_front(make_table: MakeTable) -> None:
+    scorer = scorer_of(make_table(photos=60, costs=(1.0, None)))
+    parts = parts_of(scorer.table.index, seed=0)
+    assert score_against_cost(scorer, parts) == []
+    assert all(s.cost is None for s in leaderboard(scorer, simple_contestants(scorer, parts)))
