@@ -215,6 +215,12 @@ def test_an_ensemble_is_the_weighted_sum() -> None:
     np.testing.assert_allclose(found, expected)
     np.testing.assert_allclose(found.sum(axis=1), 1)
     np.testing.assert_array_equal(first, before)
+    geometric = predict_ensemble(
+        spec.model_copy(update={"mixing": "geometric"}), [first, second[:1]]
+    )
+    product = first[0] ** 0.4 * first[1] ** 0.1 * second[0] ** 0.5
+    np.testing.assert_allclose(geometric, product / product.sum(axis=1, keepdims=True))
+    np.testing.assert_array_equal(first, before)
 
 
 @pytest.mark.parametrize("given", [0, 1, 3])

@@ -2,7 +2,9 @@
 
 import base64
 import shutil
+from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import numpy as np
@@ -14,7 +16,7 @@ from mlflow.tracking import MlflowClient
 from carvision.config import Config, LoaderConfig, load_config
 from carvision.contracts import VIEWS, EnsembleSpec, read_predictions
 from carvision.data.manifest import read_manifest
-from carvision.errors import DataError, PredictionsError, TrackingError
+from carvision.errors import ConfigError, DataError, PredictionsError, TrackingError
 from carvision.inference import Engine, predict_member
 from carvision.metrics import competition_log_loss, log_loss_of_true_class
 from carvision.pipelines import ensemble, train, tune
@@ -200,6 +202,68 @@ def test_a_worse_ensemble_of_the_same_data_is_not_crowned(
     assert alone.score.log_loss > spec.score.log_loss
     holder = MlflowClient().get_model_version_by_alias("carvision-ensemble", "champion")
     assert holder.version == champion.version
+
+
+def test_what_a_tune_run_keeps(spec: EnsembleSpec, members: list[MemberVersion]) -> None:
+    version = MlflowClient().get_model_version_by_alias("carvision-ensemble", "champion")
+    run = mlflow.get_run(version.run_id)
+    artifacts = {item.path for item in MlflowClient().list_artifacts(version.run_id)}
+    assert artifacts >= {
+        "ensemble.html",
+        "ensemble.json",
+        "forecast_inputs.json",
+        "leaderboard.csv",
+        "oof.parquet",
+        "subsets.csv",
+        "suspicious_labels.csv",
+        "suspicious_labels.html",
+    }
+    metrics, score = run.data.metrics, spec.score
+    assert score is not None and score.nested is not None
+    assert score.low is not None and score.high is not None
+    assert metrics["oof/nested_log_loss"] == pytest.approx(score.nested)
+    assert score.low < score.nested < score.high
+    assert metrics["exact/duality_gap"] <= 1e-8
+    assert metrics["oof/selection_optimism"] >= 0
+    text = mlflow.artifacts.load_text(f"runs:/{version.run_id}/leaderboard.csv")
+    board = pd.read_csv(StringIO(text))
+    expected = {"tuned", "exact", "equal", "plan", "inverse", "best", "greedy"}
+    assert set(board["name"]) == expected | {f"{m.preset} original" for m in members}
+    # Prediction was timed in every fold.
+    assert (board["cost"] > 0).all()
+    assert (
+        len(
+            pd.read_csv(StringIO(mlflow.artifacts.load_text(f"runs:/{version.run_id}/subsets.csv")))
+        )
+        == 3
+    )
+
+
+def test_raw_weights_are_tuned_for_comparison(
+    spec: EnsembleSpec, members: list[MemberVersion]
+) -> None:
+    raw = tune(_config("efficientnet_lite0"), "latest", [], 15, method="weights")
+    assert raw.mixing == "arithmetic"
+    assert {t for member in raw.members for t in member.temperatures.values()} == {1.0}
+    (run,) = mlflow.search_runs(
+        filter_string="tags.`carvision.stage` = 'tune'", max_results=1, output_format="list"
+    )
+    assert "nested log loss" in run.data.tags["carvision.comparison"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"method": "magic"}, "method='magic': expected one of study, weights"),
+        ({"method": "weights", "budget": 3.0}, "budget: method=weights uses every view"),
+        ({"budget": 1e-9}, "budget=1e-09: no ensemble that was tried costs so little"),
+    ],
+)
+def test_what_cannot_be_tuned_is_refused(
+    options: dict[str, Any], message: str, spec: EnsembleSpec
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        tune(_config("efficientnet_lite0"), "latest", [], 5, **options)
 
 
 def test_the_same_result_is_not_registered_again(
