@@ -10,7 +10,7 @@ from torch import nn
 from carvision.config import Config
 from carvision.errors import CarvisionError
 from carvision.inference import Engine
-from carvision.inference.memory import is_out_of_memory, release_memory
+from carvision.inference.memory import is_out_of_memory, keep_freed_memory, release_memory
 from carvision.models import (
     Preprocessing,
     build_loss,
@@ -59,6 +59,7 @@ class Learner:
         self._config = config
         self._device = device = engine.device
         self._warn = warn
+        keep_freed_memory(device)
         #: Images that go through the network at a time.
         self.micro_batch = config.train.known_batch_size
         self.preprocessing: Preprocessing = preprocessing_of(config)

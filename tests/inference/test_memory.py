@@ -1,11 +1,13 @@
-"""Memory that is left: the machine's, or what its container still may take."""
+"""Memory that is left, the machine's or its container's; and what the allocator keeps."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from carvision.inference import memory
-from carvision.inference.memory import available_memory
+from carvision.inference.memory import available_memory, keep_freed_memory, release_memory
 
 
 def _container(folder: Path, limit: str) -> tuple[str, str, str, str]:
@@ -42,3 +44,34 @@ def test_a_system_that_does_not_say(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "_number", unknown)
     monkeypatch.setattr(memory.os, "sysconf", {"SC_PHYS_PAGES": 10, "SC_PAGE_SIZE": 4096}.get)
     assert available_memory() == 5 * 4096
+
+
+#: Page faults of a large tensor that is made again and again, in a process of its own.
+_FAULTS = """
+import resource
+import sys
+import torch
+from carvision.inference.memory import keep_freed_memory
+
+if sys.argv[1] == "keep":
+    keep_freed_memory("cpu")
+for repeat in range(9):
+    torch.zeros(2**24).add_(1)
+    if repeat == 0:
+        first = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - first)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator is meant")
+def test_freed_memory_is_not_asked_for_again() -> None:
+    faults = {}
+    for how in ("keep", "give back"):
+        command = [sys.executable, "-c", _FAULTS, how]
+        faults[how] = int(subprocess.run(command, check=True, capture_output=True).stdout)
+    assert faults["keep"] < 0.1 * faults["give back"]
+
+
+def test_other_devices_keep_their_own() -> None:
+    keep_freed_memory("mps")
+    release_memory("cpu")
