@@ -57,7 +57,7 @@ if sys.argv[1] == "keep":
     keep_freed_memory("cpu")
 for repeat in range(9):
     torch.zeros(2**24).add_(1)
-    if repeat == 0:
+    if repeat == 1:
         first = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - first)
 """
