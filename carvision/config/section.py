@@ -25,16 +25,8 @@ def _ordered(ends: tuple[Number, Number]) -> tuple[Number, Number]:
 Range = Annotated[tuple[Number, Number], AfterValidator(_ordered)]
 
 
-def _batch_size(size: int | Literal["auto"]) -> int | Literal["auto"]:
-    if size != "auto" and size < 2:
-        raise ValueError(
-            f"expected auto, or 2 and more, for batch norm compares images; got {size}"
-        )
-    return size
-
-
 #: Images of a batch; ``auto`` is as many as fit into memory.
-BatchSize = Annotated[int | Literal["auto"], AfterValidator(_batch_size)]
+BatchSize = Literal["auto"] | Count
 
 
 class Section(BaseModel):

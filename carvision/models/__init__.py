@@ -5,6 +5,7 @@ from carvision.models.backbone import (
     build_model,
     classifier_parameters,
     preprocessing_of,
+    smallest_batch,
 )
 from carvision.models.bundle import Bundle, read_bundle, write_bundle
 from carvision.models.losses import build_loss
@@ -19,5 +20,6 @@ __all__ = [
     "ensure_weights",
     "preprocessing_of",
     "read_bundle",
+    "smallest_batch",
     "write_bundle",
 ]

@@ -48,12 +48,19 @@ def build_model(config: Config, classes: int, *, pretrained: bool) -> nn.Module:
     """The backbone with a fresh classifier: ``[B, 3, H, W] -> [B, classes]``.
 
     Raises:
-        ConfigError: an image size that the architecture cannot take, or GeM where it is not known.
+        ConfigError: an image size that the architecture cannot take, GeM where it is not known, a
+            batch that its batch norm cannot train on.
         WeightsError: ``pretrained``, and the weights do not fit.
     """
     backbone = _with_classifier(config, classes, pretrained=pretrained)
     if config.model.pool == "gem":
         put_gem(backbone, config.model.gem_p, learnable=config.model.gem_learnable)
+    smallest = smallest_batch(backbone)
+    if config.train.batch_size != "auto" and config.train.batch_size < smallest:
+        raise ConfigError(
+            f"train.batch_size={config.train.batch_size}: {config.name} has batch norm, which "
+            f"compares the images of a batch: set {smallest} or more, or auto"
+        )
     if config.model.grad_checkpointing:
         backbone.set_grad_checkpointing(True)  # type: ignore[operator]
     return backbone
@@ -82,6 +89,12 @@ def _with_classifier(config: Config, classes: int, *, pretrained: bool) -> nn.Mo
         backbone = _create(config, pretrained=True, **options)
     backbone.reset_classifier(classes)  # type: ignore[operator]
     return backbone
+
+
+def smallest_batch(model: nn.Module) -> int:
+    """The fewest images that it can train on at a time: batch norm needs two to tell apart."""
+    batch_norm = torch.nn.modules.batchnorm._BatchNorm
+    return 2 if any(isinstance(part, batch_norm) for part in model.modules()) else 1
 
 
 def classifier_parameters(model: nn.Module) -> set[str]:

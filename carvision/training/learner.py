@@ -17,15 +17,13 @@ from carvision.models import (
     build_model,
     classifier_parameters,
     preprocessing_of,
+    smallest_batch,
 )
 from carvision.models.timm_parts import ModelEmaV3
 from carvision.training.accelerator import make_accelerator
 from carvision.training.mixing import Mixing
 from carvision.training.optimizer import build_optimizer
 from carvision.training.statistics import RunningStatistics
-
-#: Batch norm needs two values to tell them apart.
-_SMALLEST_BATCH = 2
 
 
 class UpdateCutShortError(Exception):
@@ -65,6 +63,7 @@ class Learner:
         self.preprocessing: Preprocessing = preprocessing_of(config)
         model = build_model(config, classes, pretrained=config.model.pretrained)
         self._head = classifier_parameters(model)
+        self._smallest = smallest_batch(model)
         self._accelerator = make_accelerator(device, engine.precision)
         decay = config.train.ema_decay
         try:
@@ -107,7 +106,7 @@ class Learner:
         """One optimiser step (``step`` counts from 0) on ``[B, 3, H, W]``; the loss before it.
 
         Raises:
-            CarvisionError: not even two images at a time fit into memory.
+            CarvisionError: not even the fewest images that go through the network fit into memory.
             UpdateCutShortError: memory ran out when the weights changed already.
         """
         for group, peak in zip(self._optimizer.param_groups, self._peaks, strict=True):
@@ -183,13 +182,19 @@ class Learner:
 
     def _halved(self, images: int, error: BaseException) -> int:
         """How many images at a time to try instead of as many as now."""
-        smaller = min(self.micro_batch, images) // 2
-        if smaller < _SMALLEST_BATCH:
+        now = min(self.micro_batch, images)
+        smaller = max(now // 2, self._smallest)
+        if self._parts(images, smaller) == self._parts(images, now):
             raise CarvisionError(
-                f"{self._config.name}: not even {_SMALLEST_BATCH} images at a time fit into "
-                "memory; set model.grad_checkpointing=true or a smaller train.image_size"
+                f"{self._config.name}: not even {ceil(images / self._parts(images, now))} images "
+                "at a time fit into memory; set model.grad_checkpointing=true or a smaller "
+                "train.image_size"
             ) from error
         return smaller
+
+    def _parts(self, images: int, at_a_time: int) -> int:
+        """Parts of a batch; one may exceed ``at_a_time`` by an image, rather than be too small."""
+        return min(ceil(images / at_a_time), max(1, images // self._smallest))
 
     def _backward(self, images: torch.Tensor, targets: torch.Tensor, step: int) -> float:
         on_device = images.to(self._device, non_blocking=True)
@@ -197,7 +202,7 @@ class Learner:
         pixels = self.preprocessing.normalise(on_device)
         if self._mixing is not None:
             pixels, wanted = self._mixing(pixels, wanted, step)
-        parts = ceil(len(pixels) / self.micro_batch)
+        parts = self._parts(len(pixels), self.micro_batch)
         total = torch.zeros((), device=self._device)
         for part, own in zip(pixels.tensor_split(parts), wanted.tensor_split(parts), strict=True):
             logits = self._model(part.contiguous(memory_format=torch.channels_last))

@@ -108,7 +108,7 @@ def test_set(overrides, section, key, expected):
         ("device=gpu", ["device", "'cuda'", "'gpu'"]),
         ("data.folds=1", ["data.folds", "greater than or equal to 2"]),
         ("seed=-1", ["seed"]),
-        ("train.batch_size=1", ["train.batch_size", "auto", "2 and more", "batch norm", "got 1"]),
+        ("train.batch_size=0", ["train.batch_size", "greater than or equal to 1", "got 0"]),
         ("train.batch_size=many", ["train.batch_size", "integer", "'auto'", "'many'"]),
         ("loss.label_smoothing=1", ["loss.label_smoothing", "less than 1", "got 1"]),
         ("loss.focal_gamma=-0.5", ["loss.focal_gamma", "greater than or equal to 0", "-0.5"]),

@@ -12,6 +12,7 @@ from carvision.models import (
     build_model,
     classifier_parameters,
     preprocessing_of,
+    smallest_batch,
 )
 
 STARTERS = ["efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"]
@@ -98,6 +99,20 @@ def test_an_odd_size_is_taken_or_refused_as_configuration(
         assert f"model.image_size={size}" in str(error)
     else:
         assert model.eval()(torch.zeros(1, 3, size, size)).shape == (1, 3)
+
+
+@pytest.mark.parametrize(
+    ("timm_name", "smallest"),
+    [("tf_efficientnet_lite0.in1k", 2), ("convnext_atto.d2_in1k", 1), ("test_vit.r160_in1k", 1)],
+)
+def test_a_batch_of_one_is_refused_where_there_is_batch_norm(timm_name: str, smallest: int) -> None:
+    text = f"model.timm_name={timm_name} model.image_size=160 train.image_size=160"
+    config = load_config(overrides=f"{text} train.batch_size=1")
+    if smallest == 1:
+        assert smallest_batch(build_model(config, 3, pretrained=False)) == 1
+    else:
+        with pytest.raises(ConfigError, match=r"train\.batch_size=1: .* batch norm.* set 2 or"):
+            build_model(config, 3, pretrained=False)
 
 
 def test_timms_assertion_becomes_a_configuration_error(monkeypatch: pytest.MonkeyPatch) -> None:

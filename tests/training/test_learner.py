@@ -13,6 +13,13 @@ from tests.training.conftest import tiny
 CLASSES = 3
 
 
+#: Without batch norm, and so small that it costs next to nothing.
+VIT = (
+    "model.timm_name=test_vit.r160_in1k model.fixed_size=true model.image_size=32 "
+    "train.image_size=32"
+)
+
+
 def _learner(overrides="", warnings=None):
     torch.manual_seed(0)
     config = tiny(f"model.pretrained=false {overrides}")
@@ -125,7 +132,7 @@ def test_memory_that_runs_out_in_the_update_says_where_to_go_on(part):
     with pytest.raises(UpdateCutShortError) as caught:
         learner.step(*_batch(8), 0, 1.0)
     assert caught.value.smaller == 4
-    learner.micro_batch = 3
+    learner.micro_batch = 2
     with pytest.raises(CarvisionError, match="not even 2 images at a time"):
         learner.step(*_batch(8), 0, 1.0)
 
@@ -137,6 +144,51 @@ def test_an_average_that_has_no_room_is_said(monkeypatch):
     monkeypatch.setattr("carvision.training.learner.ModelEmaV3", short)
     with pytest.raises(CarvisionError, match=r"efficientnet_lite0: .* train\.ema_decay=null"):
         _learner()
+
+
+@pytest.mark.parametrize(
+    ("images", "room", "overrides", "tried"),
+    [
+        # Not given up before two.
+        (12, 2, "", [12, 6, 3, 2]),
+        # Parts of five are no two, two and one.
+        (5, 3, "", [5, 3]),
+        (7, 3, "", [7, 3, 2]),
+        # Without batch norm an image can be alone.
+        (6, 1, VIT, [6, 3, 1]),
+        (3, 1, VIT, [3, 1]),
+    ],
+)
+def test_halving_ends_at_what_the_network_needs(images, room, overrides, tried):
+    learner = _learner(overrides)
+    learner.micro_batch = images
+    learner.start_epoch(1)
+    seen = []
+    forward = learner.network.forward
+
+    def limited(part):
+        seen.append(len(part))
+        if len(part) > room:
+            raise ERRORS[0]
+        return forward(part)
+
+    learner.network.forward = limited
+    assert learner.step(*_batch(images), 0, 1.0) > 0
+    assert sorted(set(seen), reverse=True)[: len(tried)] == tried
+    assert min(seen) >= (1 if overrides else 2)
+    assert sum(seen[-images:]) >= images
+
+
+@pytest.mark.parametrize(
+    ("images", "micro", "fewest"), [(3, 3, 3), (5, 3, 3), (5, 2, 3), (2, 2, 2), (9, 2, 3)]
+)
+def test_what_cannot_be_parted_further_says_how_many_did_not_fit(images, micro, fewest):
+    learner = _learner()
+    learner.micro_batch = micro
+    learner.start_epoch(1)
+    _short_of_memory(learner, 1, ERRORS[0])
+    with pytest.raises(CarvisionError, match=f"not even {fewest} images at a time"):
+        learner.step(*_batch(images), 0, 1.0)
 
 
 def test_where_nothing_fits_it_says_what_to_do():
