@@ -1,12 +1,14 @@
 """A timm backbone with a new classifier, and how its input is normalised."""
 
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any, Self
 
 import torch
 from torch import nn
 
 from carvision.config import Config
+from carvision.config.schema import ModelConfig
 from carvision.errors import ConfigError, WeightsError
 from carvision.models._timm import pretrained_cfg, timm
 from carvision.models.pooling import put_gem
@@ -45,29 +47,40 @@ def preprocessing_of(config: Config) -> Preprocessing:
 
 
 def build_model(config: Config, classes: int, *, pretrained: bool) -> nn.Module:
-    """The backbone with a fresh classifier: ``[B, 3, H, W] -> [B, classes]``.
+    """A network to train, with a fresh classifier: ``[B, 3, H, W] -> [B, classes]``.
 
     Raises:
         ConfigError: an image size that the architecture cannot take, GeM where it is not known, a
             batch that its batch norm cannot train on.
         WeightsError: ``pretrained``, and the weights do not fit.
     """
-    backbone = _with_classifier(config, classes, pretrained=pretrained)
-    if config.model.pool == "gem":
-        put_gem(backbone, config.model.gem_p, learnable=config.model.gem_learnable)
+    backbone = build_network(config.model, classes, pretrained=pretrained)
     smallest = smallest_batch(backbone)
     if config.train.batch_size != "auto" and config.train.batch_size < smallest:
         raise ConfigError(
             f"train.batch_size={config.train.batch_size}: {config.name} has batch norm, which "
             f"compares the images of a batch: set {smallest} or more, or auto"
         )
-    if config.model.grad_checkpointing:
+    _refuse_sizes(config.model, config.train_image_size)
+    return backbone
+
+
+def build_network(model: ModelConfig, classes: int, *, pretrained: bool) -> nn.Module:
+    """:func:`build_model` without asking whether it can be trained: of what has been trained.
+
+    Raises:
+        ConfigError: an option that the architecture does not have, GeM where it is not known.
+        WeightsError: ``pretrained``, and the weights do not fit.
+    """
+    backbone = _with_classifier(model, classes, pretrained=pretrained)
+    if model.pool == "gem":
+        put_gem(backbone, model.gem_p, learnable=model.gem_learnable)
+    if model.grad_checkpointing:
         backbone.set_grad_checkpointing(True)  # type: ignore[operator]
     return backbone
 
 
-def _with_classifier(config: Config, classes: int, *, pretrained: bool) -> nn.Module:
-    model = config.model
+def _with_classifier(model: ModelConfig, classes: int, *, pretrained: bool) -> nn.Module:
     options: dict[str, Any] = {
         "drop_rate": model.drop_rate,
         "drop_path_rate": model.drop_path_rate,
@@ -75,18 +88,18 @@ def _with_classifier(config: Config, classes: int, *, pretrained: bool) -> nn.Mo
     if model.fixed_size:
         options["img_size"] = model.image_size
     if not pretrained:
-        return _create(config, num_classes=classes, **options)
+        return _create(model, num_classes=classes, **options)
     # With its own classifier the weights must fit to the last tensor; timm is lenient, and would
     # leave layers random, as soon as it is asked for another number of classes.
     if model.weights is not None:
         overlay = {"state_dict": read_state_dict(model.weights)}
-        backbone = _create(config, pretrained=True, pretrained_cfg_overlay=overlay, **options)
+        backbone = _create(model, pretrained=True, pretrained_cfg_overlay=overlay, **options)
         backbone.pretrained_cfg.pop("state_dict")  # type: ignore[operator, union-attr]
     elif model.starter is not None:
-        backbone = _create(config, **options)
+        backbone = _create(model, **options)
         load_starter(backbone, model.starter)
     else:
-        backbone = _create(config, pretrained=True, **options)
+        backbone = _create(model, pretrained=True, **options)
     backbone.reset_classifier(classes)  # type: ignore[operator]
     return backbone
 
@@ -100,21 +113,66 @@ def smallest_batch(model: nn.Module) -> int:
 def classifier_parameters(model: nn.Module) -> set[str]:
     """Names of the new classifier's parameters."""
     classifier = model.get_classifier()  # type: ignore[operator]
-    own = {id(parameter) for parameter in classifier.parameters()}
+    # A distilled network has two, for the labels and for the teacher, and gives their mean.
+    parts = classifier if isinstance(classifier, tuple) else (classifier,)
+    own = {id(parameter) for part in parts for parameter in part.parameters()}
     return {name for name, parameter in model.named_parameters() if id(parameter) in own}
 
 
-def _create(config: Config, **options: Any) -> nn.Module:
-    pretrained_cfg(config.model.timm_name)
+#: Which key a refused argument of timm's comes from.
+_KEYS = {"img_size": "fixed_size"}
+
+
+def _create(model: ModelConfig, **options: Any) -> nn.Module:
+    pretrained_cfg(model.timm_name)
     try:
-        return timm.create_model(config.model.timm_name, **options)
+        return timm.create_model(model.timm_name, **options)
     except AssertionError as error:
         raise ConfigError(
-            f"model.image_size={config.model.image_size} does not suit {config.name}: {error}"
+            f"model.image_size={model.image_size} does not suit {model.timm_name}: {error}"
         ) from error
+    except TypeError as error:
+        refused = "unexpected keyword argument" in str(error)
+        unknown = next((name for name in options if refused and f"'{name}'" in str(error)), None)
+        if unknown is None:
+            raise
+        # Left out only now: where an architecture has a default of its own, it must be told zero.
+        if options.pop(unknown):
+            key = _KEYS.get(unknown, unknown)
+            raise ConfigError(
+                f"model.{key}={getattr(model, key)}: {model.timm_name} has no such option"
+            ) from error
+        return _create(model, **options)
     except RuntimeError as error:
-        if config.model.weights is None:
+        if model.weights is None:
             raise
         raise WeightsError(
-            f"model.weights={config.model.weights} does not fit {config.model.timm_name}: {error}"
+            f"model.weights={model.weights} does not fit {model.timm_name}: {error}"
         ) from error
+
+
+@cache
+def _refuse_sizes(model: ModelConfig, train_image_size: int) -> None:
+    """Refuse what would stop in the network's forward pass, after the data was made ready."""
+    # Each fold would ask again.
+    for size in sorted({train_image_size, model.image_size}):
+        try:
+            _forward(model, size, "meta")
+        # Whatever the network's code runs into; some of it only without values to compute with.
+        except Exception:
+            try:
+                _forward(model, size, "cpu")
+            except Exception as error:
+                raise ConfigError(
+                    f"model.timm_name={model.timm_name} cannot compute at {size} px "
+                    f"(model.image_size={model.image_size}, train.image_size={train_image_size}, "
+                    f"model.pool={model.pool}): {error}; model.fixed_size=true builds it for "
+                    "model.image_size, where it takes one size only"
+                ) from error
+
+
+def _forward(model: ModelConfig, size: int, device: str) -> None:
+    """One image through a network of random weights; on ``meta`` its shapes alone."""
+    plain = model.model_copy(update={"grad_checkpointing": False})
+    with torch.random.fork_rng(devices=[]), torch.inference_mode(), torch.device(device):
+        build_network(plain, 2, pretrained=False).eval()(torch.zeros(1, 3, size, size))

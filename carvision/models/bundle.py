@@ -16,7 +16,7 @@ from carvision.config import Config, restored_config
 from carvision.contracts import ClassMap
 from carvision.errors import WeightsError
 from carvision.files import read_json, replacing_folder, write_json
-from carvision.models.backbone import Preprocessing, build_model, preprocessing_of
+from carvision.models.backbone import Preprocessing, build_network, preprocessing_of
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Bundle:
         Raises:
             WeightsError: the fold's file is missing, damaged, or does not fit.
         """
-        model = build_model(self.config, len(self.classes.names), pretrained=False)
+        model = build_network(self.config.model, len(self.classes.names), pretrained=False)
         path = self.folder / _fold_file(fold)
         try:
             model.load_state_dict(load_file(path), strict=True)

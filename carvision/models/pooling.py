@@ -46,7 +46,9 @@ class GeM(nn.Module):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """The pooled features, of the type that came in."""
-        with torch.autocast(features.device.type, enabled=False):
+        kind = features.device.type
+        # Tensors of shapes alone have no autocast.
+        with torch.autocast("cpu" if kind == "meta" else kind, enabled=False):
             x = features.float()
             # Positions in one, the last, axis: [B, C, positions].
             x = x.flatten(1, -2).transpose(1, 2) if self._channels_last else x.flatten(2)
@@ -65,24 +67,46 @@ def put_gem(model: nn.Module, p: float, *, learnable: bool) -> None:
     """Put GeM in the place of a timm model's own global pooling.
 
     Raises:
-        ConfigError: an architecture whose pooling stands where we do not know.
+        ConfigError: an architecture whose pooling stands where we do not know, or is more than
+            pooling.
     """
     backbone: Any = model
     head: Any = getattr(backbone, "head", None)
     if isinstance(getattr(backbone, "global_pool", None), nn.Module):
         # EfficientNet, ResNet: their features end in an activation.
-        backbone.global_pool = GeM(p, learnable=learnable)
-    elif hasattr(head, "global_pool") and getattr(head, "input_fmt", "NCHW") == "NHWC":
-        # Swin: [B, H, W, C], normalised.
-        head.global_pool = GeM(p, learnable=learnable, signed=True, channels_last=True)
-    elif hasattr(head, "global_pool"):
-        # ConvNeXt: [B, C, H, W], normalised after pooling, as an image of one pixel.
-        head.global_pool = GeM(p, learnable=learnable, signed=True, keep_axes=True)
-    elif hasattr(backbone, "attn_pool") and not backbone.pool_include_prefix:
+        kept = _keeps_axes(model, backbone.global_pool, channels_last=False)
+        backbone.global_pool = GeM(p, learnable=learnable, keep_axes=kept)
+    elif isinstance(getattr(head, "global_pool", None), nn.Module):
+        # Swin: [B, H, W, C], normalised. ConvNeXt: [B, C, H, W], normalised after pooling, as an
+        # image of one pixel.
+        last = getattr(head, "input_fmt", "NCHW") == "NHWC"
+        kept = _keeps_axes(model, head.global_pool, channels_last=last)
+        if kept and last:
+            raise _unknown(model)
+        head.global_pool = GeM(
+            p, learnable=learnable, signed=True, channels_last=last, keep_axes=kept
+        )
+    elif getattr(backbone, "pool_include_prefix", True) is False:
         # ViT: tokens [B, N, C], from which the class token was taken away.
         backbone.attn_pool = GeM(p, learnable=learnable, signed=True, channels_last=True)
     else:
-        raise ConfigError(
-            f"model.pool=gem: where {type(model).__name__} pools is not known here; "
-            "set model.pool=default"
-        )
+        raise _unknown(model)
+
+
+def _keeps_axes(model: nn.Module, pool: nn.Module, *, channels_last: bool) -> bool:
+    """Whether ``pool`` gives ``[B, C, 1, 1]`` rather than ``[B, C]``: what follows expects that."""
+    try:
+        shape = tuple(pool(torch.zeros((1, 3, 3, 2) if channels_last else (1, 2, 3, 3))).shape)
+    # Attention instead of a mean takes the network's own number of channels, or of positions.
+    except Exception as error:
+        raise _unknown(model) from error
+    if shape not in ((1, 2), (1, 2, 1, 1), (1, 1, 1, 2)):
+        raise _unknown(model)
+    return len(shape) == 4
+
+
+def _unknown(model: nn.Module) -> ConfigError:
+    return ConfigError(
+        f"model.pool=gem: the pooling of {type(model).__name__} is not known here, and cannot be "
+        "replaced; set model.pool=default"
+    )

@@ -5,7 +5,7 @@ import pytest
 import timm
 import torch
 
-from carvision.config import list_models, load_config
+from carvision.config import Config, list_models, load_config
 from carvision.errors import ConfigError
 from carvision.models import (
     Preprocessing,
@@ -115,13 +115,69 @@ def test_a_batch_of_one_is_refused_where_there_is_batch_norm(timm_name: str, sma
             build_model(config, 3, pretrained=False)
 
 
+def _named(timm_name: str, text: str = "", px: int = 64) -> Config:
+    sizes = f"model.image_size={px} train.image_size={px} model.pretrained=false"
+    return load_config(overrides=f"model.timm_name={timm_name} {sizes} {text}")
+
+
+@pytest.mark.parametrize(
+    "timm_name",
+    ["vgg11", "densenet121", "dla34", "hrnet_w18_small", "efficientvit_b0", "ghostnet_050"],
+)
+def test_an_architecture_without_drop_path_is_not_asked_for_it(timm_name: str) -> None:
+    with torch.device("meta"):
+        model = build_model(_named(timm_name), 3, pretrained=False).eval()
+        assert model(torch.zeros(2, 3, 64, 64)).shape == (2, 3)
+        with pytest.raises(ConfigError, match=rf"model\.drop_path_rate=0\.2: {timm_name} has no"):
+            build_model(_named(timm_name, "model.drop_path_rate=0.2"), 3, pretrained=False)
+        with pytest.raises(ConfigError, match=rf"model\.fixed_size=True: {timm_name} has no"):
+            build_model(_named(timm_name, "model.fixed_size=true"), 3, pretrained=False)
+
+
+def test_no_drop_path_is_none_where_timm_has_some() -> None:
+    """Swin's own default is 0.1."""
+    with torch.device("meta"):
+        config = _named("swin_tiny_patch4_window7_224", "model.fixed_size=true", px=224)
+        model = build_model(config, 3, pretrained=False)
+    assert not [part for part in model.modules() if isinstance(part, timm.layers.DropPath)]
+
+
+@pytest.mark.parametrize(
+    "timm_name", ["swin_tiny_patch4_window7_224", "vit_tiny_patch16_224", "inception_v3"]
+)
+def test_a_size_that_stops_the_forward_pass_is_refused(timm_name: str) -> None:
+    state = torch.get_rng_state()
+    with torch.device("meta"), pytest.raises(ConfigError) as caught:
+        build_model(_named(timm_name, px=48), 3, pretrained=False)
+    for part in (timm_name, "image_size=48", "train.image_size=48", "model.pool=default"):
+        assert part in str(caught.value)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_both_sizes_are_tried() -> None:
+    text = "model.timm_name=vit_tiny_patch16_224 model.image_size=224 model.pretrained=false"
+    with torch.device("meta"):
+        build_model(load_config(overrides=f"{text} train.image_size=224"), 3, pretrained=False)
+        with pytest.raises(ConfigError, match="at 192 px"):
+            build_model(load_config(overrides=f"{text} train.image_size=192"), 3, pretrained=False)
+
+
+def test_what_meta_tensors_cannot_tell_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    class ByValue(torch.nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return images[:, :, 0, : 2 + int(images.sum().item())]
+
+    monkeypatch.setattr(timm, "create_model", lambda name, **options: ByValue())
+    build_model(_named("resnet18", px=96), 3, pretrained=False)
+
+
 def test_timms_assertion_becomes_a_configuration_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(name: str, **options: object) -> None:
         raise AssertionError("the size must be a multiple of 32")
 
     monkeypatch.setattr(timm, "create_model", refuse)
     config = load_config("swin_large", overrides="model.image_size=200 model.pretrained=false")
-    with pytest.raises(ConfigError, match=r"model\.image_size=200 .* swin_large: .* of 32"):
+    with pytest.raises(ConfigError, match=r"model\.image_size=200 .* swin_large\S*: .* of 32"):
         build_model(config, 3, pretrained=False)
 
 
@@ -133,6 +189,10 @@ def test_timms_assertion_becomes_a_configuration_error(monkeypatch: pytest.Monke
         ("swin_tiny_patch4_window7_224.ms_in1k", {"head.fc.weight", "head.fc.bias"}),
         ("vit_tiny_patch16_224.augreg_in21k_ft_in1k", {"head.weight", "head.bias"}),
         ("resnet18.a1_in1k", {"fc.weight", "fc.bias"}),
+        (
+            "deit_tiny_distilled_patch16_224",
+            {"head.weight", "head.bias", "head_dist.weight", "head_dist.bias"},
+        ),
     ],
 )
 def test_classifier_parameters_names_the_classifier_alone(

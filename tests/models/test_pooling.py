@@ -1,6 +1,7 @@
 """GeM, against its formula, and in every architecture of the plan."""
 
 import pytest
+import timm
 import torch
 from torch import nn
 
@@ -126,5 +127,31 @@ def test_every_architecture_of_the_plan(preset, timm_name, px, learnable):
 
 
 def test_an_architecture_that_is_not_known_is_refused():
-    with pytest.raises(ConfigError, match=r"where Sequential pools is not known"):
+    with pytest.raises(ConfigError, match=r"pooling of Sequential is not known here"):
         put_gem(nn.Sequential(nn.Flatten()), 3.0, learnable=True)
+
+
+#: Architectures whose heads expect something else of their pooling than the plan's do.
+OTHERS = [
+    ("regnety_002", True),
+    ("repvgg_a0", True),
+    ("mobilevit_xxs", True),
+    ("fastvit_t8", True),
+    ("mobilenetv3_small_050", True),
+    ("mobilenetv4_conv_small_050", True),
+    ("eva02_tiny_patch14_224", False),
+    ("resnet50_clip", False),
+]
+
+
+@pytest.mark.parametrize(("timm_name", "known"), OTHERS)
+@torch.inference_mode()
+def test_other_architectures_pool_or_are_refused(timm_name, known):
+    with torch.device("meta"):
+        model = timm.create_model(timm_name, num_classes=5).eval()
+        if known:
+            put_gem(model, 3.0, learnable=True)
+            assert model(torch.zeros(2, 3, 64, 64)).shape == (2, 5)
+        else:
+            with pytest.raises(ConfigError, match=r"model\.pool=gem: .* set model\.pool=default"):
+                put_gem(model, 3.0, learnable=True)
