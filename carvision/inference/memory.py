@@ -12,8 +12,18 @@ import torch
 #: From glibc's malloc.h: parameters of mallopt, and the most that an int holds.
 _M_TRIM_THRESHOLD, _M_MMAP_MAX, _INT_MAX = -1, -4, 2**31 - 1
 
-#: What MPS, the CPU's allocator and older CUDA versions say in a plain RuntimeError.
-_WORDS = ("out of memory", "can't allocate memory", "not enough memory")
+#: What MPS, the CPU's allocator and CUDA's libraries say in a plain RuntimeError. cuDNN also says
+#: that it supports nothing, or finds no algorithm, where there is no room for the workspace.
+_WORDS = (
+    "out of memory",
+    "can't allocate memory",
+    "not enough memory",
+    "cublas_status_alloc_failed",
+    "cudnn_status_alloc_failed",
+    "cudnn_status_not_supported",
+    "unable to find a valid cudnn algorithm",
+    "std::bad_alloc",
+)
 
 #: Where Linux says what a container may take, has taken, and would give back: cgroups v2, then v1.
 _CONTAINERS = (

@@ -7,7 +7,12 @@ from pathlib import Path
 import pytest
 
 from carvision.inference import memory
-from carvision.inference.memory import available_memory, keep_freed_memory, release_memory
+from carvision.inference.memory import (
+    available_memory,
+    is_out_of_memory,
+    keep_freed_memory,
+    release_memory,
+)
 
 
 def _container(folder: Path, limit: str) -> tuple[str, str, str, str]:
@@ -44,6 +49,25 @@ def test_a_system_that_does_not_say(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "_number", unknown)
     monkeypatch.setattr(memory.os, "sysconf", {"SC_PHYS_PAGES": 10, "SC_PAGE_SIZE": 4096}.get)
     assert available_memory() == 5 * 4096
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ("CUDA out of memory. Tried to allocate 2 GiB", True),
+        ("[enforce fail at alloc_cpu.cpp:125] . DefaultCPUAllocator: not enough memory", True),
+        ("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`", True),
+        ("cuDNN error: CUDNN_STATUS_ALLOC_FAILED", True),
+        ("cuDNN error: CUDNN_STATUS_NOT_SUPPORTED. This error may appear if", True),
+        ("Unable to find a valid cuDNN algorithm to run convolution", True),
+        ("std::bad_alloc", True),
+        ("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasSgemm`", False),
+        ("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED", False),
+        ("mat1 and mat2 shapes cannot be multiplied", False),
+    ],
+)
+def test_what_says_that_memory_ran_out(message: str, expected: bool) -> None:
+    assert is_out_of_memory(RuntimeError(message)) == expected
 
 
 #: Page faults of a large tensor that is made again and again, in a process of its own.
