@@ -6,6 +6,7 @@ from carvision.inference.predictor import (
     predict_ensemble,
     predict_member,
     predict_views,
+    predict_views_of_each,
 )
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "predict_ensemble",
     "predict_member",
     "predict_views",
+    "predict_views_of_each",
     "resolve_device",
     "resolve_precision",
 ]

@@ -73,7 +73,22 @@ def predict_views(
     Raises:
         CarvisionError: not even a single photo fits into memory.
     """
-    model = model.to(engine.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    return predict_views_of_each([model], preprocessing, sources, views, engine)[0]
+
+
+def predict_views_of_each(
+    models: Sequence[nn.Module],
+    preprocessing: Preprocessing,
+    sources: Sequence[Path | bytes],
+    views: Sequence[str],
+    engine: Engine,
+) -> NDArray[np.float32]:
+    """:func:`predict_views` of several models, ``[models, views, images, classes]``.
+
+    Each photo is decoded once for all of them.
+    """
+    for model in models:
+        model.to(engine.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     photos = WholePhotos(sources, preprocessing.image_size)
     # Few photos are not worth starting processes for, and none of them is needed twice.
     few = {"workers": 0} if len(photos) <= 4 * engine.batch_size else {}
@@ -83,18 +98,20 @@ def predict_views(
     computing = autocast(engine.device, engine.precision)
 
     def predict(images: torch.Tensor) -> NDArray[np.float32]:
+        """``[models * views, images, classes]``."""
         on_device = images.to(engine.device, non_blocking=True)
         pixels = preprocessing.normalise(on_device).to(memory_format=torch.channels_last)
-        logits = torch.stack([model(apply_view(pixels, view)) for view in views])
-        return logits.float().log_softmax(dim=2).cpu().numpy()
+        logits = [model(apply_view(pixels, view)) for model in models for view in views]
+        return torch.stack(logits).float().log_softmax(dim=2).cpu().numpy()
 
     at_a_time = engine.batch_size
     with torch.inference_mode(), computing, loader.watched():
         for images in loader:
             predicted, at_a_time = _in_parts(predict, images, at_a_time, engine.device)
             batches.append(predicted)
-            engine.progress(len(images) * len(views))
-    return np.concatenate(batches, axis=1)
+            engine.progress(len(images) * len(views) * len(models))
+    joined = np.concatenate(batches, axis=1)
+    return joined.reshape(len(models), len(views), *joined.shape[1:])
 
 
 def _in_parts(

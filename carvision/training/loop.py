@@ -205,7 +205,8 @@ class FoldTraining:
         networks = {"raw": self._learner.network}
         if self._learner.averaged_network is not None:
             networks["averaged"] = self._learner.averaged_network
-        scores = {kind: self._validation.score(network) for kind, network in networks.items()}
+        each_score = self._validation.score_each(list(networks.values()))
+        scores = dict(zip(networks, each_score, strict=True))
         for score in scores.values():
             # The last step may have ruined the weights without a loss to show it.
             if not isfinite(score.log_p.sum()):

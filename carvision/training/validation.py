@@ -1,5 +1,6 @@
 """A fold's validation photos: predictions of them, and their scores."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from carvision.contracts import VIEWS, Tracker
-from carvision.inference import Engine, predict_views
+from carvision.inference import Engine, predict_views_of_each
 from carvision.metrics import true_class_column, validation_metrics
 from carvision.models import Preprocessing
 
@@ -49,15 +50,23 @@ class Validation:
         self._engine = engine
         self._tracker = tracker
 
-    def score(self, network: nn.Module) -> Score:
-        """The original view's."""
-        log_p = self.predict(network, VIEWS[:1])
-        true_class = true_class_column(log_p[0], self._targets).astype(np.float32)
-        return Score(validation_metrics(log_p[0], self._targets), log_p, true_class)
+    def score_each(self, networks: Sequence[nn.Module]) -> list[Score]:
+        """The original view's, of each network, from one reading of the photos."""
+        return [self._score(log_p) for log_p in self._predict(networks, VIEWS[:1])]
 
     def predict(self, network: nn.Module, views: tuple[str, ...]) -> NDArray[np.float32]:
         """Log-probabilities ``[views, images, classes]``."""
-        total = len(self._sources) * len(views)
+        return self._predict([network], views)[0]
+
+    def _score(self, log_p: NDArray[np.float32]) -> Score:
+        true_class = true_class_column(log_p[0], self._targets).astype(np.float32)
+        return Score(validation_metrics(log_p[0], self._targets), log_p, true_class)
+
+    def _predict(
+        self, networks: Sequence[nn.Module], views: tuple[str, ...]
+    ) -> NDArray[np.float32]:
+        """``[networks, views, images, classes]``."""
+        total = len(self._sources) * len(views) * len(networks)
         done = 0
 
         def progress(images: int) -> None:
@@ -66,7 +75,7 @@ class Validation:
             self._tracker.images_predicted(done, total)
 
         engine = replace(self._engine, progress=progress)
-        return predict_views(network, self._preprocessing, self._sources, views, engine)
+        return predict_views_of_each(networks, self._preprocessing, self._sources, views, engine)
 
 
 def trial_rows(rows: pd.DataFrame, trained_on: int, seed: int) -> pd.DataFrame:

@@ -10,8 +10,15 @@ from scipy.special import log_softmax
 
 from carvision.config import LoaderConfig
 from carvision.contracts import VIEWS, EnsembleSpec, Member
+from carvision.data import batches
 from carvision.errors import CarvisionError, DataError
-from carvision.inference import Engine, predict_ensemble, predict_member, predict_views
+from carvision.inference import (
+    Engine,
+    predict_ensemble,
+    predict_member,
+    predict_views,
+    predict_views_of_each,
+)
 from carvision.models import Bundle
 
 TURNED = {
@@ -131,6 +138,27 @@ def test_a_photo_that_has_no_room_is_an_error(bundle: Bundle, sources: list[Path
     model.forward = short  # type: ignore[method-assign]
     with pytest.raises(CarvisionError, match="not even a single photo"):
         predict_views(model, bundle.preprocessing, sources, VIEWS, _engine())
+
+
+def test_several_models_are_predicted_from_one_reading(
+    bundle: Bundle, sources: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = [_predict(bundle, sources, VIEWS[:2], fold) for fold in (1, 2)]
+    read, seen = [], []
+    decode = batches.decode
+
+    def counted(source: Path, *rest: object, **named: object) -> np.ndarray:
+        read.append(source)
+        return decode(source, *rest, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(batches, "decode", counted)
+    models = [bundle.load_fold(fold) for fold in (1, 2)]
+    engine = _engine(progress=seen.append)
+    found = predict_views_of_each(models, bundle.preprocessing, sources, VIEWS[:2], engine)
+    # The same bits as one by one.
+    np.testing.assert_array_equal(found, expected)
+    assert read == sources
+    assert sum(seen) == 2 * 2 * len(sources)
 
 
 def test_bf16_is_close_to_fp32(bundle: Bundle, sources: list[Path]) -> None:

@@ -90,6 +90,12 @@ def test_predictions_cover_the_folds_photos_in_every_view(trained: Run, data: Da
     np.testing.assert_allclose(np.exp(values.astype(np.float64)).sum(axis=2), 1, atol=1e-5)
 
 
+def test_an_epoch_reads_its_validation_photos_once(trained: Run) -> None:
+    """For the network and its average together; the other four views follow at the end."""
+    ended = [done for done, total in trained.recorder.predicted if done == total]
+    assert ended == [2 * PER_CLASS] * 3 + [4 * PER_CLASS]
+
+
 def test_metrics_are_those_of_the_stored_original_view(trained: Run) -> None:
     predictions = trained.result.predictions
     targets = predictions.index["class_index"].to_numpy()
