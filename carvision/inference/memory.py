@@ -67,6 +67,12 @@ def keep_freed_memory(device: str) -> None:
         libc.mallopt(_M_TRIM_THRESHOLD, _INT_MAX)
 
 
+def forget_peak_memory(device: str) -> None:
+    """Have :func:`memory_used` count from now on, where the device can: on CUDA."""
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+
+
 def memory_used(device: str) -> float:
     """Peak GiB of this process: the device's memory on CUDA and MPS, else the machine's."""
     if device == "cuda":

@@ -18,7 +18,7 @@ from carvision.data.loader import Batch, PhotoLoader, training_loader
 from carvision.data.manifest import Manifest
 from carvision.errors import DataError, DivergedError
 from carvision.inference import Engine
-from carvision.inference.memory import memory_used
+from carvision.inference.memory import forget_peak_memory, memory_used
 from carvision.training.batch_size import largest_batch
 from carvision.training.checkpoint import CheckpointFolder
 from carvision.training.identity import identity_of, refuse_another
@@ -79,6 +79,8 @@ class FoldTraining:
         # Folds differ in their photos, and need no equal start.
         torch.manual_seed(config.seed * 1000 + fold)
         self._learner = Learner(config, self._classes, engine, tracker.warning)
+        # The fold before this one, or the search for a batch that fits, may have taken more.
+        forget_peak_memory(engine.device)
         step_images = batch_size * config.train.accumulation
         self._sampler = EpochSampler(len(rows), config.seed)
         photos = training_photos(config, rows, root, cache)

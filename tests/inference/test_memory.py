@@ -9,6 +9,7 @@ import pytest
 from carvision.inference import memory
 from carvision.inference.memory import (
     available_memory,
+    forget_peak_memory,
     is_out_of_memory,
     keep_freed_memory,
     release_memory,
@@ -99,3 +100,13 @@ def test_freed_memory_is_not_asked_for_again() -> None:
 def test_other_devices_keep_their_own() -> None:
     keep_freed_memory("mps")
     release_memory("cpu")
+
+
+def test_the_peak_of_a_card_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    forgotten: list[str] = []
+    monkeypatch.setattr(
+        memory.torch.cuda, "reset_peak_memory_stats", lambda: forgotten.append("cuda")
+    )
+    for device in ("cpu", "mps", "cuda"):
+        forget_peak_memory(device)
+    assert forgotten == ["cuda"]

@@ -14,7 +14,7 @@ from carvision.errors import CarvisionError, DataError, DivergedError
 from carvision.inference import Engine, predict_views
 from carvision.metrics import validation_metrics
 from carvision.models import build_model, preprocessing_of
-from carvision.training import train_fold
+from carvision.training import loop, train_fold
 from carvision.training.validation import Validation
 from tests.training.conftest import PER_CLASS, Data, Recorder, Run, tiny
 
@@ -246,6 +246,15 @@ def test_a_loss_that_explodes_names_its_photos(train: Train, data: Data) -> None
     named = str(caught.value).partition("the batch held ")[2].split(", ")
     assert len(named) == 4
     assert set(named) <= set(data.manifest.split(1)[0]["image_id"])
+
+
+def test_each_fold_counts_its_own_peak_of_memory(
+    train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forgotten: list[str] = []
+    monkeypatch.setattr(loop, "forget_peak_memory", forgotten.append)
+    train(tiny("train.max_steps=1"))
+    assert forgotten == ["cpu"]
 
 
 def test_early_stopping(train: Train) -> None:
