@@ -2,12 +2,15 @@
 
 The script's defaults (``train.py`` of huggingface/pytorch-image-models): random resized crops of 8
 to 100 % of the area, flips, colour jitter 0.4, random interpolation, label smoothing 0.1, float32,
-cosine over epochs after five of warm-up; here with AdamW and weight decay 0.05.
+cosine over epochs after five of warm-up; here with AdamW and weight decay 0.05. Like the script, it
+keeps the checkpoint of its best epoch (``--eval-metric loss``).
 """
 
 import time
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from carvision.config import Config
+from carvision.metrics import validation_metrics
 from carvision.models import build_model, preprocessing_of
 from carvision.models.timm_parts import (
     LabelSmoothingCrossEntropy,
@@ -47,8 +51,9 @@ class _Photos(Dataset[tuple[Any, int]]):
 
 @dataclass(frozen=True)
 class TimmResult:
-    """What the script reached: its network, training images a second, minutes, and on its own
-    centre-cropped view the validation photos' log-probabilities ``[images, classes]``."""
+    """What the script reached: the network of its best epoch, training images a second, minutes of
+    all epochs, and on the script's own centre-cropped view that network's log-probabilities of the
+    validation photos, ``[images, classes]``."""
 
     network: nn.Module
     images_per_second: float
@@ -87,6 +92,8 @@ def train_as_timm(
         updates_per_epoch=len(loader),
     )
     loss_of = LabelSmoothingCrossEntropy(smoothing=0.1)
+    true_classes = np.asarray(validation[1])
+    best_loss, best, best_log_p = inf, network.state_dict(), np.empty(0, np.float32)
     started, seen, seconds = time.perf_counter(), 0, 0.0
     for epoch in range(epochs):
         network.train()
@@ -100,8 +107,12 @@ def train_as_timm(
         seconds += time.perf_counter() - epoch_started
         scheduler.step(epoch + 1)
         log_p = _evaluated(network, _Photos(*validation), shared)
+        loss_there = validation_metrics(log_p, true_classes)["val/log_loss"]
+        if loss_there < best_loss:
+            best_loss, best, best_log_p = loss_there, deepcopy(network.state_dict()), log_p
     minutes = (time.perf_counter() - started) / 60
-    return TimmResult(network, seen / seconds, minutes, log_p)
+    network.load_state_dict(best)
+    return TimmResult(network, seen / seconds, minutes, best_log_p)
 
 
 def _evaluated(network: nn.Module, photos: _Photos, shared: dict[str, Any]) -> NDArray[np.float32]:

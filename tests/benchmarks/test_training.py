@@ -2,9 +2,19 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
-from carvision.benchmarks import against_timm_rows, backbone_rows, checkpoint_rows, step_rows
+from carvision import training
+from carvision.benchmarks import (
+    against_timm_rows,
+    backbone_rows,
+    checkpoint_rows,
+    step_rows,
+    train_rival,
+)
+from carvision.benchmarks import training as module
 from carvision.config import SplitSettings, load_config
 from carvision.data.layout import Layout
 from carvision.data.manifest import build_manifest
@@ -12,21 +22,32 @@ from carvision.data.manifest import build_manifest
 _SMALL = "model.image_size=32 train.batch_size=8 train.epochs=1 loader.workers=0 precision=fp32"
 
 
-def test_a_step_against_a_bare_loop():
-    (row,) = step_rows(load_config(overrides=_SMALL))
-    assert row.rival == "bare loop"
-    assert row.value > 0
-    assert row.rival_value > 0
-    assert row.holds == (row.value - row.rival_value <= max(2.0, 0.05 * row.rival_value))
+def test_a_step_against_a_bare_loop(monkeypatch):
+    monkeypatch.setattr(module, "_STEPS", 1)
+    plain, default = step_rows(load_config(overrides=_SMALL))
+    assert default.name == f"{plain.name} with average and clipping"
+    for row in (plain, default):
+        assert row.rival == "bare loop"
+        assert row.value > 0
+        assert row.rival_value > 0
+        assert row.holds == (row.value - row.rival_value <= max(2.0, 0.05 * row.rival_value))
 
 
-def test_a_training_against_timms_script(photos: Path, tmp_path: Path):
+def test_a_training_against_timms_script(photos: Path, tmp_path: Path, monkeypatch):
     layout = Layout.at(photos)
     manifest = build_manifest(layout, layout.training_photos(), SplitSettings(folds=4))
-    config = load_config(overrides=_SMALL)
-    rows = against_timm_rows(config, manifest, photos, None, tmp_path, learning_rates=(1e-3, 3e-3))
+    config = load_config(overrides=f"{_SMALL} model.image_size=64 train.image_size=32")
+    trained = []
+
+    def train_fold(config, manifest, root, fold, folder, tracker, cache=None):
+        trained.append((config.train_image_size, config.train.epochs, cache and cache.is_written()))
+        return training.train_fold(config, manifest, root, fold, folder, tracker, cache)
+
+    monkeypatch.setattr(module, "train_fold", train_fold)
+    rows = against_timm_rows(config, manifest, photos, 48, tmp_path, learning_rates=(1e-3, 3e-3))
     assert [(row.unit, row.target) for row in rows] == [
         ("images/s", 2.0),
+        ("images/s", None),
         ("nats", pytest.approx(1 / 0.65)),
         ("min", 1.0),
         ("nats", None),
@@ -34,7 +55,30 @@ def test_a_training_against_timms_script(photos: Path, tmp_path: Path):
     ]
     assert all(0 < row.value < 1e5 for row in rows)
     # The rival is the better of its learning rates.
-    assert rows[1].rival_value == min(row.value for row in rows[3:])
+    assert rows[2].rival_value == min(row.value for row in rows[4:])
+    # From a cache that the minutes hold, then from the files at the rival's own size.
+    assert trained == [(32, 1, True), (64, 1, None)]
+    assert "from files at 64 px" in rows[0].name
+    assert rows[0].rival_value == rows[1].rival_value
+
+
+def test_timms_script_keeps_its_best_epoch(photos: Path, monkeypatch):
+    paths = sorted((photos / "train").rglob("*.jpg"))[:8]
+    targets = [0, 1] * 4
+    states, given = [], [np.log([[0.6, 0.4]] * 8), np.log([[0.9, 0.1], [0.1, 0.9]] * 4)]
+    given.append(np.log([[0.5, 0.5]] * 8))
+
+    def evaluated(network, photos, shared):
+        states.append({k: v.clone() for k, v in network.state_dict().items()})
+        return given[len(states) - 1]
+
+    monkeypatch.setattr(train_rival, "_evaluated", evaluated)
+    config = load_config(overrides=_SMALL)
+    result = train_rival.train_as_timm(config, 2, (paths, targets), (paths, targets), 1e-3, 3)
+    assert result.log_p is given[1]
+    kept = result.network.state_dict()
+    assert all(torch.equal(kept[name], value) for name, value in states[1].items())
+    assert any(not torch.equal(kept[name], value) for name, value in states[2].items())
 
 
 def test_backbones_and_checkpoints(tmp_path: Path):
