@@ -1,11 +1,15 @@
 """One optimiser step: parts that add up, memory that runs out, what is frozen, what is mixed."""
 
+from copy import deepcopy
+
 import pytest
 import torch
 
 from carvision.errors import CarvisionError
 from carvision.inference import Engine
 from carvision.inference.memory import is_out_of_memory
+from carvision.training import learner as module
+from carvision.training.accelerator import make_accelerator
 from carvision.training.learner import Learner, UpdateCutShortError
 from carvision.training.mixing import Mixing
 from tests.training.conftest import tiny
@@ -288,3 +292,73 @@ def test_layers_learn_slower_the_deeper_they_lie(layer_decay):
     assert stem <= last <= peak
     assert (stem < 0.1 * peak) == (layer_decay == 0.5)
     assert len(rate) == len(named)
+
+
+@pytest.fixture
+def with_scaler(monkeypatch):
+    """A learner that scales, as fp16 needs it; it computes in float32, which a CPU does, too."""
+
+    def make(overrides=""):
+        scaler = torch.amp.GradScaler("cpu", init_scale=1024.0, growth_interval=2)
+
+        def accelerator(device, precision):
+            made = make_accelerator(device, precision)
+            made.scaler = scaler
+            return made
+
+        with monkeypatch.context() as patch:
+            patch.setattr(module, "make_accelerator", accelerator)
+            learner = _learner(overrides)
+        # Only now: what was prepared under these names would compute in half precision.
+        learner._accelerator.native_amp = True
+        learner._accelerator.state._mixed_precision = "fp16"
+        learner.start_epoch(1)
+        return learner, scaler
+
+    return make
+
+
+def test_scaled_gradients_move_the_weights_as_plain_ones_do(with_scaler):
+    plain = _learner("optimizer.name=sgd")
+    plain.start_epoch(1)
+    plain.step(*_batch(), 0, 1.0)
+    scaled, _ = with_scaler("optimizer.name=sgd")
+    scaled.step(*_batch(), 0, 1.0)
+    # A power of two takes nothing from a float; clipping sees the gradients unscaled.
+    for (name, one), other in zip(_weights(plain).items(), _weights(scaled).values(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-7, msg=name)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_a_step_that_overflows_changes_no_weight(with_scaler, optimizer):
+    learner, scaler = with_scaler(f"optimizer.name={optimizer}")
+    learner.step(*_batch(), 0, 1.0)
+    before = {k: p.clone() for k, p in learner.network.named_parameters()}
+    scaler.update(3.4e38)
+    assert learner.step(*_batch(), 1, 1.0) < 100
+    assert all(torch.equal(p, before[k]) for k, p in learner.network.named_parameters())
+    assert scaler.get_scale() == pytest.approx(1.7e38)
+    scaler.update(1024.0)
+    learner.step(*_batch(), 2, 1.0)
+    assert any(not torch.equal(p, before[k]) for k, p in learner.network.named_parameters())
+
+
+def test_the_scaler_goes_on_where_it_was(with_scaler):
+    learner, scaler = with_scaler()
+    for step in range(3):
+        learner.step(*_batch(seed=step), step, 1.0)
+    # It grew after two steps, and counts towards the next time.
+    assert scaler.get_scale() == 2048.0
+    # A file would share no tensor with what goes on.
+    state = deepcopy(learner.state())
+    assert state["scaler"]["_growth_tracker"] == 1
+    other, fresh = with_scaler()
+    other.restore(state)
+    assert fresh.state_dict() == scaler.state_dict()
+    for one in (learner, other):
+        one.step(*_batch(seed=3), 3, 1.0)
+    assert fresh.get_scale() == scaler.get_scale() == 4096.0
+    assert all(
+        torch.equal(one, two)
+        for one, two in zip(_weights(learner).values(), _weights(other).values(), strict=True)
+    )
