@@ -50,15 +50,20 @@ class TrainingPhotos(Dataset[tuple[torch.Tensor, torch.Tensor]]):
 class WholePhotos(Dataset[torch.Tensor]):
     """Whole photos from files or from encoded bytes, squashed to ``[3, size, size]``."""
 
-    def __init__(self, sources: Sequence[Path | bytes], size: int) -> None:
+    def __init__(
+        self, sources: Sequence[Path | bytes], size: int, interpolation: str = "bicubic"
+    ) -> None:
         self._sources = sources
         self.size = size
+        self._interpolation = interpolation
 
     def __len__(self) -> int:
         return len(self._sources)
 
     def __getitem__(self, index: int) -> torch.Tensor:
-        return _channels_first(decode(self._sources[index], self.size, name=self.name(index)))
+        source, name = self._sources[index], self.name(index)
+        how = self._interpolation
+        return _channels_first(decode(source, self.size, interpolation=how, name=name))
 
     def name(self, index: int) -> str:
         """A path names itself; bytes have their position alone."""

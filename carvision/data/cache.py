@@ -40,10 +40,11 @@ _FORMAT = "1"
 class CachedPhotos:
     """Photos of a cache, in the order of the content hashes that were asked for."""
 
-    def __init__(self, folder: Path, side: int, records: Sequence[int]) -> None:
+    def __init__(self, folder: Path, side: int, records: Sequence[int], interpolation: str) -> None:
         self._path = folder / _RECORDS
         self._side = side
         self._records = records
+        self._interpolation = interpolation
         self._descriptor: int | None = None
 
     def __len__(self) -> int:
@@ -72,7 +73,8 @@ class CachedPhotos:
         planes = np.frombuffer(content, np.uint8).reshape(self._side * 3 // 2, self._side)
         pixels = cv2.cvtColor(planes, cv2.COLOR_YUV2RGB_I420)
         left, upper, right, lower = in_pixels(box, self._side, self._side)
-        return resized(pixels[upper:lower, left:right].astype(np.uint8, copy=False), size)
+        part = pixels[upper:lower, left:right].astype(np.uint8, copy=False)
+        return resized(part, size, self._interpolation)
 
     def name(self, index: int) -> str:
         """Where the photo lies."""
@@ -142,14 +144,15 @@ class PhotoCache:
                 "data.cache=off trains without one"
             ) from error
 
-    def photos(self, rows: pd.DataFrame) -> CachedPhotos:
-        """The cached photos of a manifest's rows.
+    def photos(self, rows: pd.DataFrame, interpolation: str = "bicubic") -> CachedPhotos:
+        """The cached photos of a manifest's rows, which are resized by ``interpolation``.
 
         Raises:
             KeyError: a row's content is not in the cache.
         """
         record = {content: position for position, content in enumerate(self._hashes)}
-        return CachedPhotos(self.folder, self.side, [record[c] for c in rows["content_hash"]])
+        records = [record[c] for c in rows["content_hash"]]
+        return CachedPhotos(self.folder, self.side, records, interpolation)
 
     def fits(self) -> bool:
         """Whether it takes no more than half of the free disk: checkpoints need room, too."""

@@ -25,7 +25,12 @@ WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
 
 
 def decode(
-    source: Path | bytes, size: int, box: Box = WHOLE, *, name: str | None = None
+    source: Path | bytes,
+    size: int,
+    box: Box = WHOLE,
+    *,
+    interpolation: str = "bicubic",
+    name: str | None = None,
 ) -> NDArray[np.uint8]:
     """The part ``box`` of a photo, squashed into a square: ``[size, size, 3]``, RGB.
 
@@ -38,7 +43,7 @@ def decode(
     with _shown(source, ceil(size / min(box[2] - box[0], box[3] - box[1])), name) as image:
         # Cropped before it becomes an array, which costs by the pixel.
         part = image.crop(in_pixels(box, *image.size)) if box != WHOLE else image
-        return resized(np.asarray(to_rgb(part)), size)
+        return resized(np.asarray(to_rgb(part)), size, interpolation)
 
 
 def thumbnail(source: Path, longest: int) -> bytes:

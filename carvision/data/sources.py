@@ -26,8 +26,9 @@ class PhotoSource(Protocol):
 class OriginalPhotos:
     """The photos' own files."""
 
-    def __init__(self, paths: Sequence[Path]) -> None:
+    def __init__(self, paths: Sequence[Path], interpolation: str = "bicubic") -> None:
         self._paths = paths
+        self._interpolation = interpolation
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -38,7 +39,7 @@ class OriginalPhotos:
         Raises:
             DataError: the file is gone, or cannot be read any more.
         """
-        return decode(self._paths[index], size, box)
+        return decode(self._paths[index], size, box, interpolation=self._interpolation)
 
     def name(self, index: int) -> str:
         """The photo's path."""

@@ -89,7 +89,7 @@ def predict_views_of_each(
     """
     for model in models:
         model.to(engine.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-    photos = WholePhotos(sources, preprocessing.image_size)
+    photos = WholePhotos(sources, preprocessing.image_size, preprocessing.interpolation)
     # Few photos are not worth starting processes for, and none of them is needed twice.
     few = {"workers": 0} if len(photos) <= 4 * engine.batch_size else {}
     config = engine.loader.model_copy(update={"persistent_workers": False, **few})

@@ -18,11 +18,15 @@ from carvision.models.weights import read_state_dict
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What the model expects: a square of ``image_size`` px, RGB, normalised by channel."""
+    """What the model expects: a square of ``image_size`` px, RGB, normalised by channel.
+
+    ``interpolation`` is what photos are squashed by: ``bicubic`` or ``bilinear``.
+    """
 
     image_size: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    interpolation: str = "bicubic"
 
     def normalise(self, images: torch.Tensor) -> torch.Tensor:
         """uint8 ``[B, 3, H, W]`` to float32 of about zero mean and unit deviation."""
@@ -37,13 +41,16 @@ class Preprocessing:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
         """The inverse of :meth:`to_json`."""
-        return cls(value["image_size"], tuple(value["mean"]), tuple(value["std"]))
+        # What was stored before there was a choice is bicubic.
+        how = value.get("interpolation", "bicubic")
+        return cls(value["image_size"], tuple(value["mean"]), tuple(value["std"]), how)
 
 
 def preprocessing_of(config: Config) -> Preprocessing:
-    """The backbone's own mean and deviation, from timm, at the configured size."""
+    """The backbone's own mean, deviation and interpolation, from timm, at the configured size."""
     cfg = pretrained_cfg(config.model.timm_name)
-    return Preprocessing(config.model.image_size, tuple(cfg.mean), tuple(cfg.std))
+    size = config.model.image_size
+    return Preprocessing(size, tuple(cfg.mean), tuple(cfg.std), cfg.interpolation)
 
 
 def build_model(config: Config, classes: int, *, pretrained: bool) -> nn.Module:

@@ -9,16 +9,18 @@ from carvision.data.augment import Augmenter
 from carvision.data.batches import TrainingPhotos
 from carvision.data.cache import PhotoCache
 from carvision.data.sources import OriginalPhotos, PhotoSource
+from carvision.models import preprocessing_of
 
 
 def training_photos(
     config: Config, rows: pd.DataFrame, root: Path, cache: PhotoCache | None
 ) -> TrainingPhotos:
     """Augmented photos, from the cache where there is one, else from their files."""
+    interpolation = preprocessing_of(config).interpolation
     source: PhotoSource = (
-        OriginalPhotos([root / path for path in rows["path"]])
+        OriginalPhotos([root / path for path in rows["path"]], interpolation)
         if cache is None
-        else cache.photos(rows)
+        else cache.photos(rows, interpolation)
     )
     augmenter = Augmenter(config.augmentation, config.train_image_size, config.seed)
     return TrainingPhotos(source, rows, augmenter)

@@ -11,10 +11,12 @@ from carvision.data.resize import resized
 @pytest.mark.parametrize("name", ["china.jpg", "flower.jpg"])
 @pytest.mark.parametrize("size", [1, 32, 224, 384, 600])
 @pytest.mark.parametrize("part", [(427, 640), (300, 200), (64, 64)])
-def test_as_pillow_does(name, size, part):
+@pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
+def test_as_pillow_does(name, size, part, interpolation):
     pixels = load_sample_image(name)[: part[0], : part[1]]
-    expected = Image.fromarray(pixels).resize((size, size), Image.Resampling.BICUBIC)
-    distance = np.abs(resized(pixels, size).astype(int) - np.asarray(expected).astype(int))
+    kind = Image.Resampling[interpolation.upper()]
+    expected = np.asarray(Image.fromarray(pixels).resize((size, size), kind)).astype(int)
+    distance = np.abs(resized(pixels, size, interpolation).astype(int) - expected)
     assert distance.mean() < 0.25
     # Enlarging, both round their weights to a few bits, each in its own way.
     assert distance.max() <= 12

@@ -1,5 +1,6 @@
 """The prediction engine: views, folds and members, against photos that were really turned."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from scipy.special import log_softmax
 from carvision.config import LoaderConfig
 from carvision.contracts import VIEWS, EnsembleSpec, Member
 from carvision.data import batches
+from carvision.data.decode import decode
 from carvision.errors import CarvisionError, DataError
 from carvision.inference import (
     Engine,
@@ -159,6 +161,18 @@ def test_several_models_are_predicted_from_one_reading(
     np.testing.assert_array_equal(found, expected)
     assert read == sources
     assert sum(seen) == 2 * 2 * len(sources)
+
+
+def test_photos_are_squashed_as_the_backbone_wants(bundle: Bundle, sources: list[Path]) -> None:
+    model, found = bundle.load_fold(1), {}
+    for how in ("bicubic", "bilinear"):
+        wanted = replace(bundle.preprocessing, image_size=40, interpolation=how)
+        found[how] = predict_views(model, wanted, sources, VIEWS[:1], _engine())
+        pixels = np.stack([decode(path, 40, interpolation=how) for path in sources])
+        with torch.inference_mode():
+            logits = model(wanted.normalise(torch.from_numpy(pixels.transpose(0, 3, 1, 2))))
+        np.testing.assert_allclose(found[how][0], logits.log_softmax(1), atol=1e-4)
+    assert np.abs(found["bicubic"] - found["bilinear"]).max() > 1e-2
 
 
 def test_bf16_is_close_to_fp32(bundle: Bundle, sources: list[Path]) -> None:

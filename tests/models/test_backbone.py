@@ -66,6 +66,12 @@ def test_normalisation_is_timms(name: str) -> None:
 def test_preprocessing_survives_json() -> None:
     preprocessing = preprocessing_of(load_config("swin_large"))
     assert Preprocessing.from_json(preprocessing.to_json()) == preprocessing
+    other = preprocessing_of(load_config(overrides="model.timm_name=dla34.in1k"))
+    assert other.interpolation == "bilinear"
+    assert Preprocessing.from_json(other.to_json()) == other
+    # A bundle of before it was stored.
+    older = {k: v for k, v in preprocessing.to_json().items() if k != "interpolation"}
+    assert Preprocessing.from_json(older).interpolation == "bicubic"
 
 
 @pytest.mark.parametrize("timm_name", ["no_such_model", "vit_base_patch16_224.no_such_tag"])
