@@ -3,9 +3,7 @@
 The run ends FINISHED when everything is in it, and not before.
 """
 
-import shlex
 import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -18,7 +16,7 @@ from carvision.data.cache import PhotoCache
 from carvision.errors import DivergedError, PrunedError
 from carvision.pipelines.begun_folds import announce_others
 from carvision.pipelines.prepare import PreparedData
-from carvision.pipelines.session import announce
+from carvision.pipelines.session import announce, command_to_go_on
 from carvision.reporting.training_progress import TrainingProgress
 from carvision.tracking.event_log import EVENTS_FILE, EventLog, read_events, run_named_in
 from carvision.tracking.finished_fold import alone_with, deliver, write_finished
@@ -160,7 +158,6 @@ def _train(
                 config, prepared.manifest, root, fold, folder, tracker, cache, known_batch_size
             )
         except KeyboardInterrupt:
-            arguments = ["auto" if word == "never" else word for word in sys.orig_argv[1:]]
-            again = shlex.join(["python", *arguments])
+            again = command_to_go_on()
             announce(f"{name} stopped; the same command goes on from its checkpoint: {again}")
             raise
