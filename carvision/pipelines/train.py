@@ -24,6 +24,7 @@ from carvision.files import scratch_folder
 from carvision.inference import resolve_device
 from carvision.metrics import log_loss_of_true_class
 from carvision.models import build_model, ensure_weights, read_bundle, write_bundle
+from carvision.pipelines.begun_folds import begun_after
 from carvision.pipelines.caching import chosen_cache, write_cache
 from carvision.pipelines.fold_run import fold_folder, set_folder, train_in_own_run
 from carvision.pipelines.prepare import PreparedData, prepared_data
@@ -120,7 +121,12 @@ def _fold_set(config: Config, prepared: PreparedData, resume: str) -> _FoldSet:
     side = None if cache is None else cache.side
     set_id = set_name(config, prepared.manifest.fingerprint, side)
     deliver_all(set_folder(set_id))
-    done = finished_folds(set_id) if resume == "auto" else {}
+    done = {
+        fold: run
+        for fold, run in (finished_folds(set_id) if resume == "auto" else {}).items()
+        # resume=never began it once more: that goes on.
+        if not begun_after(run, fold_folder(set_id, fold))
+    }
     return _FoldSet(config, prepared, cache, set_id, done)
 
 
