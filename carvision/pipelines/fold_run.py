@@ -9,11 +9,12 @@ from pathlib import Path
 
 import mlflow
 from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
 
 from carvision.config import Config
 from carvision.contracts import Tracker, TrackerGroup
 from carvision.data.cache import PhotoCache
-from carvision.errors import DivergedError, PrunedError
+from carvision.errors import DivergedError, PrunedError, TrackingError
 from carvision.pipelines.begun_folds import announce_others
 from carvision.pipelines.prepare import PreparedData
 from carvision.pipelines.session import announce, command_to_go_on
@@ -23,10 +24,12 @@ from carvision.tracking.finished_fold import alone_with, deliver, write_finished
 from carvision.tracking.fold_sets import STAGE_FOLD, batch_size_of, best_metrics
 from carvision.tracking.mlflow_tracker import MlflowTracker
 from carvision.tracking.sending import SENT_FILE, pending
+from carvision.tracking.server import require_server
 from carvision.tracking.store import (
     FOLD,
     PARENT,
     SET,
+    close_abandoned,
     end_run,
     tracked_run,
     tracked_run_if_reachable,
@@ -70,6 +73,7 @@ def train_in_own_run(
     if (parent := mlflow.active_run()) is not None:
         tags[PARENT] = parent.info.run_id
     with alone_with(folder, name):
+        _close_abandoned(run_named_in(read_events(folder / EVENTS_FILE)))
         if anew:
             shutil.rmtree(folder, ignore_errors=True)
         side = None if cache is None else cache.side
@@ -82,6 +86,18 @@ def train_in_own_run(
                 # Not FINISHED before all of it is logged.
                 end_run(run, "KILLED")
     deliver(folder)
+
+
+def _close_abandoned(run_id: str) -> None:
+    """Close the run that a fold was begun in, whose lock is held, and the runs around it."""
+    if not run_id:
+        return
+    try:
+        require_server()
+        for closed in close_abandoned(run_id):
+            announce(f"run {closed.info.run_name} was killed before; it is marked so")
+    except (MlflowException, TrackingError) as error:
+        announce(f"what was killed before may show as RUNNING: {error}")
 
 
 def train_for_search(

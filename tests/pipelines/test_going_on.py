@@ -13,7 +13,7 @@ from carvision.pipelines import train
 from carvision.pipelines.begun_folds import announce_others, begun_after
 from carvision.reporting.training_progress import TrainingProgress
 from carvision.tracking.event_log import EVENTS_FILE, EventLog, read_events, run_named_in
-from carvision.tracking.store import client, find_runs
+from carvision.tracking.store import PARENT, client, find_runs
 from tests.conftest import write_photos
 
 _SETTINGS = "data.folds=2 model.image_size=32 train.epochs=2 device=cpu precision=fp32"
@@ -54,6 +54,11 @@ def test_the_fold_goes_on_in_its_own_run(
     runs = mlflow.search_runs(output_format="list", order_by=["attributes.start_time DESC"])
     (stopped,) = [run for run in runs if run.info.run_name == "efficientnet_lite0 fold 2"]
     assert stopped.info.status == "KILLED"
+    # As a power failure leaves it: RUNNING, of a process before the reboot.
+    former = client().get_run(stopped.data.tags[PARENT])
+    process = json.loads(former.data.tags["carvision.process"])
+    client().set_tag(former.info.run_id, "carvision.process", json.dumps({**process, "boot": "x"}))
+    client().update_run(former.info.run_id, status="RUNNING")
     caplog.clear()
     with caplog.at_level(logging.INFO, "carvision"):
         _train(root, settings="seed=11")
@@ -65,7 +70,8 @@ def test_the_fold_goes_on_in_its_own_run(
     history = client().get_metric_history(stopped.info.run_id, "val/log_loss")
     assert [metric.step for metric in history] == [1, 2]
     parent = find_runs("train", {})[0]
-    assert again.data.tags["mlflow.parentRunId"] == parent.info.run_id
+    assert again.data.tags[PARENT] == parent.info.run_id
+    assert client().get_run(former.info.run_id).info.status == "KILLED"
     assert not list(Path("work/folds").glob("*"))
 
 
