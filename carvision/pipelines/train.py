@@ -205,6 +205,7 @@ def _train_backbone(
 def _train_folds(fold_set: _FoldSet, folds: Sequence[int], resume: str) -> list[str]:
     """Train those that are not finished; which of them failed, and why."""
     name, failed = fold_set.config.name, []
+    batch_size = None
     for fold in folds:
         folder = fold_folder(fold_set.set_id, fold)
         if fold in fold_set.done:
@@ -216,13 +217,14 @@ def _train_folds(fold_set: _FoldSet, folds: Sequence[int], resume: str) -> list[
             announce(f"{name} fold {fold}: finished before, and waits to be logged")
         else:
             try:
-                train_in_own_run(
+                batch_size = train_in_own_run(
                     fold_set.config,
                     fold_set.prepared,
                     fold_set.cache,
                     fold,
                     fold_set.tags,
                     anew=resume == "never",
+                    batch_size=batch_size,
                 )
             except CarvisionError as error:
                 # Hours of the other folds do not hang on this one.
