@@ -273,6 +273,36 @@ def test_a_full_disk_at_a_checkpoint_leaves_the_one_before(
     assert_same(train_in(data, tiny(EVERYTHING), tmp_path), uninterrupted[0])
 
 
+@pytest.mark.parametrize("refused", [1, 2])
+def test_ctrl_c_after_a_checkpoint_that_the_disk_refused(
+    data: Data,
+    uninterrupted,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    refused: int,
+) -> None:
+    """It is tried anew, for there may be room by then; Ctrl-C it stays, whatever comes of that."""
+    save = torch.save
+    tried = []
+
+    def full(state, path) -> None:
+        tried.append(path)
+        if 3 <= len(tried) < 3 + refused:
+            raise OSError(28, "No space left on device")
+        save(state, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", full)
+        with pytest.raises(KeyboardInterrupt):
+            train_in(data, tiny(EVERYTHING), tmp_path, _Interrupting(4))
+    assert len(tried) == 4
+    assert caplog.text.count("No space left on device") == refused
+    newest = max(tmp_path.glob("step*.pt")).name
+    assert newest == ("step00000004.pt" if refused == 1 else "step00000002.pt")
+    assert_same(train_in(data, tiny(EVERYTHING), tmp_path), uninterrupted[0])
+
+
 def test_after_broken_checkpoints_new_ones_are_kept(data: Data, tmp_path: Path) -> None:
     """Training starts anew below their steps; its own checkpoints are the ones that count."""
     for path in _stopped(data, tmp_path, step=8):
