@@ -33,5 +33,9 @@ class DivergedError(CarvisionError):
     """A training whose loss exploded; with other settings it may not."""
 
 
+class IncompleteError(CarvisionError):
+    """Folds or backbones that failed, said when a training that went on without them is over."""
+
+
 class PrunedError(CarvisionError):
     """A tracker's word that a training is not worth going on with: a trial that others outdo."""

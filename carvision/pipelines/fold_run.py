@@ -3,32 +3,38 @@
 The run ends FINISHED when everything is in it, and not before.
 """
 
-import shlex
 import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import mlflow
 from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
 
 from carvision.config import Config
 from carvision.contracts import Tracker, TrackerGroup
 from carvision.data.cache import PhotoCache
-from carvision.errors import DivergedError, PrunedError
+from carvision.errors import DivergedError, PrunedError, TrackingError
 from carvision.pipelines.begun_folds import announce_others
 from carvision.pipelines.prepare import PreparedData
-from carvision.pipelines.session import announce
+from carvision.pipelines.session import announce, command_to_go_on
 from carvision.reporting.training_progress import TrainingProgress
 from carvision.tracking.event_log import EVENTS_FILE, EventLog, read_events, run_named_in
-from carvision.tracking.finished_fold import alone_with, deliver, write_finished
-from carvision.tracking.fold_sets import STAGE_FOLD, batch_size_of, best_metrics
+from carvision.tracking.finished_fold import (
+    alone_with,
+    deliver,
+    waiting_metrics,
+    write_finished,
+)
+from carvision.tracking.fold_sets import BATCH_SIZE, STAGE_FOLD, batch_size_of, best_metrics
 from carvision.tracking.mlflow_tracker import MlflowTracker
 from carvision.tracking.sending import SENT_FILE, pending
+from carvision.tracking.server import require_server
 from carvision.tracking.store import (
     FOLD,
     PARENT,
     SET,
+    close_abandoned,
     end_run,
     tracked_run,
     tracked_run_if_reachable,
@@ -36,6 +42,7 @@ from carvision.tracking.store import (
 from carvision.tracking.tensorboard_tracker import TensorBoardTracker
 from carvision.tracking.wandb_tracker import wandb_trackers
 from carvision.training import FoldResult, train_fold
+from carvision.training.checkpoint import glance
 from carvision.training.identity import identity_of
 
 
@@ -57,11 +64,13 @@ def train_in_own_run(
     tags: dict[str, str],
     *,
     anew: bool,
-) -> None:
+    batch_size: int | None,
+) -> int:
     """Train a fold, or what is left of it, and log it in the child run that it was begun in.
 
-    ``tags`` are the fold set's; ``anew`` forgets what was begun before. While the tracking server
-    is away the result stays on the disk.
+    ``tags`` are the fold set's; ``anew`` forgets what was begun before; ``batch_size`` is what
+    ``train.batch_size=auto`` came to in a fold before, and is returned of this one. While the
+    tracking server is away the result stays on the disk.
 
     Raises:
         CarvisionError: another process trains this fold; and what :func:`train_fold` raises.
@@ -72,18 +81,50 @@ def train_in_own_run(
     if (parent := mlflow.active_run()) is not None:
         tags[PARENT] = parent.info.run_id
     with alone_with(folder, name):
+        _close_abandoned(run_named_in(read_events(folder / EVENTS_FILE)))
         if anew:
             shutil.rmtree(folder, ignore_errors=True)
         side = None if cache is None else cache.side
         announce_others(name, folder, identity_of(config, prepared.manifest, fold, side))
         begun = run_named_in(read_events(folder / EVENTS_FILE))
         with tracked_run_if_reachable(STAGE_FOLD, name, tags, begun) as run:
-            result = _train(config, prepared, cache, fold, tags, run)
+            result = _train(config, prepared, cache, fold, tags, run, batch_size)
             write_finished(folder, result, name, tags)
             if run is not None:
                 # Not FINISHED before all of it is logged.
                 end_run(run, "KILLED")
     deliver(folder)
+    return result.batch_size
+
+
+def begun_batch_size(set_id: str) -> int | None:
+    """What ``train.batch_size=auto`` came to in a fold of the set that is begun or finished.
+
+    What lies on the disk is asked first: that needs no server.
+    """
+    for folder in sorted(set_folder(set_id).glob("fold*")):
+        if (size := waiting_metrics(folder).get(BATCH_SIZE)) is not None:
+            return int(size)
+        if (state := glance(folder)) is not None and "batch_size" in state:
+            return int(state["batch_size"])
+    try:
+        require_server()
+        return batch_size_of(set_id)
+    except (MlflowException, TrackingError) as error:
+        announce(f"train.batch_size=auto is looked for anew: {error}")
+        return None
+
+
+def _close_abandoned(run_id: str) -> None:
+    """Close the run that a fold was begun in, whose lock is held, and the runs around it."""
+    if not run_id:
+        return
+    try:
+        require_server()
+        for closed in close_abandoned(run_id):
+            announce(f"run {closed.info.run_name} was killed before; it is marked so")
+    except (MlflowException, TrackingError) as error:
+        announce(f"what was killed before may show as RUNNING: {error}")
 
 
 def train_for_search(
@@ -104,7 +145,7 @@ def train_for_search(
     begun = run_named_in(read_events(folder / EVENTS_FILE))
     try:
         with tracked_run(stage, f"{config.name} fold {fold}", tags, begun) as run:
-            result = _train(config, prepared, cache, fold, tags, run, [listener])
+            result = _train(config, prepared, cache, fold, tags, run, listeners=[listener])
             mlflow.log_metrics(best_metrics(result))
     except (PrunedError, DivergedError):
         _abandon(folder)
@@ -133,6 +174,7 @@ def _train(
     fold: int,
     tags: dict[str, str],
     run: Run | None,
+    batch_size: int | None = None,
     listeners: Sequence[Tracker] = (),
 ) -> FoldResult:
     name, folder = f"{config.name} fold {fold}", fold_folder(tags[SET], fold)
@@ -154,13 +196,13 @@ def _train(
         # The event log first: what MLflow is sent is read from it.
         tracker = TrackerGroup([events, to_mlflow, board, *wandb, bar, *listeners])
         root = prepared.layout.root
-        known_batch_size = batch_size_of(tags[SET]) if run is not None else None
+        if config.train.batch_size == "auto" and batch_size is None:
+            batch_size = begun_batch_size(tags[SET])
         try:
             return train_fold(
-                config, prepared.manifest, root, fold, folder, tracker, cache, known_batch_size
+                config, prepared.manifest, root, fold, folder, tracker, cache, batch_size
             )
         except KeyboardInterrupt:
-            arguments = ["auto" if word == "never" else word for word in sys.orig_argv[1:]]
-            again = shlex.join(["python", *arguments])
+            again = command_to_go_on()
             announce(f"{name} stopped; the same command goes on from its checkpoint: {again}")
             raise

@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import shlex
 import signal
 import sys
 from collections.abc import Callable
@@ -88,6 +89,12 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 def announce(message: str) -> None:
     """A line about what happens, and why."""
     log.info("%s", message)
+
+
+def command_to_go_on() -> str:
+    """The command line of this process, as it goes on with what it has begun."""
+    arguments = ["auto" if word == "never" else word for word in sys.orig_argv[1:]]
+    return shlex.join(["python", *arguments])
 
 
 def close_killed() -> None:

@@ -2,10 +2,12 @@
 
 A run for the backbone, a child run for each fold. Folds that an earlier run finished with the same
 settings are taken over; whoever trains the rest registers the version. Only the beginning and the
-registration need the tracking server: while it is away, training goes on, and results wait.
+registration need the tracking server: while it is away, training goes on, and results wait. A fold
+that fails ends none of the others: what is finished is registered, and the error comes at the end.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import mlflow
@@ -17,15 +19,16 @@ from carvision.config import Config
 from carvision.contracts import TrueClass
 from carvision.data.cache import PhotoCache
 from carvision.data.preview import augmentation_preview
-from carvision.errors import ConfigError, TrackingError
+from carvision.errors import CarvisionError, ConfigError, IncompleteError, TrackingError
 from carvision.files import scratch_folder
 from carvision.inference import resolve_device
 from carvision.metrics import log_loss_of_true_class
 from carvision.models import build_model, ensure_weights, read_bundle, write_bundle
+from carvision.pipelines.begun_folds import begun_after
 from carvision.pipelines.caching import chosen_cache, write_cache
 from carvision.pipelines.fold_run import fold_folder, set_folder, train_in_own_run
 from carvision.pipelines.prepare import PreparedData, prepared_data
-from carvision.pipelines.session import announce, close_killed, show_address
+from carvision.pipelines.session import announce, close_killed, command_to_go_on, show_address
 from carvision.reporting.tables import show_folds
 from carvision.tracking.finished_fold import deliver_all, is_finished
 from carvision.tracking.fold_sets import (
@@ -41,7 +44,6 @@ from carvision.tracking.store import (
     DATA,
     MODEL,
     SET,
-    end_run,
     log_settings,
     tracked_run,
     tracked_run_if_reachable,
@@ -77,6 +79,7 @@ def train(configs: Sequence[Config], data: str, fold: str, resume: str) -> list[
 
     Raises:
         CarvisionError: anything that would stop a run later is refused before the first one.
+        IncompleteError: folds or backbones failed; the others are trained and registered.
         TrackingError: what was trained could not be registered: the tracking server is away.
     """
     if resume not in ("auto", "never"):
@@ -90,9 +93,7 @@ def train(configs: Sequence[Config], data: str, fold: str, resume: str) -> list[
         folds = parse_folds(fold, prepared.manifest.folds)
         # Before the first one: a disk that is too small shows, and the server may go away.
         fold_sets = [_fold_set(config, prepared, resume) for config in configs]
-        if len(configs) == 1:
-            return [_train_backbone(run, fold_sets[0], folds, resume)]
-        versions = _train_each(fold_sets, folds, resume)
+        versions = _train_each(run, fold_sets, folds, resume)
         show_address(run)
         return versions
 
@@ -120,46 +121,91 @@ def _fold_set(config: Config, prepared: PreparedData, resume: str) -> _FoldSet:
     side = None if cache is None else cache.side
     set_id = set_name(config, prepared.manifest.fingerprint, side)
     deliver_all(set_folder(set_id))
-    done = finished_folds(set_id) if resume == "auto" else {}
+    done = {
+        fold: run
+        for fold, run in (finished_folds(set_id) if resume == "auto" else {}).items()
+        # resume=never began it once more: that goes on.
+        if not begun_after(run, fold_folder(set_id, fold))
+    }
     return _FoldSet(config, prepared, cache, set_id, done)
 
 
 def _train_each(
-    fold_sets: Sequence[_FoldSet], folds: Sequence[int], resume: str
+    run: Run, fold_sets: Sequence[_FoldSet], folds: Sequence[int], resume: str
 ) -> list[MemberVersion]:
-    """Train the backbones one after the other, each in a run of its own.
+    """Train the backbones one after the other; several each in a run of its own.
 
     Raises:
-        TrackingError: at the end, when one or more could not be registered.
+        IncompleteError: at the end, what failed and why.
+        TrackingError: at the end, when all that failed is the registration.
     """
-    versions, waiting = [], []
+    versions, failed = [], {}
     for fold_set in fold_sets:
         name = fold_set.config.name
-        with tracked_run_if_reachable(STAGE_TRAIN, f"train {name}") as child:
-            try:
+        own: AbstractContextManager[Run | None] = nullcontext(run)
+        if len(fold_sets) > 1:
+            own = tracked_run_if_reachable(STAGE_TRAIN, f"train {name}")
+        try:
+            with own as child:
                 versions.append(_train_backbone(child, fold_set, folds, resume))
-            except TrackingError as error:
-                announce(str(error))
-                waiting.append(name)
-                if child is not None:
-                    end_run(child, "FAILED")
-    if waiting:
-        raise TrackingError(
-            f"trained, and not registered yet: {', '.join(waiting)}; run the same command again "
-            "once the tracking server is back"
-        )
+        except CarvisionError as error:
+            if len(fold_sets) > 1:
+                announce(f"{name} is not complete: {error}")
+            failed[name] = error
+    if failed:
+        raise _what_failed(failed)
     return versions
+
+
+def _what_failed(failed: Mapping[str, CarvisionError]) -> CarvisionError:
+    """One error for all of a night: ``failed`` by the backbone's name."""
+    errors = list(failed.values())
+    if len(errors) == 1 and not isinstance(errors[0], IncompleteError):
+        return errors[0]
+    if not all(isinstance(error, TrackingError) for error in errors):
+        return IncompleteError(
+            "\n".join(map(str, errors)) + "\nThe rest is trained, and kept. Once the cause is "
+            f"mended, this goes on with what failed: {command_to_go_on()}"
+        )
+    return TrackingError(
+        f"trained, and not registered yet: {', '.join(failed)}; run the same command again "
+        "once the tracking server is back"
+    )
 
 
 def _train_backbone(
     run: Run | None, fold_set: _FoldSet, folds: Sequence[int], resume: str
 ) -> MemberVersion:
+    """Train what is missing of ``folds``, and register what the set has by then.
+
+    Raises:
+        IncompleteError: folds failed, each with its reason; what is finished is registered, or the
+            message says why not.
+        TrackingError: all is trained, and cannot be registered now.
+    """
     missing = [fold for fold in folds if fold not in fold_set.done]
     if missing and fold_set.cache is not None:
         write_cache(fold_set.cache, fold_set.prepared.layout.root)
     if run is not None:
         _describe(fold_set, missing)
-    name = fold_set.config.name
+    failed = _train_folds(fold_set, folds, resume)
+    try:
+        version = _register_if_reachable(run, fold_set)
+    except TrackingError as error:
+        if failed:
+            raise IncompleteError("\n".join([*failed, str(error)])) from error
+        raise
+    if failed:
+        raise IncompleteError("\n".join(failed))
+    assert version is not None  # each of its folds is finished
+    show_address(run)
+    return version
+
+
+def _train_folds(fold_set: _FoldSet, folds: Sequence[int], resume: str) -> list[str]:
+    """Train those that are not finished; which of them failed, and why."""
+    name, failed = fold_set.config.name, []
+    batch_size = None
     for fold in folds:
         folder = fold_folder(fold_set.set_id, fold)
         if fold in fold_set.done:
@@ -170,25 +216,42 @@ def _train_backbone(
         elif is_finished(folder):
             announce(f"{name} fold {fold}: finished before, and waits to be logged")
         else:
-            anew = resume == "never"
-            train_in_own_run(
-                fold_set.config, fold_set.prepared, fold_set.cache, fold, fold_set.tags, anew=anew
-            )
+            try:
+                batch_size = train_in_own_run(
+                    fold_set.config,
+                    fold_set.prepared,
+                    fold_set.cache,
+                    fold,
+                    fold_set.tags,
+                    anew=resume == "never",
+                    batch_size=batch_size,
+                )
+            except CarvisionError as error:
+                # Hours of the other folds do not hang on this one.
+                failed.append(f"{name} fold {fold} failed: {error}")
+                announce(failed[-1])
+    return failed
+
+
+def _register_if_reachable(run: Run | None, fold_set: _FoldSet) -> MemberVersion | None:
+    """Log what waits and register the set; None while none of its folds is finished.
+
+    Raises:
+        TrackingError: it waits on, and how it is registered later.
+    """
     try:
         require_server()
         if waiting := deliver_all(set_folder(fold_set.set_id)):
             raise TrackingError(f"what lies in {', '.join(map(str, waiting))} is not logged")
         if run is None:
             raise TrackingError("there was no server when its run was to begin")
-        version = _register(fold_set)
+        return _register(fold_set)
     except (MlflowException, TrackingError) as error:
         raise TrackingError(
-            f"{name} is trained, and cannot be registered now: {error}\nNothing is lost. Once the "
-            "tracking server is back, run the same command again: it logs what is finished, trains "
-            "nothing twice, and registers the model"
+            f"what is trained of {fold_set.config.name} cannot be registered now: {error}\nNothing "
+            "is lost. Once the tracking server is back, run the same command again: it logs what "
+            "is finished, trains nothing twice, and registers the model"
         ) from error
-    show_address(run)
-    return version
 
 
 def _describe(fold_set: _FoldSet, missing: Sequence[int]) -> None:
@@ -214,10 +277,12 @@ def _log_preview(
     mlflow.log_image(augmentation_preview(photos, config.seed), "augmentation.jpg")
 
 
-def _register(fold_set: _FoldSet) -> MemberVersion:
+def _register(fold_set: _FoldSet) -> MemberVersion | None:
     """Score the folds that the set has by now, and register them unless that was done before."""
     config, set_id, manifest = fold_set.config, fold_set.set_id, fold_set.prepared.manifest
     runs = finished_folds(set_id)
+    if not runs:
+        return None
     fold_runs = {fold: run.info.run_id for fold, run in runs.items()}
     with scratch_folder() as folder:
         oof = fetch_true_class(list(fold_runs.values()), folder / "oof")

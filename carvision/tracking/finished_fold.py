@@ -78,6 +78,15 @@ def is_finished(folder: Path) -> bool:
     return (folder / _FINISHED / _ABOUT).exists()
 
 
+def waiting_metrics(folder: Path) -> dict[str, float]:
+    """The metrics of a finished fold that is not logged; of any other, none."""
+    try:
+        metrics: dict[str, float] = read_json(folder / _FINISHED / _ABOUT)["metrics"]
+    except FileNotFoundError:
+        return {}
+    return metrics
+
+
 def deliver(folder: Path) -> Delivery | None:
     """Log a finished fold in the run that it was begun in, or in a new one; then remove its files.
 

@@ -30,7 +30,7 @@ STAGE_FOLD: Final = "fold"
 WEIGHTS: Final = "checkpoint"
 PREDICTIONS: Final = "predictions"
 EPOCHS: Final = "epochs.npy"
-_BATCH_SIZE = "train/batch_size"
+BATCH_SIZE: Final = "train/batch_size"
 _SECONDS = "predict/seconds_per_1000"
 
 
@@ -53,7 +53,7 @@ def best_metrics(result: FoldResult) -> dict[str, float]:
     """A finished fold's metrics, by their names in its run."""
     best = {name.replace("val/", "best/val_"): value for name, value in result.metrics.items()}
     which = {"best/epoch": float(result.best_epoch), "best/averaged": float(result.averaged)}
-    return best | which | {_BATCH_SIZE: float(result.batch_size)} | result.measured
+    return best | which | {BATCH_SIZE: float(result.batch_size)} | result.measured
 
 
 def finished_folds(name: str, stage: str = STAGE_FOLD) -> dict[int, Run]:
@@ -67,9 +67,9 @@ def finished_folds(name: str, stage: str = STAGE_FOLD) -> dict[int, Run]:
 def batch_size_of(name: str) -> int | None:
     """What ``train.batch_size=auto`` came to in a set's newest finished fold, if it has one."""
     sizes = {
-        run.info.start_time: int(run.data.metrics[_BATCH_SIZE])
+        run.info.start_time: int(run.data.metrics[BATCH_SIZE])
         for run in finished_folds(name).values()
-        if _BATCH_SIZE in run.data.metrics
+        if BATCH_SIZE in run.data.metrics
     }
     return sizes[max(sizes)] if sizes else None
 

@@ -23,15 +23,25 @@ def this_process() -> str:
 
 def is_gone(process: str) -> bool:
     """Whether a process, as :func:`this_process` named itself, is known to have ended."""
+    return _runs(process) is False
+
+
+def is_alive(process: str) -> bool:
+    """Whether a process is known to run; of some, neither this is known nor its end."""
+    return _runs(process) is True
+
+
+def _runs(process: str) -> bool | None:
+    """Whether a process runs; None where that cannot be known."""
     try:
         named = json.loads(process)
         pid, before = int(named.pop("pid")), named.pop("started")
     except (ValueError, KeyError, AttributeError, TypeError):
-        return False
+        return None
     if named != _here():
-        return False
+        return None
     started = _started(pid)
-    return started is None or (started != before and "" not in (started, before))
+    return started is not None and (started == before or "" in (started, before))
 
 
 @cache

@@ -15,7 +15,7 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.tracking import MlflowClient
 
 from carvision.errors import PrunedError, TrackingError
-from carvision.tracking.process import is_gone, this_process
+from carvision.tracking.process import is_alive, is_gone, this_process
 from carvision.tracking.server import no_patience, require_server, unreachable
 
 log = logging.getLogger(__name__)
@@ -108,6 +108,24 @@ def close_killed_runs() -> list[Run]:
     for run in killed:
         client().set_terminated(run.info.run_id, "KILLED")
     return killed
+
+
+def close_abandoned(run_id: str) -> list[Run]:
+    """End a run, and those that it is a child of, which nobody works at any more.
+
+    For a caller that holds what its process would hold: then a process of which nothing is known
+    (it ran before a reboot, in another container) is gone. One that lives may work at other
+    children of the same parent, and one that carvision did not name is not ours to judge.
+    """
+    closed = []
+    while run_id and exists(run_id):
+        run = client().get_run(run_id)
+        process = run.data.tags.get(_PROCESS, "")
+        if run.info.status == "RUNNING" and process and not is_alive(process):
+            client().set_terminated(run_id, "KILLED")
+            closed.append(run)
+        run_id = run.data.tags.get(PARENT, "")
+    return closed
 
 
 def exists(run_id: str) -> bool:

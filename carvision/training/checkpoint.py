@@ -7,6 +7,7 @@ writes the copy, which takes as much memory as the checkpoint has bytes.
 
 import hashlib
 import logging
+import pickle
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -111,6 +112,24 @@ class CheckpointFolder:
 
     def _paths(self) -> list[Path]:
         return sorted(self._folder.glob(f"step*{_SUFFIX}"))
+
+
+def glance(folder: Path) -> dict[str, Any] | None:
+    """The newest checkpoint in ``folder`` that can be opened, for its plain values.
+
+    Gigabytes of tensors are mapped and not read, so nothing is checked, and nothing is moved:
+    another process may be writing there.
+    """
+    for path in sorted(folder.glob(f"step*{_SUFFIX}"), reverse=True):
+        try:
+            state: dict[str, Any] = torch.load(
+                path, map_location="cpu", weights_only=True, mmap=True
+            )
+        except (OSError, RuntimeError, pickle.UnpicklingError) as error:
+            log.info("the checkpoint %s cannot be looked into: %s", path, error)
+        else:
+            return state
+    return None
 
 
 def _is_intact(path: Path) -> bool:

@@ -41,9 +41,13 @@ def refuse_another(path: Path, found: str, wanted: str) -> None:
 
 
 def differences(found: str, wanted: str) -> list[str]:
-    """The first five settings that differ between two identities: ``key: found → wanted``."""
+    """The first five settings that differ between two identities: ``key: found → wanted``.
+
+    Data and classes come first: where they differ, other settings matter little.
+    """
     before, now = _flat(json.loads(found)), _flat(json.loads(wanted))
-    changed = sorted(key for key in before | now if before.get(key) != now.get(key))
+    changed = [key for key in before | now if before.get(key) != now.get(key)]
+    changed.sort(key=lambda key: (key not in ("data", "classes"), key))
     return [f"{key}: {_told(before.get(key), now.get(key))}" for key in changed[:5]]
 
 

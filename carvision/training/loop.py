@@ -114,8 +114,7 @@ class FoldTraining:
                 trained = self._train_epoch()
                 self._end_epoch(trained)
         except KeyboardInterrupt:
-            # It came between two steps: what is in memory belongs together.
-            self._checkpoint()
+            self._checkpoint_once_more()
             raise
         finally:
             # Whatever ended it, nothing writes into the folder any more.
@@ -164,6 +163,19 @@ class FoldTraining:
         self._outcome.checkpointed()
         self._written_at = time.monotonic()
         self._tracker.checkpoint_written(path, self._position.epoch)
+
+    def _checkpoint_once_more(self) -> None:
+        """Checkpoint where it was interrupted; what is wrong with that is said and stops nothing.
+
+        It came between two steps: what is in memory belongs together.
+        """
+        # The error of the one before would keep this one from being tried, and there may be room.
+        for attempt in (self._checkpoints.wait, self._checkpoint, self._checkpoints.wait):
+            try:
+                attempt()
+            # Not to the trackers: they write on the disk that may have refused.
+            except Exception as error:
+                log.warning("%s: stopping in spite of this: %s", self._name, error)
 
     def _train_epoch(self) -> dict[str, float]:
         position = self._position

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import mlflow
 import pytest
+from mlflow.entities import Run, RunData, RunInfo
 
 from carvision.config import load_config
 from carvision.pipelines import train
-from carvision.pipelines.begun_folds import announce_others
+from carvision.pipelines.begun_folds import announce_others, begun_after
 from carvision.reporting.training_progress import TrainingProgress
-from carvision.tracking.event_log import read_events, run_named_in
-from carvision.tracking.store import client, find_runs
+from carvision.tracking.event_log import EVENTS_FILE, EventLog, read_events, run_named_in
+from carvision.tracking.store import PARENT, client, find_runs
 from tests.conftest import write_photos
 
 _SETTINGS = "data.folds=2 model.image_size=32 train.epochs=2 device=cpu precision=fp32"
@@ -53,6 +54,11 @@ def test_the_fold_goes_on_in_its_own_run(
     runs = mlflow.search_runs(output_format="list", order_by=["attributes.start_time DESC"])
     (stopped,) = [run for run in runs if run.info.run_name == "efficientnet_lite0 fold 2"]
     assert stopped.info.status == "KILLED"
+    # As a power failure leaves it: RUNNING, of a process before the reboot.
+    former = client().get_run(stopped.data.tags[PARENT])
+    process = json.loads(former.data.tags["carvision.process"])
+    client().set_tag(former.info.run_id, "carvision.process", json.dumps({**process, "boot": "x"}))
+    client().update_run(former.info.run_id, status="RUNNING")
     caplog.clear()
     with caplog.at_level(logging.INFO, "carvision"):
         _train(root, settings="seed=11")
@@ -64,7 +70,8 @@ def test_the_fold_goes_on_in_its_own_run(
     history = client().get_metric_history(stopped.info.run_id, "val/log_loss")
     assert [metric.step for metric in history] == [1, 2]
     parent = find_runs("train", {})[0]
-    assert again.data.tags["mlflow.parentRunId"] == parent.info.run_id
+    assert again.data.tags[PARENT] == parent.info.run_id
+    assert client().get_run(former.info.run_id).info.status == "KILLED"
     assert not list(Path("work/folds").glob("*"))
 
 
@@ -79,6 +86,40 @@ def test_never_starts_anew(
     with caplog.at_level(logging.INFO, "carvision"):
         _train(root, "never", "seed=12")
     assert "going on from" not in caplog.text
+
+
+def test_never_that_was_stopped_goes_on(
+    store: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """With auto, as Ctrl-C prints the command: what was finished before is not taken over."""
+    root = write_photos(tmp_path / "photos")
+    config = load_config(overrides=f"{_SETTINGS} seed=15")
+    (before,) = train([config], str(root), "1", "auto")
+
+    def stop(self: TrainingProgress, step: int, loss: float) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(TrainingProgress, "step_ended", stop)
+        train([config], str(root), "1", "never")
+    with caplog.at_level(logging.INFO, "carvision"):
+        (version,) = train([config], str(root), "1", "auto")
+    assert "fold 1: going on from" in caplog.text
+    assert version.fold_runs != before.fold_runs
+    assert not list(Path("work/folds").glob("*"))
+
+
+def test_a_fold_that_was_finished_elsewhere_meanwhile_is_taken_over(tmp_path: Path) -> None:
+    events = EventLog(tmp_path / EVENTS_FILE, None)
+    events.run_started("lite0 fold 1", 10)
+    (begun,) = read_events(events.path)
+    for seconds, anew in ((-60, True), (60, False)):
+        ended = int(1000 * (begun.time + seconds))
+        info = RunInfo("id", "0", "user", "FINISHED", 0, ended, "active")
+        assert begun_after(Run(info, RunData()), tmp_path) == anew
 
 
 def test_other_settings_are_named_before_a_fold_is_trained_anew(
@@ -139,5 +180,21 @@ def test_only_what_can_go_on_is_named(
         (other / "step00000001.pt").touch()
     with caplog.at_level(logging.INFO, "carvision"):
         announce_others("lite0 fold 1", folder, identity)
-        announce_others("lite0 fold 1", folder, identity.replace('"x"', '"y"'))
+        announce_others("lite0 fold 1", folder, identity.replace("lite0", "lite1"))
     assert caplog.text.count("model.weights: another file") == checkpoints
+    assert caplog.text.count("is trained anew") == checkpoints
+
+
+def test_other_data_and_classes_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """First, however much else differs: one photo excluded, two classes merged."""
+    settings = {f"a{i}": 0 for i in range(6)}
+    before = {"name": "lite0", "data": "x", "classes": ["K5", "K5_Hybrid"], **settings}
+    now = {"name": "lite0", "data": "y", "classes": ["K5"], **dict.fromkeys(settings, 1)}
+    begun = tmp_path / "a" / "fold1"
+    announce_others("lite0 fold 1", begun, json.dumps(before))
+    (begun / "step00000001.pt").touch()
+    with caplog.at_level(logging.INFO, "carvision"):
+        announce_others("lite0 fold 1", tmp_path / "b" / "fold1", json.dumps(now))
+    (told,) = caplog.messages
+    assert "classes: 2 → 1, without ['K5_Hybrid'], with [], data: x → y, a0: 0 → 1" in told
+    assert str(begun) in told

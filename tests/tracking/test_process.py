@@ -13,8 +13,8 @@ import pytest
 
 from carvision.tracking import process
 from carvision.tracking import store as runs
-from carvision.tracking.process import is_gone, this_process
-from carvision.tracking.store import client, close_killed_runs, tracked_run
+from carvision.tracking.process import is_alive, is_gone, this_process
+from carvision.tracking.store import client, close_abandoned, close_killed_runs, tracked_run
 
 _NAME = "from carvision.tracking.process import this_process; print(this_process(), flush=True)"
 
@@ -53,6 +53,9 @@ def test_living_and_dead(living: dict[str, Any], dead: dict[str, Any]) -> None:
     assert not is_gone(this_process())
     assert not is_gone(json.dumps(living))
     assert is_gone(json.dumps(dead))
+    assert is_alive(this_process())
+    assert is_alive(json.dumps(living))
+    assert not is_alive(json.dumps(dead))
 
 
 def test_killed_and_not_waited_for() -> None:
@@ -70,12 +73,14 @@ def test_a_number_that_was_given_again(living: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("where", ["host", "boot", "pid_namespace"])
 def test_elsewhere(dead: dict[str, Any], where: str) -> None:
-    assert not is_gone(json.dumps({**dead, where: "another"}))
+    for known in (is_gone, is_alive):
+        assert not known(json.dumps({**dead, where: "another"}))
 
 
 @pytest.mark.parametrize("tag", ["", "host:123", "{}", "[1]", "3", '{"pid": null, "started": ""}'])
 def test_no_process(tag: str) -> None:
     assert not is_gone(tag)
+    assert not is_alive(tag)
 
 
 def test_without_proc(
@@ -109,6 +114,35 @@ def test_close_killed_runs(store: Path, living: dict[str, Any], dead: dict[str, 
         assert statuses.pop("gone") == "KILLED"
         assert set(statuses.values()) == {"RUNNING"}
         assert client().get_run(alive.info.run_id).info.status == "RUNNING"
+
+
+@pytest.mark.parametrize(
+    ("parent", "left"),
+    [("rebooted", []), ("dead", []), ("living", ["fold", "train"]), ("mute", ["train"])],
+)
+def test_close_abandoned(
+    store: Path, living: dict[str, Any], dead: dict[str, Any], parent: str, left: list[str]
+) -> None:
+    """Up to the first run, and not what a living process works at, or another program opened."""
+    rebooted = {**dead, "boot": "another"}
+    processes = {"rebooted": rebooted, "dead": dead, "living": living}
+    tag = json.dumps(processes[parent]) if parent in processes else ""
+    made: dict[str, str] = {}
+    above = ""
+    for name, process_tag in {
+        "main": json.dumps(rebooted),
+        "train": tag,
+        "fold": tag if parent == "living" else json.dumps(rebooted),
+    }.items():
+        tags = {"carvision.process": process_tag, "mlflow.parentRunId": above}
+        above = made[name] = client().create_run("0", run_name=name, tags=tags).info.run_id
+    closed = [run.info.run_name for run in close_abandoned(made["fold"])]
+    assert closed == [name for name in ("fold", "train", "main") if name not in left]
+    for name, run_id in made.items():
+        status = client().get_run(run_id).info.status
+        assert status == ("RUNNING" if name in left else "KILLED")
+    assert close_abandoned(made["fold"]) == []
+    assert close_abandoned("0" * 32) == []  # of another store
 
 
 def test_a_run_is_never_without_its_process(

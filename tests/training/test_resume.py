@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from dataclasses import replace
+from itertools import count
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -44,10 +45,24 @@ class _Interrupting(Recorder):
             raise KeyboardInterrupt
 
 
+class _Timed(Recorder):
+    """Notes when the first step has ended, and the seconds from then to the end."""
+
+    first: float
+    seconds: float
+
+    def step_ended(self, step: int, loss: float) -> None:
+        super().step_ended(step, loss)
+        if step == 1:
+            self.first = time.monotonic()
+
+
 @pytest.fixture(scope="module")
-def uninterrupted(data: Data, tmp_path_factory) -> tuple[FoldResult, Recorder]:
-    recorder = Recorder()
-    return train_in(data, tiny(EVERYTHING), tmp_path_factory.mktemp("whole"), recorder), recorder
+def uninterrupted(data: Data, tmp_path_factory) -> tuple[FoldResult, _Timed]:
+    recorder = _Timed()
+    result = train_in(data, tiny(EVERYTHING), tmp_path_factory.mktemp("whole"), recorder)
+    recorder.seconds = time.monotonic() - recorder.first
+    return result, recorder
 
 
 @pytest.mark.parametrize("step", [1, 2, 3, 5, 9])
@@ -80,28 +95,49 @@ def test_with_worker_processes_it_goes_on_the_same(
     assert_same(train_in(data, config, tmp_path), uninterrupted[0])
 
 
-def _run_in_a_process(data: Data, folder: Path, started) -> None:
+def _run_in_a_process(data: Data, folder: Path) -> None:
     torch.set_num_threads(1)
-    started.set()
     train_in(data, tiny(EVERYTHING), folder)
+
+
+def _newest_step(folder: Path) -> int:
+    return max((int(path.stem.removeprefix("step")) for path in folder.glob("step*.pt")), default=0)
+
+
+def _is_killed(data: Data, folder: Path, seconds: float) -> bool:
+    """Train on in a process, and kill it so long after its first step; unless it ended before."""
+    before = _newest_step(folder)
+    process = get_context("spawn").Process(target=_run_in_a_process, args=(data, folder))
+    process.start()
+    while process.is_alive() and _newest_step(folder) == before:
+        time.sleep(0.005)
+    process.join(seconds)
+    process.kill()
+    process.join()
+    # What is told of a process that has ended by itself is its own status.
+    assert process.exitcode in (0, -signal.SIGKILL)
+    return process.exitcode == -signal.SIGKILL
 
 
 def test_killed_at_random_moments(data: Data, uninterrupted, tmp_path: Path) -> None:
     """SIGKILL, again and again, wherever it strikes: in a step, in validation, in a checkpoint."""
-    context = get_context("spawn")
+    result, whole = uninterrupted
     generator = random.Random(time.time_ns())
-    delays = []
-    while len(delays) < KILLS:
-        started = context.Event()
-        process = context.Process(target=_run_in_a_process, args=(data, tmp_path, started))
-        process.start()
-        assert started.wait(60)
-        delays.append(generator.uniform(0, 1.5))
-        process.join(delays[-1])
-        if process.is_alive():
-            os.kill(process.pid, signal.SIGKILL)
-            process.join()
-    assert_same(train_in(data, tiny(EVERYTHING), tmp_path), uninterrupted[0])
+    folders = (tmp_path / str(number) for number in count())
+    folder = next(folders)
+    killed_at: list[int] = []
+    while len(killed_at) < KILLS:
+        left = whole.seconds * (1 - _newest_step(folder) / whole.planned)
+        # The first in the first half: the next one in the same folder comes later.
+        seconds = generator.uniform(0, left if killed_at else left / 2)
+        killed = _is_killed(data, folder, seconds)
+        if killed:
+            killed_at.append(_newest_step(folder))
+        if not killed or killed_at[-1] == whole.planned:
+            assert_same(train_in(data, tiny(EVERYTHING), folder), result)
+            folder = next(folders)
+    assert len(set(killed_at)) > 1 or KILLS == 1, killed_at
+    assert_same(train_in(data, tiny(EVERYTHING), folder), result)
 
 
 def _stopped(data: Data, folder: Path, step: int = 4, config: Config | None = None) -> list[Path]:
@@ -234,6 +270,36 @@ def test_a_full_disk_at_a_checkpoint_leaves_the_one_before(
         patch.setattr(torch, "save", full)
         with pytest.raises(CarvisionError, match=r"No space left on device; make room"):
             train_in(data, tiny(EVERYTHING), tmp_path)
+    assert_same(train_in(data, tiny(EVERYTHING), tmp_path), uninterrupted[0])
+
+
+@pytest.mark.parametrize("refused", [1, 2])
+def test_ctrl_c_after_a_checkpoint_that_the_disk_refused(
+    data: Data,
+    uninterrupted,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    refused: int,
+) -> None:
+    """It is tried anew, for there may be room by then; Ctrl-C it stays, whatever comes of that."""
+    save = torch.save
+    tried = []
+
+    def full(state, path) -> None:
+        tried.append(path)
+        if 3 <= len(tried) < 3 + refused:
+            raise OSError(28, "No space left on device")
+        save(state, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", full)
+        with pytest.raises(KeyboardInterrupt):
+            train_in(data, tiny(EVERYTHING), tmp_path, _Interrupting(4))
+    assert len(tried) == 4
+    assert caplog.text.count("No space left on device") == refused
+    newest = max(tmp_path.glob("step*.pt")).name
+    assert newest == ("step00000004.pt" if refused == 1 else "step00000002.pt")
     assert_same(train_in(data, tiny(EVERYTHING), tmp_path), uninterrupted[0])
 
 
