@@ -19,6 +19,7 @@ from carvision.ensembling import (
     tune_weights,
 )
 from carvision.errors import ConfigError
+from carvision.metrics import CLIP
 from carvision.reporting.console import progress
 from carvision.studies import STORAGE
 
@@ -108,7 +109,7 @@ def by_raw_weights(
                 storage=None,
                 seed=settings.seed,
             )
-            honest[held_out] = np.log(true_class[held_out] @ outer.weights)
+            honest[held_out] = np.log(np.maximum(true_class[held_out] @ outer.weights, CLIP))
             advance(1)
     return Contestant(Blend.plain(table, "equal"), tuned.weights, honest), tuned.study
 

@@ -21,7 +21,7 @@ from carvision.ensembling import (
 from carvision.ensembling.study import Found, starts
 from carvision.errors import ConfigError
 from carvision.metrics import log_loss_of_true_class
-from tests.ensembling.conftest import MakeTable, everything, scorer_of
+from tests.ensembling.conftest import MakeTable, everything, scorer_of, with_a_zero
 
 
 def _search(scorer: Scorer, trials: int = 20, **options: Any) -> Found:
@@ -112,6 +112,15 @@ def test_one_member_and_one_view(make_table: MakeTable) -> None:
     found = _search(scorer_of(table), 30)
     assert found.blend.admitted == (True,)
     assert found.blend.temperatures[0] == pytest.approx(2.0, rel=0.15)
+
+
+def test_a_zero_on_the_truth_is_searched_around(make_table: MakeTable) -> None:
+    """The first member is sure that a photo is of none but another class."""
+    scorer = scorer_of(with_a_zero(make_table(photos=100)))
+    found = _search(scorer, 15)
+    assert np.isfinite(found.cross_fitted)
+    nested = nested_log_p(scorer, parts_of(scorer.table.index, seed=0), trials=12, seed=0)
+    assert not np.isnan(nested).any()
 
 
 def test_temperatures_that_are_known_are_recovered_in_a_mixture(make_table: MakeTable) -> None:
