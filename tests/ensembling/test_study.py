@@ -18,7 +18,7 @@ from carvision.ensembling import (
     parts_of,
     search,
 )
-from carvision.ensembling.study import Found, starts
+from carvision.ensembling.study import Found, affordable_starts, starts
 from carvision.errors import ConfigError
 from carvision.metrics import log_loss_of_true_class
 from tests.ensembling.conftest import MakeTable, everything, scorer_of, with_a_zero
@@ -86,14 +86,42 @@ def test_a_budget_is_kept(scorer: Scorer, budget: float) -> None:
     assert cost is not None
     used = scorer.weights(found.blend, everything(scorer)) > 0
     assert cost[used].sum() <= budget
-    assert found.cross_fitted >= _search(scorer, 40).cross_fitted - 0.02
+    first = affordable_starts(scorer, everything(scorer), budget).values()
+    assert found.cross_fitted <= min(_cross_fitted(scorer, blend) for blend in first) + 1e-9
+
+
+@pytest.mark.parametrize("budget", [1.0, 2.5])
+def test_a_cheap_member_that_is_the_worse_one_is_found(
+    budget: float, make_table: MakeTable
+) -> None:
+    """No rule over everything would use it alone; the good one is beyond the budget."""
+    table = make_table(photos=150, skills=(4.0, 1.0), costs=(9.0, 1.0))
+    scorer = scorer_of(table)
+    found = _search(scorer, 1, budget=budget)
+    used = np.flatnonzero(scorer.weights(found.blend, everything(scorer)))
+    views = [table.candidates[k] for k in used.tolist()]
+    assert views == [("m1", "original"), ("m1", "hflip")][: int(budget)]
+    nested = nested_log_p(scorer, parts_of(table.index, seed=0), trials=1, seed=0, budget=budget)
+    assert 0 < -nested.mean() < np.log(6)
+
+
+def test_the_best_affordable_subset_is_tried_first(make_table: MakeTable) -> None:
+    table = make_table(photos=300, skills=(4.0, 1.0, 3.0, 2.0), costs=(9.0, 1.0, 2.0, 2.0))
+    scorer = scorer_of(table)
+    first = affordable_starts(scorer, everything(scorer), 4.0)
+    inside = [
+        {pair for pair, on in zip(table.candidates, blend.admitted, strict=True) if on}
+        for blend in first.values()
+    ]
+    assert {("m2", "original"), ("m3", "original")} in inside
+    assert not any(member == "m0" for pairs in inside for member, _ in pairs)
 
 
 @pytest.mark.parametrize(
     ("options", "costs", "message"),
     [
         ({"trials": 0}, (1.0, 1.0), "trials: expected at least 1, got 0"),
-        ({"budget": 1.0}, (2.0, 3.0), "no ensemble that was tried costs so little"),
+        ({"budget": 1.0}, (2.0, 3.0), "no ensemble costs so little; m0 original alone takes 2 s"),
         ({"budget": 9.0}, (2.0, None), "time to predict was never measured"),
     ],
 )

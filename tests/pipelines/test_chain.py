@@ -256,7 +256,7 @@ def test_raw_weights_are_tuned_for_comparison(
     [
         ({"method": "magic"}, "method='magic': expected one of study, weights"),
         ({"method": "weights", "budget": 3.0}, "budget: method=weights uses every view"),
-        ({"budget": 1e-9}, "budget=1e-09: no ensemble that was tried costs so little"),
+        ({"budget": 1e-9}, "budget=1e-09: no ensemble costs so little"),
     ],
 )
 def test_what_cannot_be_tuned_is_refused(
