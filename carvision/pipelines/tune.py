@@ -71,8 +71,8 @@ def tune(
         with scratch_folder() as folder:
             table = oof_table(manifest, members, folder)
             settings = Settings(method, trials, config.seed, budget)
-            spec, _ = _tune(manifest, members, table, settings, folder)
-        register_and_crown(spec, manifest.fingerprint)
+            spec, oof = _tune(manifest, members, table, settings, folder)
+        register_and_crown(spec, manifest.fingerprint, oof)
         show_weights(spec)
         show_address(run)
     return spec
