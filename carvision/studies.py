@@ -4,9 +4,11 @@ The file is not MLflow's database: both keep alembic tables, and neither opens t
 """
 
 import logging
-from typing import Final
+import sqlite3
+from typing import Any, Final
 
 import optuna
+from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
 STORAGE: Final = "sqlite:///optuna.db"
@@ -20,17 +22,38 @@ def open_study(
 ) -> optuna.Study:
     """The study of this name, new or as it was left: TPE, towards the lowest value.
 
-    ``startup_trials`` are drawn at random before TPE has seen enough. Without a ``storage`` it
-    lives in memory.
+    ``startup_trials`` are drawn at random before TPE has seen enough. ``storage`` is the address of
+    an SQLite file; without one the study lives in memory.
     """
     study = optuna.create_study(
-        study_name=name, storage=storage, direction="minimize", load_if_exists=True
+        study_name=name,
+        storage=None if storage is None else _file_storage(storage),
+        direction="minimize",
+        load_if_exists=True,
     )
     # The same seed again would draw the same first points again.
     study.sampler = optuna.samplers.TPESampler(
         seed=seed + len(study.trials), n_startup_trials=startup_trials
     )
     return study
+
+
+class _WriteAhead(sqlite3.Connection):
+    """A connection whose transactions do not wait for the disk.
+
+    Each parameter of a trial is a transaction, and each waited for an fsync. With a log that is
+    written ahead (https://www.sqlite.org/wal.html) a killed process still loses nothing; a power
+    failure may lose the last trials, and never damages the file.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.execute("PRAGMA journal_mode=WAL")
+        self.execute("PRAGMA synchronous=NORMAL")
+
+
+def _file_storage(address: str) -> RDBStorage:
+    return RDBStorage(address, engine_kwargs={"connect_args": {"factory": _WriteAhead}})
 
 
 def close_interrupted(study: optuna.Study) -> list[FrozenTrial]:

@@ -11,7 +11,7 @@ def command(
     model: str = typer.Option("", help="restricts the members: a,b; empty takes all there are"),
     trials: int = typer.Option(200, help="the study's total; a study that was stopped goes on"),
     method: str = typer.Option("study", help="study, or weights: raw weights by TPE"),
-    budget: int = typer.Option(0, help="most seconds for 1,000 photos; 0 is no limit"),
+    budget: float = typer.Option(0, help="most seconds for 1,000 photos; 0 is no limit"),
     seed: str = "",
 ) -> None:
     """Out-of-fold predictions to a registered ensemble."""

@@ -30,8 +30,8 @@ class EnsembleOof:
 
     ``photos`` has a row a photo: ``image_id``, ``group``, ``fold``, ``class_index`` (the truth),
     ``predicted`` (the most probable class), ``confidence`` (its probability), ``entropy`` of the
-    mixture in nats, and ``log_loss``: the photo's loss in nats under weights that were fitted
-    without its fold.
+    mixture and ``log_loss`` of the photo, both in nats: all of it under weights that were searched
+    and fitted without its fold.
 
     ``selection_optimism`` is by how many nats the choice of each fold's best epoch on the scored
     fold flatters the log loss; ``folds`` are each member's, by its preset.
@@ -50,7 +50,7 @@ class EnsembleOof:
         selection_optimism: float,
         folds: Mapping[str, tuple[int, ...]],
     ) -> "EnsembleOof":
-        """From the mixture ``[images, classes]`` and each photo's cross-fitted loss ``[images]``.
+        """From the held-out mixture ``[images, classes]`` and each photo's loss by it ``[images]``.
 
         ``index`` holds ``image_id``, ``group``, ``fold`` and ``class_index`` in the same order.
 

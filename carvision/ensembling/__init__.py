@@ -2,7 +2,7 @@
 
 from carvision.ensembling.blend import Blend, Mixing, Scorer
 from carvision.ensembling.crossfit import bootstrap_interval, parts_of
-from carvision.ensembling.exact import Exact, exact_weights
+from carvision.ensembling.exact import Exact, duality_gap, exact_weights
 from carvision.ensembling.front import Subset, score_against_cost
 from carvision.ensembling.leaderboard import (
     Contestant,
@@ -11,7 +11,7 @@ from carvision.ensembling.leaderboard import (
     simple_contestants,
 )
 from carvision.ensembling.mixture import mixture_log_loss, normalised
-from carvision.ensembling.nested import nested_log_p
+from carvision.ensembling.nested import nested_log_probabilities
 from carvision.ensembling.oof import MemberOof, OofTable
 from carvision.ensembling.raw_weights import Tuned, starting_points, tune_weights
 from carvision.ensembling.rules import RULES
@@ -33,10 +33,11 @@ __all__ = [
     "TemperatureGrid",
     "Tuned",
     "bootstrap_interval",
+    "duality_gap",
     "exact_weights",
     "leaderboard",
     "mixture_log_loss",
-    "nested_log_p",
+    "nested_log_probabilities",
     "normalised",
     "parts_of",
     "score_against_cost",

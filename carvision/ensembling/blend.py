@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from carvision.contracts import tempered
-from carvision.ensembling.mixture import normalised
+from carvision.ensembling.mixture import SMALLEST_LOG, normalised
 from carvision.ensembling.oof import OofTable
 from carvision.ensembling.rules import RULES
 from carvision.ensembling.tempering import TemperatureGrid
@@ -114,15 +114,13 @@ class Scorer:
     def _geometric(
         self, blend: Blend, weights: NDArray[np.float64], rows: NDArray[np.int64]
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-        """Blocks of rows and their mixed log-probabilities ``[block, classes]``.
-
-        The normalising sums of the candidates cancel: only the mixture's own is needed.
-        """
-        powers = weights / np.array(blend.temperatures)[self.table.member_of]
+        """Blocks of rows and their mixed log-probabilities ``[block, classes]``."""
+        each = np.array(blend.temperatures)[self.table.member_of]
         for own in self.table.blocks(rows):
             mixed = np.zeros((len(own), self.table.classes), np.float32)
             for candidate in np.flatnonzero(weights).tolist():
-                mixed += np.float32(powers[candidate]) * self.table.read(candidate, own)
+                log_p = _floored(self.table.read(candidate, own), float(each[candidate]))
+                mixed += np.float32(weights[candidate]) * log_p
             mixed -= mixed.max(axis=1, keepdims=True)
             mixed -= np.log(np.exp(mixed).sum(axis=1, keepdims=True))
             yield own, mixed
@@ -141,3 +139,17 @@ class Scorer:
             mixed = logsumexp(log_p, axis=0, b=weights[used][:, None, None])
             blocks.append(mixed.astype(np.float32))
         return np.concatenate(blocks)
+
+
+def _floored(log_p: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
+    """Tempered ``[rows, classes]``, up to a number for each row, and nowhere infinitely low.
+
+    Those numbers cancel in a geometric mixture; only where the floor is near do they tell.
+    """
+    scaled = log_p / np.float32(temperature)
+    # A normalising sum lies within the logarithm of the classes, times 1/T - 1.
+    margin = np.log(log_p.shape[1]) / min(1.0, temperature)
+    if scaled.min() > SMALLEST_LOG + margin:
+        return scaled
+    floored: NDArray[np.float32] = np.maximum(tempered(log_p, temperature), SMALLEST_LOG)
+    return floored.astype(np.float32)

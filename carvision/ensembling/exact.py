@@ -3,7 +3,9 @@
 The log loss of a mixture is convex in its weights, and homogeneity makes the sum of one come by
 itself: minimising ``-mean log(P w) + sum(w)`` over ``w >= 0`` ends at weights that sum to one. Each
 step solves a quadratic model of it as non-negative least squares, so weights of no use become
-exactly zero (mix-SQP: Kim, Carbonetto, Stephens and Anitescu, arXiv 1806.01412).
+exactly zero (mix-SQP: Kim, Carbonetto, Stephens and Anitescu, arXiv 1806.01412). Where that finds
+nothing better, small steps do, which never go up: one towards a single candidate, and EM's
+(Dempster, Laird and Rubin, 1977).
 """
 
 from dataclasses import dataclass
@@ -20,6 +22,11 @@ from carvision.metrics import CLIP
 #: Nats; the solver stops below it.
 GAP = 1e-9
 _STEPS = 200
+#: Beyond these, the quadratic model alone has ceased to be of use.
+_PATIENCE = 50
+#: Before the quadratic model is asked again.
+_EM_STEPS = 20
+_BISECTIONS = 50
 #: On the Hessian's diagonal of ones: two equal candidates make it singular.
 _RIDGE = 1e-12
 #: No photo's probability falls below this share of itself in a step: beyond, the quadratic model
@@ -59,7 +66,7 @@ def exact_weights(
     # Every candidate needs a chance: what starts at zero may stay there.
     weights = equal if start is None else normalised(0.99 * normalised(start) + 0.01 * equal)
     mixed = p @ weights
-    for _ in range(_STEPS):
+    for step in range(_STEPS):
         ratios = p / mixed[:, None]
         pull = ratios.mean(axis=0)
         if pull.max() - 1 <= GAP:
@@ -75,11 +82,39 @@ def exact_weights(
         found = _line_search(
             p, weights, mixed, wanted, slope=float((1 - pull) @ (wanted - weights))
         )
-        if found is None:
-            break
-        weights, mixed = found
-    pull = (p / mixed[:, None]).mean(axis=0)
-    return Exact(weights, float(-np.log(mixed).mean()), max(0.0, float(pull.max() - 1)))
+        weights, mixed = found or (weights, mixed)
+        if found is None or step >= _PATIENCE:
+            weights, mixed = _small_steps(p, weights, mixed)
+    return Exact(weights, float(-np.log(mixed).mean()), _gap(p, mixed))
+
+
+def duality_gap(true_class: NDArray[np.floating], weights: NDArray[np.float64]) -> float:
+    """By how many nats at most ``weights`` are above the optimum over these candidates."""
+    p = np.maximum(true_class.astype(np.float64), CLIP)
+    return _gap(p, p @ weights)
+
+
+def _gap(p: NDArray[np.float64], mixed: NDArray[np.float64]) -> float:
+    return max(0.0, float((p / mixed[:, None]).mean(axis=0).max() - 1))
+
+
+def _small_steps(
+    p: NDArray[np.float64], weights: NDArray[np.float64], mixed: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Weights that cost less, and their mixture: by the candidate that pulls most, then by EM."""
+    ratios = p / mixed[:, None]
+    best = int(ratios.mean(axis=0).argmax())
+    # EM moves no weight from zero. Along this line the loss is convex: bisect its slope.
+    gain = ratios[:, best] - 1
+    low, high = 0.0, 1.0
+    for _ in range(_BISECTIONS):
+        share = (low + high) / 2
+        low, high = (share, high) if (gain / (1 + share * gain)).mean() > 0 else (low, share)
+    weights = (1 - low) * weights
+    weights[best] += low
+    for _ in range(_EM_STEPS):
+        weights = normalised(weights * (p / (p @ weights)[:, None]).mean(axis=0))
+    return weights, p @ weights
 
 
 def _line_search(

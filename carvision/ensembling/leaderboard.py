@@ -2,13 +2,19 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from carvision.ensembling.blend import Blend, Scorer
 from carvision.ensembling.rules import RULES
-from carvision.metrics import accuracy, expected_calibration_error, log_loss_of_true_class
+from carvision.metrics import (
+    CLIP,
+    accuracy,
+    expected_calibration_error,
+    log_loss_of_true_class,
+)
 
 
 @dataclass(frozen=True)
@@ -30,11 +36,21 @@ class Standing:
 
 @dataclass(frozen=True)
 class Contestant:
-    """A blend with the weights to use it with, and the honest log-probability of each truth."""
+    """A blend with the weights to use it with, and the honest log-probability of each truth.
+
+    That is clipped as the metric clips it, so that a mean of it is the score.
+    """
 
     blend: Blend
     weights: NDArray[np.float64]
     nested_log_p: NDArray[np.float64]
+
+    @classmethod
+    def of(
+        cls, blend: Blend, weights: NDArray[np.float64], nested_log_p: NDArray[np.floating]
+    ) -> Self:
+        """Clip ``nested_log_p`` ``[images]``."""
+        return cls(blend, weights, np.maximum(nested_log_p.astype(np.float64), np.log(CLIP)))
 
 
 def simple_contestants(scorer: Scorer, parts: NDArray[np.int64]) -> dict[str, Contestant]:
@@ -48,7 +64,7 @@ def simple_contestants(scorer: Scorer, parts: NDArray[np.int64]) -> dict[str, Co
             blends[f"{member} {view}"] = Blend("equal", (1.0,) * len(table.members), admitted)
     blends |= {rule: Blend.plain(table, rule) for rule in RULES}
     return {
-        name: Contestant(
+        name: Contestant.of(
             blend, scorer.weights(blend, rows), scorer.cross_fitted(blend, rows, parts)
         )
         for name, blend in blends.items()

@@ -9,6 +9,10 @@ from numpy.typing import NDArray
 
 from carvision.metrics import log_loss_of_true_class
 
+#: Nats. What a geometric mixture takes a member's probability of next to nothing for; the
+#: prediction engine does, as its float64 holds no less.
+SMALLEST_LOG = float(np.log(np.finfo(np.float64).tiny))
+
 
 def normalised(weights: NDArray[np.floating]) -> NDArray[np.float64]:
     """Weights scaled to sum to one; all zero becomes equal."""

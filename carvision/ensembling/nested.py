@@ -15,7 +15,7 @@ from carvision.ensembling.crossfit import parts_of
 from carvision.ensembling.study import search
 
 
-def nested_log_p(
+def nested_log_probabilities(
     scorer: Scorer,
     parts: NDArray[np.int64],
     *,
@@ -23,13 +23,13 @@ def nested_log_p(
     seed: int,
     budget: float | None = None,
     advance: Callable[[int], None] = lambda parts: None,
-) -> NDArray[np.float64]:
-    """The true class's log-probability of each photo, ``[images]``.
+) -> NDArray[np.float32]:
+    """Each photo's prediction by an ensemble that never saw its part, ``[images, classes]``.
 
     ``trials`` is of each part's search: fewer than the search that is judged has, for time's sake.
     """
     index = scorer.table.index
-    found = np.empty(len(index))
+    found = np.empty((len(index), scorer.table.classes), np.float32)
     for part in np.unique(parts):
         rows, held_out = np.flatnonzero(parts != part), np.flatnonzero(parts == part)
         inner = parts[rows]
@@ -37,6 +37,6 @@ def nested_log_p(
             inner = parts_of(index.iloc[rows], seed)
         best = search(scorer, rows, inner, trials=trials, seed=seed, budget=budget)
         weights = scorer.weights(best.blend, rows)
-        found[held_out] = scorer.apply(best.blend, weights, held_out)
+        found[held_out] = scorer.log_probabilities(best.blend, weights, held_out)
         advance(1)
     return found

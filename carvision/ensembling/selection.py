@@ -19,15 +19,17 @@ _REPEATS: Final = 200
 def selection_optimism(
     epochs: Sequence[NDArray[np.floating]],
     groups: Sequence[NDArray[np.generic]],
+    shares: Sequence[float],
     seed: int,
 ) -> float:
     """By how many nats choosing each fold's best epoch flatters the out-of-fold log loss.
 
     ``epochs`` holds, for each choice that was made (a fold, of each member), the true class's
-    log-probability ``[epochs, photos]``; ``groups`` the photos' groups ``[photos]``. The result is
-    the mean over the photos of all choices. For an ensemble of members that are about alike that
-    is also what its own log loss gains: to first order a mixture's loss moves by the mean of its
-    members' moves, weighted by their share in each photo's probability.
+    log-probability ``[epochs, photos]``; ``groups`` the photos' groups ``[photos]``; ``shares`` the
+    weight in the ensemble of the member that made it. The result is the mean over the photos of all
+    choices, by these weights. For an ensemble of members that are about alike that is also what its
+    own log loss gains: to first order a mixture's loss moves by the mean of its members' moves,
+    weighted by their share in each photo's probability.
 
     The photos are halved by group, again and again. The epoch that is best on one half is scored
     on the other, against its score on the first: without bias the optimism of a choice among half
@@ -43,17 +45,20 @@ def selection_optimism(
     Raises:
         PredictionsError: the arrays do not fit each other.
     """
-    if len(epochs) != len(groups):
-        raise PredictionsError(f"{len(epochs)} choices of an epoch, {len(groups)} lists of groups")
+    if not len(epochs) == len(groups) == len(shares):
+        raise PredictionsError(
+            f"{len(epochs)} choices of an epoch, {len(groups)} lists of groups and {len(shares)} "
+            "shares: expected as many of each"
+        )
     for log_p, own in zip(epochs, groups, strict=True):
         if log_p.ndim != 2 or log_p.shape[1] != len(own):
             raise PredictionsError(f"expected [epochs, {len(own)} photos], got {log_p.shape}")
     generator = np.random.default_rng(seed)
-    photos = [len(own) for own in groups]
-    if sum(photos) == 0:
+    counts = [len(own) * share for own, share in zip(groups, shares, strict=True)]
+    if sum(counts) == 0:
         return 0.0
     found = [_of_a_half(*choice, generator) for choice in zip(epochs, groups, strict=True)]
-    return float(np.average(found, weights=photos) / np.sqrt(2))
+    return float(np.average(found, weights=counts) / np.sqrt(2))
 
 
 def _of_a_half(

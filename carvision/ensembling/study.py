@@ -5,8 +5,9 @@ a fitted one would always refuse shrinkage. Every rule is tried first, so the st
 any of them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 
 import numpy as np
 import optuna
@@ -15,6 +16,7 @@ from optuna.trial import TrialState
 from scipy.optimize import minimize_scalar
 
 from carvision.ensembling.blend import Blend, Scorer
+from carvision.ensembling.mixture import mixture_log_loss
 from carvision.ensembling.oof import OofTable
 from carvision.ensembling.rules import RULES
 from carvision.ensembling.studies import enqueue_missing, run_to, study_of
@@ -22,7 +24,10 @@ from carvision.ensembling.tempering import COLDEST, HOTTEST
 from carvision.errors import ConfigError
 from carvision.metrics import log_loss_of_true_class
 
-_COST = "seconds_per_1000"
+#: Photos that affordable starts are ranked on; those that are tried are scored on all of them.
+_RANKED_ON = 4096
+#: Affordable subsets of several members that are tried first.
+_AFFORDABLE = 5
 
 
 @dataclass(frozen=True)
@@ -54,16 +59,13 @@ def search(
     ``budget`` is the most that an ensemble may cost, in seconds for 1,000 photos.
 
     Raises:
-        ConfigError: no trial is asked for, a budget without known costs, or one that no rule meets.
+        ConfigError: no trial is asked for, a budget without known costs, or one that nothing meets.
     """
     if trials < 1:
         raise ConfigError(f"trials: expected at least 1, got {trials}")
     table = scorer.table
-    if budget is not None and table.cost is None:
-        raise ConfigError(
-            "budget: a member's time to predict was never measured, as it was trained by an "
-            "earlier version; train it again (resume=never), or leave the budget out"
-        )
+    if budget is not None:
+        _check_budget(table, budget)
     space = _Space(table)
 
     def objective(trial: optuna.Trial) -> float:
@@ -75,13 +77,12 @@ def search(
         return log_loss_of_true_class(scorer.cross_fitted(blend, rows, parts))
 
     study = study_of(problem, name, storage, seed)
-    enqueue_missing(
-        study, {key: space.params(blend) for key, blend in starts(scorer, rows).items()}
-    )
+    first = starts(scorer, rows)
+    if budget is not None:
+        first |= affordable_starts(scorer, rows, budget)
+    enqueue_missing(study, {key: space.params(blend) for key, blend in first.items()})
     run_to(study, objective, trials, lambda study: on_trial(_best_value(study)))
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    if not complete:
-        raise ConfigError(f"budget={budget}: no ensemble that was tried costs so little")
     best = min(complete, key=lambda trial: (trial.value, trial.number))
     assert best.value is not None  # it is complete
     tried = len(complete) + len(study.get_trials(deepcopy=False, states=(TrialState.PRUNED,)))
@@ -92,13 +93,47 @@ def starts(scorer: Scorer, rows: NDArray[np.int64]) -> dict[str, Blend]:
     """What is tried first: every rule as it is; each member's best temperature, mixed both ways."""
     table = scorer.table
     rules = {rule: Blend.plain(table, rule) for rule in RULES}
-    own = tuple(best_temperature(scorer, rows, member) for member in range(len(table.members)))
-    tempered = replace(rules["exact"], temperatures=own)
+    tempered = replace(rules["exact"], temperatures=_own_temperatures(scorer, rows))
     return rules | {
         "exact, tempered": tempered,
         "exact, geometric": replace(tempered, mixing="geometric"),
         "equal, geometric": replace(tempered, rule="equal", mixing="geometric"),
     }
+
+
+def affordable_starts(scorer: Scorer, rows: NDArray[np.int64], budget: float) -> dict[str, Blend]:
+    """Exact weights over some members and views, within a budget that perhaps no rule meets.
+
+    Each member that can be afforded, by its first view and by all of them; then the best few
+    subsets of several members, likewise.
+    """
+    table = scorer.table
+    some = rows[:: -(-len(rows) // _RANKED_ON)]
+    tempered = replace(Blend.plain(table, "exact"), temperatures=_own_temperatures(scorer, rows))
+    p = scorer.true_class(tempered)[some]
+
+    def affordable(sizes: Iterable[int]) -> list[Blend]:
+        found = []
+        for admitted in _admissions(table, sizes):
+            blend = replace(tempered, admitted=admitted)
+            weights = blend.fit(p, table.plan)
+            if _cost(table, weights) <= budget:
+                found.append((mixture_log_loss(p, weights), blend))
+        return [blend for _, blend in sorted(found, key=lambda one: one[0])]
+
+    several = affordable(range(2, len(table.members) + 1))[:_AFFORDABLE]
+    return {f"affordable {i}": blend for i, blend in enumerate(affordable([1]) + several)}
+
+
+def _admissions(table: OofTable, sizes: Iterable[int]) -> Iterator[tuple[bool, ...]]:
+    """The subsets of these many members, by the first of their views and by all of them."""
+    members = table.member_of
+    first = np.append(-1, members[:-1]) != members
+    for size in sizes:
+        for chosen in combinations(range(len(table.members)), size):
+            inside = np.isin(members, chosen)
+            yield tuple((inside & first).tolist())
+            yield tuple(inside.tolist())
 
 
 def best_temperature(scorer: Scorer, rows: NDArray[np.int64], member: int) -> float:
@@ -111,6 +146,25 @@ def best_temperature(scorer: Scorer, rows: NDArray[np.int64], member: int) -> fl
 
     bounds = (np.log(COLDEST), np.log(HOTTEST))
     return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x))
+
+
+def _own_temperatures(scorer: Scorer, rows: NDArray[np.int64]) -> tuple[float, ...]:
+    members = range(len(scorer.table.members))
+    return tuple(best_temperature(scorer, rows, member) for member in members)
+
+
+def _check_budget(table: OofTable, budget: float) -> None:
+    if table.cost is None:
+        raise ConfigError(
+            "budget: a member's time to predict was never measured, as it was trained by an "
+            "earlier version; train it again (resume=never), or leave the budget out"
+        )
+    if table.cost.min() > budget:
+        cheapest = " ".join(table.candidates[int(table.cost.argmin())])
+        raise ConfigError(
+            f"budget={budget}: no ensemble costs so little; {cheapest} alone takes "
+            f"{table.cost.min():.3g} seconds for 1,000 photos"
+        )
 
 
 def _cost(table: OofTable, weights: NDArray[np.float64]) -> float:
@@ -145,8 +199,8 @@ class _Space:
     def blend(self, params: dict[str, object]) -> Blend:
         """The blend of these parameters."""
         admitted = tuple(
-            bool(params.get(f"member/{member}", True) and params.get(f"view/{view}", True))
-            for member, view in self._table.candidates
+            all(bool(params.get(switch, True)) for switch in _switches_of(*pair))
+            for pair in self._table.candidates
         )
         temperatures = tuple(float(params[f"temperature/{name}"]) for name in self._members)  # type: ignore[arg-type]
         return Blend(
@@ -158,14 +212,16 @@ class _Space:
         )
 
     def params(self, blend: Blend) -> dict[str, object]:
-        """The inverse of :meth:`blend`, for one that admits everything."""
+        """The inverse of :meth:`blend`; it admits some members, and of all these the same views."""
         temperatures = dict(zip(self._members, blend.temperatures, strict=True))
+        pairs = zip(self._table.candidates, blend.admitted, strict=True)
+        inside = {name for pair, on in pairs if on for name in _switches_of(*pair)}
         return {
             "rule": blend.rule,
             "mixing": blend.mixing,
             "shrinkage": blend.shrinkage,
             **{f"temperature/{name}": value for name, value in temperatures.items()},
-            **dict.fromkeys(self._switches(), True),
+            **{switch: switch in inside for switch in self._switches()},
         }
 
     def _switches(self) -> Sequence[str]:
@@ -173,3 +229,8 @@ class _Space:
         members = [f"member/{name}" for name in self._members] if len(self._members) > 1 else []
         views = [f"view/{view}" for view in self._views] if len(self._views) > 1 else []
         return members + views
+
+
+def _switches_of(member: str, view: str) -> tuple[str, str]:
+    """The parameters that both must be on for a candidate to be admitted."""
+    return f"member/{member}", f"view/{view}"

@@ -14,12 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carvision.ensembling.oof import OofTable
+from carvision.metrics import CLIP
 
 #: The temperatures that a study may choose.
 COLDEST, HOTTEST = 0.4, 4.0
 _STEP = 0.125
 #: 1/T of the grid: one point more at each end than is ever asked for.
 _INVERSE = np.arange(1 / HOTTEST - _STEP, 1 / COLDEST + 2 * _STEP, _STEP)
+#: Nats: a zero probability, for shares of mixed signs would make NaN of infinite values. So low
+#: that at the hottest temperature, too, it is what the metric clips.
+_ZERO = float(np.log(CLIP) / _INVERSE[0])
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ def _tempered_columns(
 ) -> NDArray[np.float64]:
     """The true class's log-probability at each temperature of the grid, ``[grid, rows]``."""
     below_peak = log_p - log_p.max(axis=1, keepdims=True)
-    truth = below_peak[np.arange(len(log_p)), targets].astype(np.float64)
+    truth = np.maximum(below_peak[np.arange(len(log_p)), targets].astype(np.float64), _ZERO)
     power = np.exp(below_peak * np.float32(_INVERSE[0]))
     step = np.exp(below_peak * np.float32(_STEP))
     found = np.empty((len(_INVERSE), len(log_p)))

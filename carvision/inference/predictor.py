@@ -22,8 +22,8 @@ from carvision.inference.device import autocast, resolve_device, resolve_precisi
 from carvision.inference.memory import is_out_of_memory, release_memory
 from carvision.models import Bundle, Preprocessing
 
-#: A probability whose logarithm is still finite.
-_SMALLEST = np.finfo(np.float32).tiny
+#: A probability whose logarithm is still finite; the tuning takes the same for none.
+_SMALLEST = np.finfo(np.float64).tiny
 
 log = logging.getLogger(__name__)
 

@@ -83,7 +83,8 @@ def ensemble(config: Config, data: str, *, test: str, output: Path, tta_steps: i
         mlflow.log_artifact(str(output))
         truth = None
         if answers is not None:
-            truth = _show_scores(spec, template, photos, members, submission, answers)
+            expected = _nested_score(tuned, spec)
+            truth = _show_scores(spec, expected, template, photos, members, submission, answers)
         table = photo_table(spec, photos, submitted, members)
         basis = forecast_basis(inputs, folds, submitted, config.seed)
         report_forecast(basis, table, photos, truth)
@@ -209,7 +210,7 @@ def _log_predictions(
 ) -> None:
     """Keep each member's test predictions, in the format of the out-of-fold ones."""
     index = pd.DataFrame({"image_id": photos.ids, "class_index": -1, "fold": 0})
-    smallest = np.finfo(np.float32).tiny
+    smallest = np.finfo(np.float64).tiny
     with scratch_folder() as folder:
         for member, probabilities in zip(spec.members, members, strict=True):
             log_p = np.log(np.maximum(probabilities, smallest)).astype(np.float32)
@@ -218,8 +219,15 @@ def _log_predictions(
         mlflow.log_artifacts(str(folder), "predictions")
 
 
+def _nested_score(tuned: EnsembleSpec, used: EnsembleSpec) -> float | None:
+    """The honest out-of-fold score; ``tta_steps`` may have made another ensemble of it."""
+    same = used == tuned.with_views(VIEWS)
+    return tuned.score.nested if tuned.score is not None and same else None
+
+
 def _show_scores(
     spec: EnsembleSpec,
+    expected: float | None,
     template: Template,
     photos: TestPhotos,
     members: Sequence[NDArray[np.floating]],
@@ -238,7 +246,6 @@ def _show_scores(
             scores = _score(table, answers)
             rows.append((f"{member.preset}, no TTA", version.oof_log_loss, *scores))
     log_loss, accuracy = _score(submission, answers)
-    expected = spec.score.log_loss if spec.score else None
     rows.append(("ensemble", expected, log_loss, accuracy))
     show_test_scores(f"True scores of {len(answers):,} test photos", rows)
     mlflow.log_metrics({"test/log_loss": log_loss, "test/accuracy": accuracy})

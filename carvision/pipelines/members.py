@@ -16,8 +16,8 @@ from carvision.tracking.registry import MemberVersion, members_of
 def choose_members(fingerprint: str, models: Sequence[str]) -> list[MemberVersion]:
     """The best version of each backbone trained on this data.
 
-    Unless they are asked for by name, trial runs stay out where there are whole ones, and so do
-    backbones with fewer folds than another has.
+    Unless they are asked for by name, trial runs stay out where there are whole ones, and so does
+    what lacks a fold that the best backbone has.
 
     Raises:
         TrackingError: there is none, or not one that was asked for.
@@ -34,15 +34,36 @@ def choose_members(fingerprint: str, models: Sequence[str]) -> list[MemberVersio
         )
     if models:
         return [best[name] for name in models]
-    first = min(best.values(), key=lambda member: member.rank)
-    chosen = []
+    chosen = _sharing_photos(list(best.values()))
+    folds = chosen[0].folds
     for member in sorted(best.values(), key=lambda member: member.preset):
-        if (member.trial_run, len(member.folds)) == (first.trial_run, len(first.folds)):
-            chosen.append(member)
-        else:
-            what = "a trial run" if member.trial_run else f"only {len(member.folds)} folds"
+        if member not in chosen:
+            lacking = ", ".join(str(fold) for fold in folds if fold not in member.folds)
+            what = f"it lacks fold {lacking}" if lacking else "a trial run"
             announce(f"left out: {member.name} version {member.version}, {what}")
-    return chosen
+    if any(len(member.folds) > len(folds) for member in chosen):
+        announce(
+            f"{chosen[0].name} version {chosen[0].version}, the best, has fold "
+            f"{', '.join(map(str, folds))} alone: the ensemble is of the photos of these; train "
+            "its other folds to use all"
+        )
+    return sorted(chosen, key=lambda member: member.preset)
+
+
+def _sharing_photos(members: Sequence[MemberVersion]) -> list[MemberVersion]:
+    """The best backbone, and those that predicted all of its photos, too.
+
+    Whole ones before trial runs, then by log loss: whoever has more folds is no better for that.
+    """
+    best = min(members, key=lambda one: (one.trial_run, one.oof_log_loss, -len(one.folds)))
+    others = [
+        one
+        for one in members
+        if one is not best
+        and one.trial_run == best.trial_run
+        and set(one.folds).issuperset(best.folds)
+    ]
+    return [best, *others]
 
 
 def oof_table(manifest: Manifest, members: Sequence[MemberVersion], folder: Path) -> OofTable:

@@ -3,27 +3,33 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 import optuna
 from numpy.typing import NDArray
+from optuna.trial import TrialState
 
 from carvision.ensembling import (
     Blend,
     Contestant,
     Scorer,
-    nested_log_p,
+    nested_log_probabilities,
     search,
     starting_points,
     tune_weights,
 )
 from carvision.errors import ConfigError
+from carvision.files import alone
+from carvision.metrics import true_class_column
 from carvision.reporting.console import progress
 from carvision.studies import STORAGE
+from carvision.tracking.finished_fold import LOCKS
 
-#: The outer searches, which only judge the first one, have a fifth of its trials.
+#: The outer searches, which only judge the first one, draw a fifth of what it draws.
 _OUTER_SHARE: Final = 5
+#: No rule of the leaderboard: nothing is fitted again by it.
+_RAW: Final = "raw weights by TPE"
 
 
 @dataclass(frozen=True)
@@ -35,15 +41,57 @@ class Settings:
     seed: int
     budget: float | None
 
-    @property
-    def outer_trials(self) -> int:
-        """Trials of each search of the nested score."""
-        return max(1, self.trials // _OUTER_SHARE)
+
+@dataclass(frozen=True)
+class Tuning:
+    """What a method found, and how.
+
+    ``held_out`` is each photo's prediction by an ensemble that was searched and fitted without its
+    part: log-probabilities ``[images, classes]``.
+    """
+
+    contestant: Contestant
+    held_out: NDArray[np.float32]
+    study: optuna.Study
+
+    @classmethod
+    def of(
+        cls,
+        scorer: Scorer,
+        blend: Blend,
+        weights: NDArray[np.float64],
+        held_out: NDArray[np.float32],
+        study: optuna.Study,
+    ) -> Self:
+        """Judge a blend by what was held out."""
+        nested_log_p = true_class_column(held_out, scorer.table.targets)
+        return cls(Contestant.of(blend, weights, nested_log_p), held_out, study)
 
 
-def by_study(
-    scorer: Scorer, parts: NDArray[np.int64], settings: Settings
-) -> tuple[Contestant, optuna.Study]:
+def tuned_by_method(scorer: Scorer, parts: NDArray[np.int64], settings: Settings) -> Tuning:
+    """Search as ``settings`` say.
+
+    Raises:
+        CarvisionError: another process searches the same.
+    """
+    name = _study_name(scorer, settings)
+    # A study that is opened closes the trials that run in it: they are taken for a killed one's.
+    with alone(LOCKS / name, f"the study {name}"):
+        return METHODS[settings.method](scorer, parts, settings)
+
+
+def outer_trials(trials: int, study: optuna.Study) -> int:
+    """Trials of each search of the nested score, where ``study`` was to have ``trials``.
+
+    The outer search tries what is tried first in any study, and then draws: only what is drawn
+    makes a search optimistic.
+    """
+    tried = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+    starts = sum("start" in trial.user_attrs for trial in tried)
+    return starts + max(0, -(-(trials - starts) // _OUTER_SHARE))
+
+
+def by_study(scorer: Scorer, parts: NDArray[np.int64], settings: Settings) -> Tuning:
     """Search rule, temperatures, mixing, admission and shrinkage; weights are solved."""
     rows = np.arange(len(scorer.table.index))
     with progress("tuning", settings.trials) as advance:
@@ -60,20 +108,19 @@ def by_study(
             on_trial=lambda best: advance(1, f"tuning, best {best:.4f}"),
         )
     with progress("the search again, without each fold", len(np.unique(parts))) as advance:
-        honest = nested_log_p(
+        held_out = nested_log_probabilities(
             scorer,
             parts,
-            trials=settings.outer_trials,
+            trials=outer_trials(settings.trials, found.study),
             seed=settings.seed,
             budget=settings.budget,
             advance=advance,
         )
-    return Contestant(found.blend, scorer.weights(found.blend, rows), honest), found.study
+    weights = scorer.weights(found.blend, rows)
+    return Tuning.of(scorer, found.blend, weights, held_out, found.study)
 
 
-def by_raw_weights(
-    scorer: Scorer, parts: NDArray[np.int64], settings: Settings
-) -> tuple[Contestant, optuna.Study]:
+def by_raw_weights(scorer: Scorer, parts: NDArray[np.int64], settings: Settings) -> Tuning:
     """Draw a weight for each candidate with TPE; the fitted log loss is what it minimises."""
     if settings.budget is not None:
         raise ConfigError("budget: method=weights uses every view; leave one of the two out")
@@ -94,31 +141,30 @@ def by_raw_weights(
             seed=settings.seed,
             on_trial=lambda best: advance(1, f"tuning, best {best:.4f}"),
         )
-    honest = np.empty(len(true_class))
+    blend = Blend.plain(table, _RAW)
+    held_out = np.empty((len(true_class), table.classes), np.float32)
     with progress("the search again, without each fold", len(np.unique(parts))) as advance:
         for part in np.unique(parts):
-            held_out = parts == part
+            rows = np.flatnonzero(parts == part)
             outer = tune_weights(
-                true_class[~held_out],
+                true_class[parts != part],
                 table.candidates,
                 rules,
-                trials=settings.outer_trials,
+                trials=outer_trials(trials, tuned.study),
                 study_name="outer",
                 problem="outer",
                 storage=None,
                 seed=settings.seed,
             )
-            honest[held_out] = np.log(true_class[held_out] @ outer.weights)
+            held_out[rows] = scorer.log_probabilities(blend, outer.weights, rows)
             advance(1)
-    return Contestant(Blend.plain(table, "equal"), tuned.weights, honest), tuned.study
+    return Tuning.of(scorer, blend, tuned.weights, held_out, tuned.study)
 
 
-METHODS: Final[
-    dict[
-        str,
-        Callable[[Scorer, NDArray[np.int64], Settings], tuple[Contestant, optuna.Study]],
-    ]
-] = {"study": by_study, "weights": by_raw_weights}
+METHODS: Final[dict[str, Callable[[Scorer, NDArray[np.int64], Settings], Tuning]]] = {
+    "study": by_study,
+    "weights": by_raw_weights,
+}
 
 
 def _study_name(scorer: Scorer, settings: Settings) -> str:

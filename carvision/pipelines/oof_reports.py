@@ -1,5 +1,6 @@
 """What a ``tune`` run keeps of the ensemble's out-of-fold photos: for forecasts and for readers."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,9 +11,10 @@ from numpy.typing import NDArray
 
 from carvision.contracts import EnsembleOof
 from carvision.data.manifest import Manifest
-from carvision.ensembling import Contestant, OofTable
+from carvision.ensembling import OofTable
 from carvision.ensembling.selection import selection_optimism
-from carvision.files import scratch_folder
+from carvision.files import replacing, scratch_folder
+from carvision.pipelines.methods import Tuning
 from carvision.pipelines.session import announce
 from carvision.reporting.suspicious_labels import CSV, write_suspicious_labels
 from carvision.tracking.ensemble_oof import log_ensemble_oof
@@ -26,41 +28,53 @@ def log_oof_photos(
     manifest: Manifest,
     members: Sequence[MemberVersion],
     table: OofTable,
-    tuned: Contestant,
-    log_p: NDArray[np.floating],
+    tuning: Tuning,
     seed: int,
     folder: Path,
-) -> None:
+) -> EnsembleOof:
     """Log what a forecast needs, and the photos whose labels are suspicious.
 
-    ``log_p`` is the tuned mixture ``[images, classes]`` of the table's photos; what is fetched goes
-    to ``folder``.
+    The latter are written into the working folder, too. What is fetched goes to ``folder``. Returns
+    what the forecast needs.
     """
-    optimism = _selection_optimism(members, table, seed, folder)
+    tuned, log_p = tuning.contestant, tuning.held_out
+    optimism = _selection_optimism(members, table, tuned.weights, seed, folder)
     mlflow.log_metric("oof/selection_optimism", optimism)
     folds = {member.preset: member.folds for member in members}
-    log_ensemble_oof(EnsembleOof.of(table.index, log_p, -tuned.nested_log_p, optimism, folds))
+    oof = EnsembleOof.of(table.index, log_p, -tuned.nested_log_p, optimism, folds)
+    log_ensemble_oof(oof)
     rows = table.index.merge(manifest.frame[["image_id", "path"]], on="image_id", how="left")
     with scratch_folder() as own:
         found = write_suspicious_labels(
             own, rows, log_p, manifest.classes.names, _photos_root(manifest.fingerprint)
         )
         mlflow.log_artifacts(str(own))
+        # Where the command below finds it.
+        with replacing(Path(CSV)) as temporary:
+            shutil.copyfile(own / CSV, temporary)
     announce(
-        f"{len(found):,} labels are suspicious: {CSV} and a page in this run; what you agree with, "
-        f"leave out by `mlflow run . -e prepare -P exclude={CSV}`"
+        f"{len(found):,} labels are suspicious: {Path(CSV).resolve()}, with a page in this run; "
+        f"what you agree with, leave out by `mlflow run . -e prepare -P exclude={CSV}`"
         if len(found)
         else "no label is suspicious"
     )
+    return oof
 
 
 def _selection_optimism(
-    members: Sequence[MemberVersion], table: OofTable, seed: int, folder: Path
+    members: Sequence[MemberVersion],
+    table: OofTable,
+    weights: NDArray[np.float64],
+    seed: int,
+    folder: Path,
 ) -> float:
-    """Over every fold of every member that kept its epochs; without any, nothing is known of it."""
+    """Over every fold of every used member that kept its epochs; without any, nothing is known."""
     group_of = pd.Series(table.index["group"].to_numpy(), index=table.index["image_id"])
-    epochs, groups = [], []
-    for member, oof in zip(members, table.members, strict=True):
+    epochs, groups, shares = [], [], []
+    by_member = np.bincount(table.member_of, weights=weights)
+    for member, oof, share in zip(members, table.members, by_member.tolist(), strict=True):
+        if share == 0:
+            continue
         for run_id, part in zip(member.fold_runs, oof.parts, strict=True):
             found = fetch_epochs(run_id, folder / f"{member.preset}-epochs")
             if found is None:
@@ -70,7 +84,8 @@ def _selection_optimism(
             known = part.index["image_id"].isin(group_of.index).to_numpy()
             epochs.append(found[:, known])
             groups.append(group_of[part.index["image_id"][known]].to_numpy())
-    return selection_optimism(epochs, groups, seed) if epochs else 0.0
+            shares.append(share)
+    return selection_optimism(epochs, groups, shares, seed) if epochs else 0.0
 
 
 def _photos_root(fingerprint: str) -> Path:

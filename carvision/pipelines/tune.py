@@ -9,14 +9,15 @@ import numpy as np
 import pandas as pd
 
 from carvision.config import Config
-from carvision.contracts import EnsembleSpec, Score
+from carvision.contracts import EnsembleOof, EnsembleSpec, Score
 from carvision.data.manifest import Manifest
 from carvision.ensembling import (
+    Contestant,
     OofTable,
     Scorer,
     TemperatureGrid,
     bootstrap_interval,
-    exact_weights,
+    duality_gap,
     leaderboard,
     parts_of,
     score_against_cost,
@@ -26,7 +27,7 @@ from carvision.errors import ConfigError
 from carvision.files import scratch_folder
 from carvision.pipelines.champion import register_and_crown
 from carvision.pipelines.members import choose_members, oof_table
-from carvision.pipelines.methods import METHODS, Settings
+from carvision.pipelines.methods import METHODS, Settings, tuned_by_method
 from carvision.pipelines.oof_reports import log_oof_photos
 from carvision.pipelines.prepare import known_manifest
 from carvision.pipelines.session import announce, show_address
@@ -39,6 +40,8 @@ from carvision.tracking.store import DATA, tracked_run
 
 STAGE_TUNE = "tune"
 _TUNED = "tuned"
+#: Nats; below it exact weights are as good as exact.
+_GAP = 1e-8
 
 
 def tune(
@@ -68,8 +71,8 @@ def tune(
         with scratch_folder() as folder:
             table = oof_table(manifest, members, folder)
             settings = Settings(method, trials, config.seed, budget)
-            spec = _tune(manifest, members, table, settings, folder)
-        register_and_crown(spec, manifest.fingerprint)
+            spec, oof = _tune(manifest, members, table, settings, folder)
+        register_and_crown(spec, manifest.fingerprint, oof)
         show_weights(spec)
         show_address(run)
     return spec
@@ -81,13 +84,14 @@ def _tune(
     table: OofTable,
     settings: Settings,
     folder: Path,
-) -> EnsembleSpec:
+) -> tuple[EnsembleSpec, EnsembleOof]:
     with progress("reading predictions", len(table.index)) as advance:
         scorer = Scorer(table, TemperatureGrid.of(table, advance))
     parts = parts_of(table.index, settings.seed)
     if table.index["fold"].nunique() != len(np.unique(parts)):
         announce("too few folds to leave one out by turns: the photos are dealt into parts")
-    tuned, study = METHODS[settings.method](scorer, parts, settings)
+    tuning = tuned_by_method(scorer, parts, settings)
+    tuned = tuning.contestant
     contestants = simple_contestants(scorer, parts) | {_TUNED: tuned}
     with progress("leaderboard", len(contestants)) as advance:
         standings = leaderboard(scorer, contestants, advance)
@@ -98,7 +102,6 @@ def _tune(
     low, high = bootstrap_interval(
         -tuned.nested_log_p, table.index["group"].tolist(), settings.seed
     )
-    gap = exact_weights(np.exp(table.log_true_class)).gap
     mlflow.log_metrics(
         {
             "oof/log_loss": own.fitted,
@@ -106,15 +109,15 @@ def _tune(
             "oof/nested_log_loss_low": low,
             "oof/nested_log_loss_high": high,
             "oof/accuracy": own.accuracy,
-            "exact/duality_gap": gap,
-            "trials": float(len(study.trials)),
+            "trials": float(len(tuning.study.trials)),
         }
         | {f"leaderboard/{each.name.replace(' ', '_')}": each.nested for each in standings}
     )
+    _log_gap(scorer, tuned, contestants["exact"])
     show_leaderboard(len(table.index), standings, (low, high))
     mlflow.log_text(pd.DataFrame(map(asdict, standings)).to_csv(index=False), "leaderboard.csv")
     mlflow.log_text(pd.DataFrame(map(asdict, front)).to_csv(index=False), "subsets.csv")
-    page = ensemble_page(scorer, tuned, standings, front, study)
+    page = ensemble_page(scorer, tuned, standings, front, tuning.study)
     mlflow.log_text(page, "ensemble.html")
     score = Score(
         log_loss=own.fitted,
@@ -125,12 +128,10 @@ def _tune(
         folds=tuple(sorted(set(table.index["fold"].astype(int)))),
         images=len(table.index),
     )
-    rows = np.arange(len(table.index))
-    log_p = scorer.log_probabilities(tuned.blend, tuned.weights, rows)
-    log_oof_photos(manifest, members, table, tuned, log_p, settings.seed, folder)
+    oof = log_oof_photos(manifest, members, table, tuning, settings.seed, folder)
     blend = tuned.blend
     mlflow.log_params({"rule": blend.rule, "mixing": blend.mixing, "shrinkage": blend.shrinkage})
-    return build_spec(
+    spec = build_spec(
         manifest,
         members,
         weights=dict(zip(table.candidates, tuned.weights.tolist(), strict=True)),
@@ -138,3 +139,20 @@ def _tune(
         mixing=blend.mixing,
         score=score,
     )
+    return spec, oof
+
+
+def _log_gap(scorer: Scorer, tuned: Contestant, plain: Contestant) -> None:
+    """How far the weights can be from the optimum: a proof where they are the exact rule's.
+
+    Weights that are shrunk, or mixed geometrically, are no optimum; there it is the ``plain`` exact
+    rule's.
+    """
+    blend = tuned.blend
+    exact = (blend.rule, blend.mixing, blend.shrinkage) == ("exact", "arithmetic", 0)
+    proved = tuned if exact else plain
+    chosen = np.flatnonzero(proved.blend.admitted)
+    gap = duality_gap(scorer.true_class(proved.blend)[:, chosen], proved.weights[chosen])
+    mlflow.log_metric("exact/duality_gap" if exact else "exact/duality_gap_untempered", gap)
+    if gap > _GAP:
+        announce(f"exact weights may be up to {gap:.1g} nats above the optimum")

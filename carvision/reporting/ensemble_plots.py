@@ -13,6 +13,7 @@ from optuna.trial import TrialState
 
 from carvision.contracts import VIEWS
 from carvision.ensembling import Contestant, OofTable, Subset
+from carvision.metrics import CLIP
 
 _BLUE: Final = "#4c78a8"
 _ORANGE: Final = "#f58518"
@@ -32,7 +33,9 @@ def errors_plot(table: OofTable) -> Figure:
     """Correlation of the members' losses, photo by photo: the less, the more they add."""
     first = [int(np.argmax(table.member_of == k)) for k in range(len(table.members))]
     names = [member.name for member in table.members]
-    matrix = np.atleast_2d(np.corrcoef(table.log_true_class[:, first].T))
+    # A zero probability counts as the metric's clip: infinite losses have no correlation.
+    log_p = np.maximum(table.log_true_class[:, first], np.log(CLIP))
+    matrix = np.atleast_2d(np.corrcoef(log_p.T))
     return _matrix(matrix, names, names, "Oranges", (0, 1))
 
 

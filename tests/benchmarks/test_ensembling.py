@@ -11,6 +11,7 @@ def test_every_row_is_measured(tmp_path: Path) -> None:
     rows = ensembling_rows(tmp_path, Size(200, 5, 2, 12), steps.append)
     assert [row.unit for row in rows] == ["s", "GiB", "s", "nats", "s", "s", "nats", "nats"]
     assert len(steps) == 4
+    assert (tmp_path / "optuna.db").exists(), "users' studies are in a file"
     gap = rows[3]
     assert gap.holds and 0 <= gap.value <= 1e-8
     exact, study = rows[6], rows[7]

@@ -1,6 +1,7 @@
 """Members whose out-of-fold predictions are made up, so that what is right about them is known."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -77,6 +78,16 @@ def make_table() -> MakeTable:
 def scorer() -> Scorer:
     """Two members, three views, one of them of no use."""
     return scorer_of(made_up_table(costs=(2.0, 3.0)))
+
+
+def with_a_zero(table: OofTable) -> OofTable:
+    """The same with a probability of zero on a true class, in every view of the first member."""
+    first = table.members[0]
+    part = first.parts[0]
+    log_p = part.log_probabilities.copy()
+    log_p[:, 0, part.index["class_index"][0]] = -np.inf
+    parts = (replace(part, log_probabilities=log_p), *first.parts[1:])
+    return OofTable.of(table.index, [replace(first, parts=parts), *table.members[1:]])
 
 
 def scorer_of(table: OofTable) -> Scorer:

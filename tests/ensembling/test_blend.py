@@ -7,8 +7,8 @@ import pytest
 from scipy.special import log_softmax
 
 from carvision.contracts import tempered
-from carvision.ensembling import Blend, OofTable, Scorer, TemperatureGrid, parts_of
-from tests.ensembling.conftest import MakeTable, everything, scorer_of
+from carvision.ensembling import Blend, Scorer, parts_of
+from tests.ensembling.conftest import MakeTable, everything, scorer_of, with_a_zero
 
 
 def _truths(scorer: Scorer, log_p: np.ndarray) -> np.ndarray:
@@ -79,15 +79,9 @@ def test_a_parts_weights_do_not_see_its_labels(mixing: str, scorer: Scorer) -> N
 
 
 def test_a_zero_on_the_truth_is_clipped(make_table: MakeTable) -> None:
-    table = make_table()
-    parts = list(table.members[0].parts)
-    log_p = parts[0].log_probabilities.copy()
-    log_p[:, 0, parts[0].index["class_index"][0]] = -np.inf
-    parts[0] = replace(parts[0], log_probabilities=log_p)
-    zero = OofTable.of(table.index, [replace(table.members[0], parts=tuple(parts))])
-    scorer = Scorer(zero, TemperatureGrid.of(zero))
+    scorer = scorer_of(with_a_zero(make_table(skills=(3.0,))))
     rows = everything(scorer)
-    found = scorer.fitted(Blend.plain(zero, "exact"), rows)
+    found = scorer.fitted(Blend.plain(scorer.table, "exact"), rows)
     assert found.min() == pytest.approx(np.log(1e-15))
     assert np.isfinite(found).all()
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy.optimize import minimize
+from scipy.special import softmax
 
-from carvision.ensembling import exact_weights, mixture_log_loss
+from carvision.ensembling import duality_gap, exact_weights, mixture_log_loss
 from carvision.ensembling.exact import GAP
 from carvision.errors import PredictionsError
 
@@ -120,6 +121,19 @@ def test_overconfident_candidates_are_solved(sharpness: float) -> None:
     p = 1 / (1 + np.exp(-sharpness * logits))
     found = exact_weights(p)
     assert found.gap <= GAP
+
+
+@pytest.mark.parametrize(("images", "sharpness", "seed"), [(20, 60, 1), (20, 100, 1), (10, 60, 8)])
+def test_where_the_quadratic_model_is_of_no_use_small_steps_are(
+    images: int, sharpness: float, seed: int
+) -> None:
+    """More sure candidates than photos: the solver once stood still up to 3 nats above."""
+    logits = np.random.default_rng(seed).normal(0, 1, (images, 35, 5))
+    p = softmax(sharpness * logits, axis=2)[:, :, 0]
+    found = exact_weights(p)
+    assert found.gap <= 1e-8
+    assert duality_gap(p, found.weights) == pytest.approx(found.gap, abs=1e-12)
+    assert duality_gap(p, np.full(35, 1 / 35)) > 0.1
 
 
 def test_a_start_changes_nothing_but_the_time() -> None:

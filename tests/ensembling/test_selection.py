@@ -31,7 +31,7 @@ def _estimates(gaps: np.ndarray, noise: float, sets: int = 60) -> np.ndarray:
     found = []
     for seed in range(sets):
         folds = [_epochs(generator, gaps, _PHOTOS, noise) for _ in range(2)]
-        found.append(selection_optimism(folds, [np.arange(_PHOTOS)] * 2, seed))
+        found.append(selection_optimism(folds, [np.arange(_PHOTOS)] * 2, [0.5, 0.5], seed))
     return np.array(found)
 
 
@@ -59,19 +59,29 @@ def test_copies_are_not_split() -> None:
     generator = np.random.default_rng(0)
     unique = _epochs(generator, np.zeros(6), 100, 0.5)
     copies = np.repeat(unique, 4, axis=1)
-    together = selection_optimism([copies], [np.repeat(np.arange(100), 4)], 0)
-    assert together == pytest.approx(selection_optimism([unique], [np.arange(100)], 0))
+    together = selection_optimism([copies], [np.repeat(np.arange(100), 4)], [1], 0)
+    assert together == pytest.approx(selection_optimism([unique], [np.arange(100)], [1], 0))
     # Halves that share photos would know each other's noise.
-    assert selection_optimism([copies], [np.arange(400)], 0) < 0.7 * together
+    assert selection_optimism([copies], [np.arange(400)], [1], 0) < 0.7 * together
 
 
 def test_large_and_small_folds_count_by_their_photos() -> None:
     generator = np.random.default_rng(1)
     noisy = _epochs(generator, np.zeros(6), 100, 0.5)
-    alone = selection_optimism([noisy], [np.arange(100)], 3)
+    alone = selection_optimism([noisy], [np.arange(100)], [1], 3)
     still = np.zeros((6, 300))
-    both = selection_optimism([noisy, still], [np.arange(100), np.arange(300)], 3)
+    both = selection_optimism([noisy, still], [np.arange(100), np.arange(300)], [1, 1], 3)
     assert both == pytest.approx(alone / 4)
+
+
+@pytest.mark.parametrize(("share", "expected"), [(1.0, 1.0), (0.25, 0.25), (0.0, 0.0)])
+def test_a_member_counts_by_its_weight(share: float, expected: float) -> None:
+    noisy = _epochs(np.random.default_rng(1), np.zeros(6), 100, 0.5)
+    alone = selection_optimism([noisy], [np.arange(100)], [1], 3)
+    both = selection_optimism(
+        [noisy, np.zeros((6, 100))], [np.arange(100)] * 2, [share, 1 - share], 3
+    )
+    assert both == pytest.approx(alone * expected)
 
 
 @pytest.mark.parametrize(
@@ -85,12 +95,12 @@ def test_large_and_small_folds_count_by_their_photos() -> None:
 def test_nothing_to_choose_flatters_nothing(
     epochs: list[np.ndarray], groups: list[np.ndarray]
 ) -> None:
-    assert selection_optimism(epochs, groups, 0) == 0
+    assert selection_optimism(epochs, groups, [1.0] * len(epochs), 0) == 0
 
 
 def test_text_groups_and_zero_probabilities_are_taken() -> None:
     log_p = np.array([[-np.inf, -1, -1], [-1, -1, -np.inf]])
-    found = selection_optimism([log_p], [np.array(["a", "b", "c"])], 0)
+    found = selection_optimism([log_p], [np.array(["a", "b", "c"])], [1], 0)
     assert np.isfinite(found) and found > 0
 
 
@@ -99,4 +109,4 @@ def test_text_groups_and_zero_probabilities_are_taken() -> None:
 )
 def test_arrays_that_do_not_fit(shape: tuple[int, ...], groups: list[np.ndarray]) -> None:
     with pytest.raises(PredictionsError):
-        selection_optimism([np.zeros(shape)], groups, 0)
+        selection_optimism([np.zeros(shape)], groups, [1], 0)

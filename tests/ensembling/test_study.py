@@ -14,20 +14,27 @@ from carvision.ensembling import (
     Blend,
     Scorer,
     bootstrap_interval,
-    nested_log_p,
+    nested_log_probabilities,
     parts_of,
     search,
 )
-from carvision.ensembling.study import Found, starts
+from carvision.ensembling.study import Found, affordable_starts, starts
 from carvision.errors import ConfigError
 from carvision.metrics import log_loss_of_true_class
-from tests.ensembling.conftest import MakeTable, everything, scorer_of
+from tests.ensembling.conftest import MakeTable, everything, scorer_of, with_a_zero
 
 
 def _search(scorer: Scorer, trials: int = 20, **options: Any) -> Found:
     settings: dict[str, Any] = {"seed": 0} | options
     parts = parts_of(scorer.table.index, seed=0)
     return search(scorer, everything(scorer), parts, trials=trials, **settings)
+
+
+def _nested(scorer: Scorer, parts: np.ndarray, **options: Any) -> np.ndarray:
+    """The held-out log-probability of each truth."""
+    log_p = nested_log_probabilities(scorer, parts, **options)
+    np.testing.assert_allclose(np.exp(log_p).sum(axis=1), 1, rtol=1e-4)
+    return log_p[everything(scorer), scorer.table.targets]
 
 
 def _cross_fitted(scorer: Scorer, blend: Blend) -> float:
@@ -86,14 +93,42 @@ def test_a_budget_is_kept(scorer: Scorer, budget: float) -> None:
     assert cost is not None
     used = scorer.weights(found.blend, everything(scorer)) > 0
     assert cost[used].sum() <= budget
-    assert found.cross_fitted >= _search(scorer, 40).cross_fitted - 0.02
+    first = affordable_starts(scorer, everything(scorer), budget).values()
+    assert found.cross_fitted <= min(_cross_fitted(scorer, blend) for blend in first) + 1e-9
+
+
+@pytest.mark.parametrize("budget", [1.0, 2.5])
+def test_a_cheap_member_that_is_the_worse_one_is_found(
+    budget: float, make_table: MakeTable
+) -> None:
+    """No rule over everything would use it alone; the good one is beyond the budget."""
+    table = make_table(photos=150, skills=(4.0, 1.0), costs=(9.0, 1.0))
+    scorer = scorer_of(table)
+    found = _search(scorer, 1, budget=budget)
+    used = np.flatnonzero(scorer.weights(found.blend, everything(scorer)))
+    views = [table.candidates[k] for k in used.tolist()]
+    assert views == [("m1", "original"), ("m1", "hflip")][: int(budget)]
+    nested = _nested(scorer, parts_of(table.index, seed=0), trials=1, seed=0, budget=budget)
+    assert 0 < -nested.mean() < np.log(6)
+
+
+def test_the_best_affordable_subset_is_tried_first(make_table: MakeTable) -> None:
+    table = make_table(photos=300, skills=(4.0, 1.0, 3.0, 2.0), costs=(9.0, 1.0, 2.0, 2.0))
+    scorer = scorer_of(table)
+    first = affordable_starts(scorer, everything(scorer), 4.0)
+    inside = [
+        {pair for pair, on in zip(table.candidates, blend.admitted, strict=True) if on}
+        for blend in first.values()
+    ]
+    assert {("m2", "original"), ("m3", "original")} in inside
+    assert not any(member == "m0" for pairs in inside for member, _ in pairs)
 
 
 @pytest.mark.parametrize(
     ("options", "costs", "message"),
     [
         ({"trials": 0}, (1.0, 1.0), "trials: expected at least 1, got 0"),
-        ({"budget": 1.0}, (2.0, 3.0), "no ensemble that was tried costs so little"),
+        ({"budget": 1.0}, (2.0, 3.0), "no ensemble costs so little; m0 original alone takes 2 s"),
         ({"budget": 9.0}, (2.0, None), "time to predict was never measured"),
     ],
 )
@@ -112,6 +147,15 @@ def test_one_member_and_one_view(make_table: MakeTable) -> None:
     found = _search(scorer_of(table), 30)
     assert found.blend.admitted == (True,)
     assert found.blend.temperatures[0] == pytest.approx(2.0, rel=0.15)
+
+
+def test_a_zero_on_the_truth_is_searched_around(make_table: MakeTable) -> None:
+    """The first member is sure that a photo is of none but another class."""
+    scorer = scorer_of(with_a_zero(make_table(photos=100)))
+    found = _search(scorer, 15)
+    assert np.isfinite(found.cross_fitted)
+    nested = _nested(scorer, parts_of(scorer.table.index, seed=0), trials=12, seed=0)
+    assert not np.isnan(nested).any()
 
 
 def test_temperatures_that_are_known_are_recovered_in_a_mixture(make_table: MakeTable) -> None:
@@ -138,7 +182,7 @@ def test_the_tuned_nested_score_is_no_worse_than_the_best_member(
     )
     scorer = scorer_of(table)
     parts = parts_of(table.index, seed=0)
-    nested = nested_log_p(scorer, parts, trials=10, seed=0)
+    nested = _nested(scorer, parts, trials=10, seed=0)
     rows = everything(scorer)
     alone = [
         scorer.fitted(replace(Blend.plain(table, "equal"), admitted=tuple(mask)), rows)
@@ -155,7 +199,7 @@ def test_the_nested_score_of_pure_noise_does_not_flatter(make_table: MakeTable) 
     scorer = scorer_of(table)
     found = _search(scorer, 40)
     fitted = log_loss_of_true_class(scorer.fitted(found.blend, everything(scorer)))
-    nested = nested_log_p(scorer, parts_of(table.index, seed=0), trials=15, seed=0)
+    nested = _nested(scorer, parts_of(table.index, seed=0), trials=15, seed=0)
     assert fitted < found.cross_fitted + 1e-9
     assert -nested.mean() > fitted
 
@@ -175,8 +219,7 @@ def test_parts_are_folds_where_there_are_enough(
         assert parts_of(index, seed=0).tolist() == parts.tolist()
     # Two folds of three are left for the search inside the nested score: these are split again.
     assert (
-        -nested_log_p(scorer_of(make_table(photos=90, folds=folds)), parts, trials=1, seed=0).mean()
-        > 0
+        -_nested(scorer_of(make_table(photos=90, folds=folds)), parts, trials=1, seed=0).mean() > 0
     )
 
 

@@ -7,7 +7,8 @@ from carvision.contracts import tempered
 from carvision.ensembling import TemperatureGrid
 from carvision.ensembling.study import best_temperature
 from carvision.ensembling.tempering import COLDEST, HOTTEST
-from tests.ensembling.conftest import MakeTable, everything, scorer_of
+from carvision.metrics import CLIP
+from tests.ensembling.conftest import MakeTable, everything, scorer_of, with_a_zero
 
 
 @pytest.mark.parametrize(
@@ -42,3 +43,16 @@ def test_a_known_temperature_is_recovered(known: float, make_table: MakeTable) -
     scorer = scorer_of(table)
     assert best_temperature(scorer, everything(scorer), 0) == pytest.approx(known, rel=0.08)
     assert best_temperature(scorer, everything(scorer), 1) == pytest.approx(1.0, rel=0.08)
+
+
+@pytest.mark.parametrize("temperature", [COLDEST, 0.93, 1.0, 1.7, HOTTEST])
+def test_a_zero_probability_is_one_at_every_temperature(
+    temperature: float, make_table: MakeTable
+) -> None:
+    table = with_a_zero(make_table())
+    found = TemperatureGrid.of(table).at(np.full(2, temperature))
+    zero = np.isneginf(table.log_true_class)
+    assert zero.sum() == 3
+    assert not np.isnan(found).any()
+    assert (found[zero] <= np.log(CLIP)).all()
+    assert (found[~zero] > np.log(CLIP)).all()

@@ -13,6 +13,7 @@ from scipy.special import log_softmax
 from carvision.config import Config, load_config
 from carvision.contracts import VIEWS, EnsembleOof
 from carvision.pipelines import ensemble, train, tune
+from carvision.pipelines.ensemble import _nested_score
 from carvision.pipelines.forecasting import forecast_inputs
 from carvision.pipelines.prepare import known_manifest
 from carvision.tracking.ensemble_oof import log_ensemble_oof
@@ -108,6 +109,11 @@ def test_fewer_views_than_were_tuned_have_no_forecast(tuned: Run) -> None:
     )
     given = spec.model_copy(update={"members": (both,)})
     assert isinstance(forecast_inputs(version, given, given.with_views(VIEWS[:2])), EnsembleOof)
+    assert given.score is not None
+    assert _nested_score(given, given.with_views(VIEWS[:2])) == given.score.nested is not None
+    # Another ensemble, whose score nobody knows.
+    assert _nested_score(given, given.with_views(VIEWS[:1])) is None
+    assert _nested_score(given.model_copy(update={"score": None}), given) is None
     reason = forecast_inputs(version, given, given.with_views(VIEWS[:1]))
     assert reason == "tta_steps leaves out views that the ensemble was tuned with"
 
