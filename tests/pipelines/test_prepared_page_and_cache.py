@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from carvision.config import load_config
-from carvision.errors import DataError, IncompleteError
+from carvision.errors import DataError
 from carvision.pipelines import prepare, train
 from carvision.pipelines.caching import CACHES
 from carvision.pipelines.prepare import prepared_data
@@ -100,9 +100,7 @@ def test_a_photo_that_goes_away_while_training_is_named(store: Path, tmp_path: P
     with pytest.MonkeyPatch.context() as patch:
         # After the data was checked, before the first photo is read.
         patch.setattr(sys.modules["carvision.pipelines.train"], "log_data_input", vanish)
-        with pytest.raises(
-            IncompleteError, match=rf"{Path(gone).name} cannot be read: .*No such file"
-        ):
+        with pytest.raises(DataError, match=rf"{Path(gone).name} cannot be read: .*No such file"):
             train([config], str(root), "1", "auto")
 
 
