@@ -328,8 +328,9 @@ def test_members_without_a_common_photo_are_refused(
 ) -> None:
     for model, fold in {"efficientnet_lite0": "1", "efficientnet_lite1": "2"}.items():
         train([_config(model, "seed=7 data.split_seed=3")], "latest", fold, "auto")
+    names = [member.preset for member in members]
     with pytest.raises(PredictionsError, match="no photo was predicted out of fold by all"):
-        tune(_config("efficientnet_lite0", "data.split_seed=3"), "latest", [], 15)
+        tune(_config("efficientnet_lite0", "data.split_seed=3"), "latest", names, 15)
 
 
 def test_other_data_with_other_classes_is_refused_by_the_champion(
