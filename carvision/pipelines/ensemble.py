@@ -29,7 +29,8 @@ from carvision.data.test_photos import TestPhotos
 from carvision.ensembling.averaging import FoldMixtures
 from carvision.errors import ConfigError, DataError, TrackingError
 from carvision.files import replacing, scratch_folder
-from carvision.inference import Engine, predict_ensemble, predict_member
+from carvision.inference import Engine, predict_ensemble, predict_member, resolve_device
+from carvision.inference.memory import keep_freed_memory
 from carvision.metrics import competition_log_loss
 from carvision.pipelines.forecasting import (
     forecast_basis,
@@ -182,6 +183,8 @@ def _predict(
 
     Beside them the ensemble's mixture of each fold that all members have.
     """
+    # Here, and not where models predict in somebody else's process.
+    keep_freed_memory(resolve_device(config.device))
     versions = [member_version(member.registered_model, member.version) for member in spec.members]
     common = set.intersection(*(set(version.folds) for version in versions))
     folds = FoldMixtures(spec.mixing, sorted(common))
