@@ -211,7 +211,7 @@ def test_two_checkpoints_are_kept_and_no_litter(data: Data, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ("optimizer.lr=0.0007", "optimizer.lr: 0.002 → 0.0007"),
+        ("optimizer.lr=0.0007", f"optimizer.lr: {tiny().optimizer.lr} → 0.0007"),
         ("seed=3", "seed: 0 → 3"),
         ("loss.name=focal", "loss.name: cross_entropy → focal"),
     ],
