@@ -9,7 +9,7 @@ RUN := PATH="$(CURDIR)/$(BIN):$$PATH" mlflow run . --env-manager local
 
 demo: $(VENV)/ready  ## the whole way on the embedded sample, in a few minutes on two cores
 	$(RUN) -e main -P data=sample -P model=efficientnet_lite0,efficientnet_lite1 \
-		-P set="data.folds=3 model.image_size=64 train.epochs=5 augmentation.hflip=0 augmentation.crop_scale=[0.6,1.0]"
+		-P trials=100 -P set="data.folds=2 model.image_size=64 train.epochs=5 augmentation.hflip=0 augmentation.crop_scale=[0.6,1.0]"
 	@echo
 	@echo "Compare the runs in the MLflow UI:  make ui"
 

@@ -105,22 +105,27 @@ def _made_up(work: Path, size: Size) -> tuple[pd.DataFrame, list[MemberOof]]:
         for fold in range(1, _FOLDS + 1):
             chosen = (index["fold"] == fold).to_numpy()
             own = index[chosen].reset_index(drop=True)
-            log_p = _log_probabilities(own, skill[chosen], size.classes, generator)
+            log_p = _log_probabilities(own, skill[chosen], size.classes, 1 + 0.1 * k, generator)
             folder = work / f"member{k}-fold{fold}"
-            write_predictions(folder, Predictions(own, VIEWS, log_p * np.float32(1 + 0.1 * k)))
+            write_predictions(folder, Predictions(own, VIEWS, log_p))
             parts.append(read_predictions(folder))
         members.append(MemberOof(f"member{k}", tuple(parts), 10.0, 1.0))
     return index, members
 
 
 def _log_probabilities(
-    index: pd.DataFrame, skill: NDArray[np.float64], classes: int, generator: np.random.Generator
+    index: pd.DataFrame,
+    skill: NDArray[np.float64],
+    classes: int,
+    sharpness: float,
+    generator: np.random.Generator,
 ) -> NDArray[np.float32]:
     shape = (len(VIEWS), len(index), classes)
     logits = 2 * generator.standard_normal(shape, dtype=np.float32)
     rows = np.arange(len(index))
     for view, shift in enumerate(_USEFUL):
         logits[view, rows, index["class_index"]] += (skill + shift).astype(np.float32)
+    logits *= np.float32(sharpness)
     logits -= logits.max(axis=2, keepdims=True)
     logits -= np.log(np.exp(logits).sum(axis=2, keepdims=True))
     return logits
