@@ -7,11 +7,10 @@ candidate's probability of the true class: ``[images, candidates]``.
 import numpy as np
 from numpy.typing import NDArray
 
-from carvision.metrics import log_loss_of_true_class
+from carvision.metrics import SMALLEST, log_loss_of_true_class
 
-#: Nats. What a geometric mixture takes a member's probability of next to nothing for; the
-#: prediction engine does, as its float64 holds no less.
-SMALLEST_LOG = float(np.log(np.finfo(np.float64).tiny))
+#: Nats.
+SMALLEST_LOG = float(np.log(SMALLEST))
 
 
 def normalised(weights: NDArray[np.floating]) -> NDArray[np.float64]:

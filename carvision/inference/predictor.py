@@ -20,10 +20,8 @@ from carvision.data.views import apply_view
 from carvision.errors import CarvisionError
 from carvision.inference.device import autocast, resolve_device, resolve_precision
 from carvision.inference.memory import is_out_of_memory, release_memory
+from carvision.metrics import SMALLEST
 from carvision.models import Bundle, Preprocessing
-
-#: A probability whose logarithm is still finite; the tuning takes the same for none.
-_SMALLEST = np.finfo(np.float64).tiny
 
 log = logging.getLogger(__name__)
 
@@ -182,6 +180,6 @@ def predict_ensemble(
     mixed: NDArray[np.float64] | float = 0.0
     for member, probabilities in zip(spec.members, members, strict=True):
         weights = np.array([member.weights[view] for view in member.active_views])
-        terms = np.log(np.maximum(probabilities, _SMALLEST)) if geometric else probabilities
+        terms = np.log(np.maximum(probabilities, SMALLEST)) if geometric else probabilities
         mixed = mixed + np.tensordot(weights, terms, axes=1)
     return softmax(mixed, axis=1) if geometric else np.asarray(mixed)

@@ -31,7 +31,7 @@ from carvision.errors import ConfigError, DataError, TrackingError
 from carvision.files import replacing, scratch_folder
 from carvision.inference import Engine, predict_ensemble, predict_member, resolve_device
 from carvision.inference.memory import keep_freed_memory
-from carvision.metrics import competition_log_loss
+from carvision.metrics import SMALLEST, competition_log_loss
 from carvision.pipelines.forecasting import (
     forecast_basis,
     forecast_inputs,
@@ -213,10 +213,9 @@ def _log_predictions(
 ) -> None:
     """Keep each member's test predictions, in the format of the out-of-fold ones."""
     index = pd.DataFrame({"image_id": photos.ids, "class_index": -1, "fold": 0})
-    smallest = np.finfo(np.float64).tiny
     with scratch_folder() as folder:
         for member, probabilities in zip(spec.members, members, strict=True):
-            log_p = np.log(np.maximum(probabilities, smallest)).astype(np.float32)
+            log_p = np.log(np.maximum(probabilities, SMALLEST)).astype(np.float32)
             predictions = Predictions(index, member.active_views, log_p)
             write_predictions(folder / member.preset, predictions)
         mlflow.log_artifacts(str(folder), "predictions")
