@@ -14,7 +14,7 @@ demo: $(VENV)/ready  ## the whole way on the embedded sample, in a few minutes o
 	@echo "Compare the runs in the MLflow UI:  make ui"
 
 test: $(VENV)/ready  ## the whole test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 lint: $(VENV)/ready  ## style, types, and the floors of the design
 	$(BIN)/ruff check .
