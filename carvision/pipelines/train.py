@@ -58,7 +58,8 @@ def train(configs: Sequence[Config], data: str, fold: str, resume: str) -> list[
         # Before the first one: a disk that is too small shows, and the server may go away.
         fold_sets = [fold_set_of(config, prepared, resume) for config in configs]
         versions = _train_each(run, fold_sets, folds, resume)
-        show_address(run)
+        if len(fold_sets) > 1:  # a single backbone's run is this one, and shown already
+            show_address(run)
         return versions
 
 
