@@ -1,5 +1,6 @@
 """What TensorBoard reads back, also after training that was interrupted."""
 
+import time
 from pathlib import Path
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -40,6 +41,8 @@ def test_steps_that_are_done_again_are_drawn_once(tmp_path: Path) -> None:
         if step == 75:
             killed.epoch_ended(1, {"val/log_loss": 0.5})
     killed.close()
+    # TensorBoard orders files by their names, which begin with the second.
+    time.sleep(1.1)
     # The last checkpoint was written after step 80.
     with TensorBoardTracker(tmp_path) as tracker:
         for step in range(81, 151):
