@@ -13,6 +13,11 @@ def _points(folder: Path, tag: str) -> list[tuple[int, float]]:
     return [(event.step, round(event.value, 4)) for event in accumulator.Scalars(tag)]
 
 
+def _next_second() -> None:
+    """TensorBoard orders files by their names: by the second, then by a counter, as text."""
+    time.sleep(1.1)
+
+
 def test_epochs_and_every_fiftieth_step(tmp_path: Path) -> None:
     with TensorBoardTracker(tmp_path) as tracker:
         tracker.run_started("fold 1", 120)
@@ -41,8 +46,7 @@ def test_steps_that_are_done_again_are_drawn_once(tmp_path: Path) -> None:
         if step == 75:
             killed.epoch_ended(1, {"val/log_loss": 0.5})
     killed.close()
-    # TensorBoard orders files by their names, which begin with the second.
-    time.sleep(1.1)
+    _next_second()
     # The last checkpoint was written after step 80.
     with TensorBoardTracker(tmp_path) as tracker:
         for step in range(81, 151):
@@ -54,6 +58,7 @@ def test_steps_that_are_done_again_are_drawn_once(tmp_path: Path) -> None:
 
 def test_training_from_the_start_takes_the_place_of_an_older_one(tmp_path: Path) -> None:
     for loss in (0.5, 0.25):
+        _next_second()
         with TensorBoardTracker(tmp_path) as tracker:
             for step in range(1, 51):
                 tracker.step_ended(step, loss)
