@@ -1,5 +1,6 @@
-"""Files written whole or not at all: temporary file, fsync, rename."""
+"""Files written whole or not at all: temporary file, fsync, rename; their names, sums and locks."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -12,6 +13,9 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from carvision.errors import CarvisionError
+
+#: Bytes that a name may have on every file system in use.
+_LONGEST_NAME = 255
 
 
 @contextmanager
@@ -87,6 +91,34 @@ def alone(lock: Path, what: str) -> Iterator[None]:
         yield
     finally:
         held.release()
+
+
+@contextmanager
+def one_at_a_time(lock: Path) -> Iterator[None]:
+    """Wait for the file ``lock`` and hold it; it frees itself when the process dies."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(lock):
+        yield
+
+
+def checked_name(name: str, what: str) -> str:
+    """``name``, where it is that of one file or folder, in no other folder than is said.
+
+    Whatever comes from a registry, an archive or a table passes here before it is joined to a path.
+
+    Raises:
+        CarvisionError: it is empty, too long, or would lead elsewhere; ``what`` names its origin.
+    """
+    wrong = name in ("", ".", "..") or any(sign in name for sign in "/\\\0:")
+    if wrong or len(os.fsencode(name)) > _LONGEST_NAME:
+        raise CarvisionError(f"{what}: {name[:100]!r} cannot be the name of a file or folder")
+    return name
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_json(path: Path, value: Any) -> None:

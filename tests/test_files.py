@@ -5,7 +5,14 @@ import stat
 import pytest
 
 from carvision.errors import CarvisionError
-from carvision.files import alone, read_json, replacing, replacing_folder, write_json
+from carvision.files import (
+    alone,
+    checked_name,
+    read_json,
+    replacing,
+    replacing_folder,
+    write_json,
+)
 
 
 def _everything(folder):
@@ -112,3 +119,16 @@ def test_alone(tmp_path):
         pass
     with alone(lock, "fold 1"):
         pass
+
+
+@pytest.mark.parametrize("name", ["swin_large", "라브4", "a.b", "...", "x" * 255])
+def test_a_plain_name_stays_as_it_is(name):
+    assert checked_name(name, "preset") == name
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "../x", "/etc", "a/b", "a\\b", "C:x", "a\0b", "x" * 256, "가" * 86]
+)
+def test_a_name_that_leads_elsewhere_is_refused(name):
+    with pytest.raises(CarvisionError, match=r"preset: .* cannot be the name"):
+        checked_name(name, "preset")

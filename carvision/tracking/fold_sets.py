@@ -22,6 +22,7 @@ from carvision.contracts import (
     read_predictions,
     read_true_class,
 )
+from carvision.files import sha256_of
 from carvision.tracking.store import FOLD, SET, client, fetch, find_runs
 from carvision.training import FoldResult
 
@@ -43,8 +44,7 @@ def set_name(config: Config, fingerprint: str, cache_side: int | None) -> str:
     settings = config.result_settings() | {"cache_side": cache_side}
     if config.model.weights is not None:
         # What is in the file counts, not what it is called.
-        with config.model.weights.open("rb") as file:
-            settings["model"]["weights"] = hashlib.file_digest(file, "sha256").hexdigest()
+        settings["model"]["weights"] = sha256_of(config.model.weights)
     content = json.dumps(settings | {"fingerprint": fingerprint}, sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 

@@ -5,7 +5,6 @@ and beside it the file's SHA-256. Training stands still only while the state is 
 writes the copy, which takes as much memory as the checkpoint has bytes.
 """
 
-import hashlib
 import logging
 import pickle
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from typing import Any
 import torch
 
 from carvision.errors import CarvisionError
-from carvision.files import replacing
+from carvision.files import replacing, sha256_of
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +82,7 @@ class CheckpointFolder:
         try:
             with replacing(path) as temporary:
                 torch.save(state, temporary)
-                checksum = digest(temporary)
+                checksum = sha256_of(temporary)
                 # The sum comes first: a file without one counts as broken, never as sound.
                 with replacing(_sum_of(path)) as sum_file:
                     sum_file.write_text(checksum)
@@ -135,16 +134,10 @@ def glance(folder: Path) -> dict[str, Any] | None:
 def _is_intact(path: Path) -> bool:
     """Whether a checkpoint holds what was written; a disk that cannot be read is another matter."""
     try:
-        return _sum_of(path).read_text() == digest(path)
+        return _sum_of(path).read_text() == sha256_of(path)
     except FileNotFoundError:
         return False
 
 
 def _sum_of(path: Path) -> Path:
     return path.with_suffix(".sha256")
-
-
-def digest(path: Path) -> str:
-    """A file's SHA-256."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -20,8 +20,7 @@ from torch import nn
 
 from carvision.contracts import VIEWS, Predictions
 from carvision.errors import CarvisionError
-from carvision.files import replacing
-from carvision.training.checkpoint import digest
+from carvision.files import replacing, sha256_of
 from carvision.training.validation import Score, Validation
 
 log = logging.getLogger(__name__)
@@ -124,7 +123,7 @@ class Outcome:
         if state["best"] is None:
             return True
         path = self._folder / state["best"]["weights"]
-        sound = path.is_file() and digest(path) == state["best"]["sha256"]
+        sound = path.is_file() and sha256_of(path) == state["best"]["sha256"]
         if not sound:
             log.warning("%s, the best weights of a checkpoint, is damaged or gone", path)
         return sound
@@ -150,7 +149,7 @@ def _save_weights(network: nn.Module, path: Path) -> str:
     try:
         with replacing(path) as temporary:
             save_file(state, temporary)
-            return digest(temporary)
+            return sha256_of(temporary)
     except (OSError, SafetensorError) as error:
         raise CarvisionError(
             f"the best weights {path} cannot be written: {error}; make room, then run the same "
