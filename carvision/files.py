@@ -12,7 +12,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from carvision.errors import CarvisionError
+from carvision.errors import CarvisionError, ConfigError
 
 #: Bytes that a name may have on every file system in use.
 _LONGEST_NAME = 255
@@ -37,6 +37,18 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_writable(output: Path) -> None:
+    """Refuse an output that cannot be written before the hours that fill it."""
+    if output.is_dir():
+        raise ConfigError(f"output={output} is a folder; give the name of a file")
+    try:
+        with replacing(output.with_name(f".{output.name}.probe")) as probe:
+            probe.write_text("")
+        output.with_name(f".{output.name}.probe").unlink()
+    except OSError as error:
+        raise ConfigError(f"output={output} cannot be written: {error}") from error
 
 
 @contextmanager

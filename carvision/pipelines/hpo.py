@@ -22,9 +22,8 @@ from optuna.trial import FrozenTrial, TrialState
 from carvision.config import Config, as_settings_file
 from carvision.data.cache import PhotoCache
 from carvision.errors import CarvisionError, ConfigError, DivergedError, PrunedError
-from carvision.files import alone, replacing
+from carvision.files import alone, check_writable, replacing
 from carvision.pipelines.caching import chosen_cache, write_cache
-from carvision.pipelines.ensemble import check_writable
 from carvision.pipelines.fold_run import train_for_search
 from carvision.pipelines.prepare import PreparedData, prepared_data
 from carvision.pipelines.session import announce, close_killed, show_address

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from carvision.config import Config
-from carvision.pipelines.ensemble import ensemble, find_test, template_for
+from carvision.pipelines.ensemble import ensemble
 from carvision.pipelines.prepare import prepared_data
 from carvision.pipelines.session import show_address
+from carvision.pipelines.test_input import find_test, template_for
 from carvision.pipelines.train import check_trainable, train
 from carvision.pipelines.tune import tune
 from carvision.tracking.store import tracked_run

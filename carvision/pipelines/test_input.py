@@ -1,0 +1,54 @@
+"""What ``ensemble`` predicts, and what lies beside it: test photos, template and answers."""
+
+from pathlib import Path
+
+from carvision.contracts import ClassMap, EnsembleSpec
+from carvision.data.layout import Layout
+from carvision.data.submission import Template
+from carvision.data.test_photos import TestPhotos
+from carvision.errors import DataError
+from carvision.pipelines.prepare import find_layout, opened
+from carvision.tracking.prepared import prepared_runs
+
+
+def find_test(data: str, test: str) -> tuple[TestPhotos, Layout]:
+    """The test photos, and the folder where a template and answers may lie beside them.
+
+    Raises:
+        DataError: there are no test photos, or a listed one is missing.
+    """
+    if not test:
+        layout = find_layout(data)
+        return TestPhotos.of(layout), layout
+    given = Path(test).expanduser()
+    source = opened(given)
+    if source != given:
+        # An unpacked archive: of the competition's layout, or of photos alone.
+        layout = Layout.at(source)
+        photos = TestPhotos.of(layout) if layout.test else TestPhotos.of(None, str(source))
+        return photos, layout
+    return TestPhotos.of(None, str(given)), Layout.at(given.absolute().parent)
+
+
+def template_for(layout: Layout, photos: TestPhotos, classes: ClassMap) -> Template:
+    """The template that lies beside the test photos, or one of the classes' own columns.
+
+    Raises:
+        DataError: it is of other classes, or of other photos.
+    """
+    if layout.template:
+        template = Template.read(layout.template)
+    else:
+        template = Template.of_classes(photos.ids, classes)
+    template.check(classes, photos.ids)
+    return template
+
+
+def refuse_other_classes(layout: Layout, spec: EnsembleSpec) -> None:
+    """Without a template nothing else would tell that the champion is of another competition."""
+    prepared = next((run for run in prepared_runs() if run.root == layout.root), None)
+    if prepared is not None and prepared.manifest().classes != spec.classes:
+        raise DataError(
+            f"the ensemble in use is of other classes than {layout.root} was prepared with; "
+            "tune on this data first: mlflow run . -e tune"
+        )
