@@ -18,7 +18,7 @@ from carvision.config import Config
 from carvision.contracts import VIEWS, Tracker
 from carvision.data.cache import PhotoCache
 from carvision.data.manifest import Manifest
-from carvision.inference import Engine, autocast, predict_views
+from carvision.inference import Engine, autocast, memory_format, predict_views
 from carvision.metrics import validation_metrics
 from carvision.models import build_loss, build_model, preprocessing_of
 from carvision.training import Learner, train_fold
@@ -189,9 +189,9 @@ def _our_step(
 def _bare_step(
     config: Config, engine: Engine, images: torch.Tensor, targets: torch.Tensor
 ) -> Callable[[], object]:
-    device = engine.device
+    device, layout = engine.device, memory_format(engine.device)
     model = build_model(config, 10, pretrained=config.model.pretrained).train()
-    model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = model.to(device, memory_format=layout)  # type: ignore[call-overload]
     optimizer = build_optimizer(model, config.optimizer)
     loss_of = build_loss(config.loss)
     preprocessing = preprocessing_of(config)
@@ -199,7 +199,7 @@ def _bare_step(
     def step() -> float:
         pixels = preprocessing.normalise(images.to(device))
         with autocast(device, engine.precision):
-            logits = model(pixels.to(memory_format=torch.channels_last))
+            logits = model(pixels.to(memory_format=layout))
         loss = loss_of(logits.float(), targets.to(device))
         loss.backward()
         optimizer.step()

@@ -1,6 +1,14 @@
 """The prediction engine, and the devices it runs on."""
 
-from carvision.inference.device import autocast, resolve_device, resolve_precision
+from carvision.inference.device import (
+    autocast,
+    device_name,
+    memory_format,
+    resolve_device,
+    resolve_precision,
+    resolved_precision,
+    to_device,
+)
 from carvision.inference.predictor import (
     Engine,
     predict_ensemble,
@@ -12,10 +20,14 @@ from carvision.inference.predictor import (
 __all__ = [
     "Engine",
     "autocast",
+    "device_name",
+    "memory_format",
     "predict_ensemble",
     "predict_member",
     "predict_views",
     "predict_views_of_each",
     "resolve_device",
     "resolve_precision",
+    "resolved_precision",
+    "to_device",
 ]

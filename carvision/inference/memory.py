@@ -67,6 +67,16 @@ def keep_freed_memory(device: str) -> None:
         libc.mallopt(_M_TRIM_THRESHOLD, _INT_MAX)
 
 
+def stay_below_swap(device: str) -> None:
+    """Have MPS refuse memory where the machine would begin to swap, so that batches are halved.
+
+    Metal recommends a largest working set; torch's own limit is 1.7 times that. Who has set
+    PYTORCH_MPS_HIGH_WATERMARK_RATIO has chosen a limit, which holds.
+    """
+    if device == "mps" and "PYTORCH_MPS_HIGH_WATERMARK_RATIO" not in os.environ:
+        torch.mps.set_per_process_memory_fraction(1.0)
+
+
 def forget_peak_memory(device: str) -> None:
     """Have :func:`memory_used` count from now on, where the device can: on CUDA."""
     if device == "cuda":

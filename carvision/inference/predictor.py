@@ -18,7 +18,13 @@ from carvision.data.batches import WholePhotos
 from carvision.data.loader import whole_photo_loader
 from carvision.data.views import apply_view
 from carvision.errors import CarvisionError
-from carvision.inference.device import autocast, resolve_device, resolve_precision
+from carvision.inference.device import (
+    autocast,
+    memory_format,
+    resolve_device,
+    resolve_precision,
+    to_device,
+)
 from carvision.inference.memory import is_out_of_memory, release_memory
 from carvision.metrics import SMALLEST
 from carvision.models import Bundle, Preprocessing
@@ -85,8 +91,9 @@ def predict_views_of_each(
 
     Each photo is decoded once for all of them.
     """
+    layout = memory_format(engine.device)
     for model in models:
-        model.to(engine.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        model.to(engine.device, memory_format=layout).eval()  # type: ignore[call-overload]
     photos = WholePhotos(sources, preprocessing.image_size, preprocessing.interpolation)
     # Few photos are not worth starting processes for, and none of them is needed twice.
     few = {"workers": 0} if len(photos) <= 4 * engine.batch_size else {}
@@ -97,8 +104,8 @@ def predict_views_of_each(
 
     def predict(images: torch.Tensor) -> NDArray[np.float32]:
         """``[models * views, images, classes]``."""
-        on_device = images.to(engine.device, non_blocking=True)
-        pixels = preprocessing.normalise(on_device).to(memory_format=torch.channels_last)
+        on_device = to_device(images, engine.device)
+        pixels = preprocessing.normalise(on_device).to(memory_format=layout)
         logits = [model(apply_view(pixels, view)) for model in models for view in views]
         return torch.stack(logits).float().log_softmax(dim=2).cpu().numpy()
 

@@ -17,7 +17,7 @@ from carvision.ensembling.averaging import FoldMixtures
 from carvision.errors import ConfigError, TrackingError
 from carvision.files import check_writable, scratch_folder
 from carvision.inference import Engine, predict_ensemble, predict_member, resolve_device
-from carvision.inference.memory import keep_freed_memory
+from carvision.inference.memory import keep_freed_memory, stay_below_swap
 from carvision.metrics import SMALLEST
 from carvision.pipelines.forecasting import (
     forecast_basis,
@@ -116,7 +116,8 @@ def _predict(
     Beside them the ensemble's mixture of each fold that all members have.
     """
     # Here, and not where models predict in somebody else's process.
-    keep_freed_memory(resolve_device(config.device))
+    keep_freed_memory(device := resolve_device(config.device))
+    stay_below_swap(device)
     versions = [member_version(member.registered_model, member.version) for member in spec.members]
     common = set.intersection(*(set(version.folds) for version in versions))
     folds = FoldMixtures(spec.mixing, sorted(common))

@@ -18,6 +18,7 @@ from carvision.data.cache import PhotoCache
 from carvision.data.preview import augmentation_preview
 from carvision.errors import CarvisionError, ConfigError, IncompleteError, TrackingError
 from carvision.inference import resolve_device
+from carvision.inference.cuda import refuse_unfit_card
 from carvision.models import build_model, ensure_weights
 from carvision.pipelines.caching import write_cache
 from carvision.pipelines.fold_run import fold_folder, train_in_own_run
@@ -73,7 +74,7 @@ def check_trainable(configs: Sequence[Config]) -> None:
         raise ConfigError("model.weights=FILE is of one backbone: give a single model=")
     for config in configs:
         check_wandb(config.tracking.wandb)
-        resolve_device(config.device)
+        refuse_unfit_card(resolve_device(config.device))
         ensure_weights(config)
         # Built once and thrown away: a size or a file that does not fit shows here, not after the
         # backbones before it were trained for hours.

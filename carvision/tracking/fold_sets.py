@@ -23,6 +23,7 @@ from carvision.contracts import (
     read_true_class,
 )
 from carvision.files import sha256_of
+from carvision.inference import resolved_precision
 from carvision.tracking.store import FOLD, SET, client, fetch, find_runs
 from carvision.training import FoldResult
 
@@ -39,9 +40,10 @@ def set_name(config: Config, fingerprint: str, cache_side: int | None) -> str:
     """The identity of a fold set.
 
     ``cache_side`` is the side of the cached photos that training reads, if it does: a photo that
-    was resized twice has other last bits.
+    was resized twice has other last bits. The precision is what ``auto`` means on this machine.
     """
-    settings = config.result_settings() | {"cache_side": cache_side}
+    machine = {"cache_side": cache_side, "precision": resolved_precision(config)}
+    settings = config.result_settings() | machine
     if config.model.weights is not None:
         # What is in the file counts, not what it is called.
         settings["model"]["weights"] = sha256_of(config.model.weights)

@@ -34,7 +34,6 @@ log = logging.getLogger(__name__)
 
 #: What a registered model needs to be loaded elsewhere; the pins are what it was written with.
 REQUIREMENTS = (
-    "accelerate",
     "albumentations",
     "mlflow",
     "numpy",

@@ -7,6 +7,7 @@ from typing import Any
 from carvision.config import Config
 from carvision.data.manifest import Manifest
 from carvision.errors import ConfigError
+from carvision.inference import resolved_precision
 
 #: What a checkpoint holds; one of before is refused, not misread.
 _FORMAT = 2
@@ -14,7 +15,7 @@ _FORMAT = 2
 
 def identity_of(config: Config, manifest: Manifest, fold: int, cache_side: int | None) -> str:
     """Everything that changes the result, as JSON."""
-    settings = config.result_settings()
+    settings = config.result_settings() | {"precision": resolved_precision(config)}
     settings["model"]["weights"] = None if config.model.weights is None else "a file"
     about = {
         "checkpoint": _FORMAT,

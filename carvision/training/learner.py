@@ -9,8 +9,13 @@ from torch import nn
 
 from carvision.config import Config
 from carvision.errors import CarvisionError
-from carvision.inference import Engine
-from carvision.inference.memory import is_out_of_memory, keep_freed_memory, release_memory
+from carvision.inference import Engine, autocast, memory_format, to_device
+from carvision.inference.memory import (
+    is_out_of_memory,
+    keep_freed_memory,
+    release_memory,
+    stay_below_swap,
+)
 from carvision.models import (
     Preprocessing,
     build_loss,
@@ -20,7 +25,6 @@ from carvision.models import (
     smallest_batch,
 )
 from carvision.models.timm_parts import ModelEmaV3
-from carvision.training.accelerator import make_accelerator
 from carvision.training.mixing import Mixing
 from carvision.training.optimizer import build_optimizer
 from carvision.training.statistics import RunningStatistics
@@ -35,6 +39,11 @@ class UpdateCutShortError(Exception):
     def __init__(self, smaller: int) -> None:
         super().__init__(f"out of memory in the optimiser's step; to go on with {smaller}")
         self.smaller = smaller
+
+
+def grad_scaler(device: str, precision: str) -> torch.amp.GradScaler:
+    """Scales losses so that fp16 gradients do not vanish; of other precisions it does nothing."""
+    return torch.amp.GradScaler(device, enabled=precision == "fp16")
 
 
 class Learner:
@@ -56,18 +65,21 @@ class Learner:
     ) -> None:
         self._config = config
         self._device = device = engine.device
+        self._precision = engine.precision
+        self._layout = memory_format(device)
         self._warn = warn
         keep_freed_memory(device)
+        stay_below_swap(device)
         #: Images that go through the network at a time.
         self.micro_batch = config.train.known_batch_size
         self.preprocessing: Preprocessing = preprocessing_of(config)
         model = build_model(config, classes, pretrained=config.model.pretrained)
         self._head = classifier_parameters(model)
         self._smallest = smallest_batch(model)
-        self._accelerator = make_accelerator(device, engine.precision)
+        self._scaler = grad_scaler(device, engine.precision)
         decay = config.train.ema_decay
         try:
-            model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            model = model.to(device, memory_format=self._layout)  # type: ignore[call-overload]
             self._average = None if decay is None else ModelEmaV3(model, decay, use_warmup=True)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
@@ -76,17 +88,13 @@ class Learner:
                 f"{config.name}: the network and the average of its weights do not fit into the "
                 "memory that is left: free some, set train.ema_decay=null, or take a smaller model="
             ) from error
-        optimizer = build_optimizer(model, config.optimizer)
-        self._model, self._optimizer = self._accelerator.prepare(model, optimizer)
-        self._statistics = RunningStatistics(self.network)
-        self._peaks = [group["lr"] for group in optimizer.param_groups]
+        #: The network as the last step left it.
+        self.network: nn.Module = model
+        self._optimizer = build_optimizer(model, config.optimizer)
+        self._statistics = RunningStatistics(model)
+        self._peaks = [group["lr"] for group in self._optimizer.param_groups]
         self._loss = build_loss(config.loss)
         self._mixing = Mixing(config.mixing, classes, config.seed) if config.mixing.active else None
-
-    @property
-    def network(self) -> nn.Module:
-        """The network as the last step left it."""
-        return self._accelerator.unwrap_model(self._model)
 
     @property
     def averaged_network(self) -> nn.Module | None:
@@ -95,7 +103,7 @@ class Learner:
 
     def start_epoch(self, epoch: int) -> None:
         """Training mode; in the first epochs the classifier alone may learn."""
-        self._model.train()
+        self.network.train()
         head_alone = epoch <= self._config.train.head_first_epochs
         for name, parameter in self.network.named_parameters():
             parameter.requires_grad_(name in self._head or not head_alone)
@@ -123,10 +131,10 @@ class Learner:
     def _update(self, step: int) -> None:
         """Move the weights, and their average, by the gradients that are there."""
         if self._config.train.grad_clip is not None:
-            self._accelerator.clip_grad_norm_(
-                self._model.parameters(), self._config.train.grad_clip
-            )
-        self._optimizer.step()
+            self._scaler.unscale_(self._optimizer)
+            nn.utils.clip_grad_norm_(self.network.parameters(), self._config.train.grad_clip)
+        self._scaler.step(self._optimizer)
+        self._scaler.update()
         self._optimizer.zero_grad(set_to_none=True)
         if self._average is not None:
             self._average.update(self.network, step + 1)
@@ -137,7 +145,7 @@ class Learner:
             "network": self.network.state_dict(),
             "average": None if self._average is None else self._average.module.state_dict(),
             "optimizer": self._optimizer.state_dict(),
-            "scaler": self._accelerator.scaler.state_dict() if self._accelerator.scaler else None,
+            "scaler": self._scaler.state_dict() or None,
             "micro_batch": self.micro_batch,
             "random": torch.get_rng_state(),
             "random_cuda": torch.cuda.get_rng_state_all() if self._device == "cuda" else [],
@@ -153,8 +161,8 @@ class Learner:
         self.micro_batch = state["micro_batch"]
         torch.set_rng_state(state["random"])
         # A fold may go on on another device, which has none of the states of the first one.
-        if self._accelerator.scaler and state["scaler"]:
-            self._accelerator.scaler.load_state_dict(state["scaler"])
+        if self._scaler.is_enabled() and state["scaler"]:
+            self._scaler.load_state_dict(state["scaler"])
         if self._device == "cuda" and len(state["random_cuda"]) == torch.cuda.device_count():
             torch.cuda.set_rng_state_all(state["random_cuda"])
         if self._device == "mps" and state["random_mps"] is not None:
@@ -197,16 +205,17 @@ class Learner:
         return min(ceil(images / at_a_time), max(1, images // self._smallest))
 
     def _backward(self, images: torch.Tensor, targets: torch.Tensor, step: int) -> float:
-        on_device = images.to(self._device, non_blocking=True)
-        wanted = targets.to(self._device, non_blocking=True)
+        on_device = to_device(images, self._device)
+        wanted = to_device(targets, self._device)
         pixels = self.preprocessing.normalise(on_device)
         if self._mixing is not None:
             pixels, wanted = self._mixing(pixels, wanted, step)
         parts = self._parts(len(pixels), self.micro_batch)
         total = torch.zeros((), device=self._device)
         for part, own in zip(pixels.tensor_split(parts), wanted.tensor_split(parts), strict=True):
-            logits = self._model(part.contiguous(memory_format=torch.channels_last))
+            with autocast(self._device, self._precision):
+                logits = self.network(part.contiguous(memory_format=self._layout))
             loss = self._loss(logits.float(), own) * (len(part) / len(pixels))
-            self._accelerator.backward(loss)
+            self._scaler.scale(loss).backward()
             total += loss.detach()
         return float(total)

@@ -17,7 +17,7 @@ from carvision.data.cache import PhotoCache
 from carvision.data.loader import Batch, PhotoLoader, training_loader
 from carvision.data.manifest import Manifest
 from carvision.errors import DataError, DivergedError
-from carvision.inference import Engine
+from carvision.inference import Engine, device_name
 from carvision.inference.memory import forget_peak_memory, memory_used
 from carvision.training.batch_size import largest_batch
 from carvision.training.checkpoint import CheckpointFolder
@@ -66,7 +66,7 @@ class FoldTraining:
         self._ids = rows["image_id"].tolist()
         self._classes = len(manifest.classes.names)
         engine = Engine.of(config)
-        self._device = engine.device
+        self._device, self._precision = engine.device, engine.precision
         found = self._found()
         if found is not None:
             batch_size = found[1]["batch_size"]
@@ -108,6 +108,7 @@ class FoldTraining:
 
     def run(self) -> FoldResult:
         """Train what is left of the epochs, then predict with the best weights."""
+        log.info("%s: training on %s in %s", self._name, device_name(self._device), self._precision)
         self._tracker.run_started(self._name, self._total_steps)
         try:
             while not self._finished:

@@ -3,8 +3,17 @@
 import pytest
 import torch
 
+from carvision.config import load_config
 from carvision.errors import ConfigError
-from carvision.inference import autocast, resolve_device, resolve_precision
+from carvision.inference import (
+    autocast,
+    device_name,
+    memory_format,
+    resolve_device,
+    resolve_precision,
+    resolved_precision,
+    to_device,
+)
 
 ABSENT = [
     name
@@ -56,3 +65,46 @@ def test_auto_takes_bf16_only_where_the_processor_has_it(
 def test_autocast_computes_in_the_precision(precision: str, dtype: torch.dtype) -> None:
     with autocast("cpu", precision):
         assert torch.nn.Linear(4, 4)(torch.zeros(1, 4)).dtype == dtype
+
+
+@pytest.mark.parametrize("name", ["LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_RANK", "PMI_RANK"])
+@pytest.mark.parametrize("wanted", ["auto", "cpu"])
+def test_a_launcher_of_several_processes_is_refused(
+    name: str, wanted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "0")
+    with pytest.raises(ConfigError, match=f"{name}=0 is set.*without the launcher"):
+        resolve_device(wanted)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "native", "expected"),
+    [("auto", True, "bf16"), ("auto", False, "fp32"), ("fp32", True, "fp32")],
+)
+def test_a_configuration_is_resolved_on_this_machine(
+    wanted: str, native: bool, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: native)
+    config = load_config(device="cpu", overrides=f"precision={wanted}")
+    assert resolved_precision(config) == expected
+
+
+def test_images_lie_channels_last_but_on_mps() -> None:
+    assert memory_format("mps") is torch.contiguous_format
+    assert memory_format("cpu") is memory_format("cuda") is torch.channels_last
+
+
+@pytest.mark.parametrize(("device", "waits"), [("cuda", False), ("mps", True), ("cpu", True)])
+def test_only_cuda_copies_without_waiting(device: str, waits: bool) -> None:
+    class Recorded:
+        def to(self, device: str, non_blocking: bool) -> tuple[str, bool]:
+            return device, non_blocking
+
+    assert to_device(Recorded(), device) == (device, not waits)  # type: ignore[arg-type]
+
+
+def test_a_device_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "NVIDIA H100")
+    assert device_name("cuda") == "cuda (NVIDIA H100)"
+    assert device_name("cpu") == f"cpu ({torch.get_num_threads()} threads)"
+    assert device_name("mps").startswith("mps (")

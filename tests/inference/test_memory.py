@@ -13,6 +13,7 @@ from carvision.inference.memory import (
     is_out_of_memory,
     keep_freed_memory,
     release_memory,
+    stay_below_swap,
 )
 
 
@@ -103,6 +104,22 @@ def test_freed_memory_is_not_asked_for_again() -> None:
 def test_other_devices_keep_their_own() -> None:
     keep_freed_memory("mps")
     release_memory("cpu")
+
+
+@pytest.mark.parametrize(
+    ("device", "own", "expected"),
+    [("mps", None, [1.0]), ("mps", "0.0", []), ("cpu", None, []), ("cuda", None, [])],
+)
+def test_only_mps_is_kept_below_swap(
+    device: str, own: str | None, expected: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits: list[float] = []
+    monkeypatch.setattr(memory.torch.mps, "set_per_process_memory_fraction", limits.append)
+    monkeypatch.delenv("PYTORCH_MPS_HIGH_WATERMARK_RATIO", raising=False)
+    if own is not None:
+        monkeypatch.setenv("PYTORCH_MPS_HIGH_WATERMARK_RATIO", own)
+    stay_below_swap(device)
+    assert limits == expected
 
 
 def test_the_peak_of_a_card_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:

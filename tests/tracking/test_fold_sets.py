@@ -6,6 +6,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from carvision.config import load_config
 from carvision.contracts import VIEWS, Predictions
@@ -33,6 +34,17 @@ from carvision.training import FoldResult
 def test_identity(overrides: str, fingerprint: str, same: bool) -> None:
     name = set_name(load_config(overrides=overrides), fingerprint, None)
     assert (name == set_name(load_config(), "data", None)) is same
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_the_precision_that_auto_means_counts(native: bool, monkeypatch) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: native)
+    auto, bf16, fp32 = (
+        set_name(load_config(device="cpu", overrides=f"precision={precision}"), "data", None)
+        for precision in ("auto", "bf16", "fp32")
+    )
+    assert bf16 != fp32
+    assert auto == (bf16 if native else fp32)
 
 
 def test_the_content_of_a_weights_file_counts(tmp_path: Path) -> None:

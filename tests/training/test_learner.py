@@ -9,7 +9,6 @@ from carvision.errors import CarvisionError
 from carvision.inference import Engine
 from carvision.inference.memory import is_out_of_memory
 from carvision.training import learner as module
-from carvision.training.accelerator import make_accelerator
 from carvision.training.learner import Learner, UpdateCutShortError
 from carvision.training.mixing import Mixing
 from tests.training.conftest import tiny
@@ -301,17 +300,9 @@ def with_scaler(monkeypatch):
     def make(overrides=""):
         scaler = torch.amp.GradScaler("cpu", init_scale=1024.0, growth_interval=2)
 
-        def accelerator(device, precision):
-            made = make_accelerator(device, precision)
-            made.scaler = scaler
-            return made
-
         with monkeypatch.context() as patch:
-            patch.setattr(module, "make_accelerator", accelerator)
+            patch.setattr(module, "grad_scaler", lambda device, precision: scaler)
             learner = _learner(overrides)
-        # Only now: what was prepared under these names would compute in half precision.
-        learner._accelerator.native_amp = True
-        learner._accelerator.state._mixed_precision = "fp16"
         learner.start_epoch(1)
         return learner, scaler
 
@@ -363,3 +354,16 @@ def test_the_scaler_goes_on_where_it_was(with_scaler):
         torch.equal(one, two)
         for one, two in zip(_weights(learner).values(), _weights(other).values(), strict=True)
     )
+
+
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+def test_images_and_weights_lie_as_the_device_wants(layout, monkeypatch):
+    monkeypatch.setattr(module, "memory_format", lambda device: layout)
+    learner = _learner()
+    learner.start_epoch(1)
+    seen = []
+    convolution = next(p for p in learner.network.modules() if isinstance(p, torch.nn.Conv2d))
+    convolution.register_forward_pre_hook(lambda part, inputs: seen.append(inputs[0]))
+    learner.step(*_batch(), 0, 1.0)
+    for tensor in (seen[0], convolution.weight):
+        assert tensor.is_contiguous(memory_format=layout)

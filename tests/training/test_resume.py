@@ -214,6 +214,7 @@ def test_two_checkpoints_are_kept_and_no_litter(data: Data, tmp_path: Path) -> N
         ("optimizer.lr=0.0007", f"optimizer.lr: {tiny().optimizer.lr} → 0.0007"),
         ("seed=3", "seed: 0 → 3"),
         ("loss.name=focal", "loss.name: cross_entropy → focal"),
+        ("precision=bf16", "precision: fp32 → bf16"),
     ],
 )
 def test_a_checkpoint_of_other_settings_is_refused(
