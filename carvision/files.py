@@ -133,6 +133,19 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def link_or_copy(source: Path, target: Path) -> None:
+    """Give ``target`` the content of ``source``: the same bytes on the disk where it allows that.
+
+    Weights are gigabytes, and nothing here changes a file in place.
+    """
+    try:
+        # Through a symbolic link, which another folder may not be able to follow.
+        os.link(source.resolve(), target)
+    # Another disk, a file system without hard links, or more links than it keeps.
+    except OSError:
+        shutil.copyfile(source, target)
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write ``value`` as readable JSON, atomically."""
     with replacing(path) as temporary:

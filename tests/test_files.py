@@ -8,6 +8,7 @@ from carvision.errors import CarvisionError
 from carvision.files import (
     alone,
     checked_name,
+    link_or_copy,
     read_json,
     replacing,
     replacing_folder,
@@ -132,3 +133,33 @@ def test_a_plain_name_stays_as_it_is(name):
 def test_a_name_that_leads_elsewhere_is_refused(name):
     with pytest.raises(CarvisionError, match=r"preset: .* cannot be the name"):
         checked_name(name, "preset")
+
+
+def test_a_linked_file_takes_no_room_and_outlives_its_first_name(tmp_path):
+    source, target = tmp_path / "a", tmp_path / "b"
+    source.write_bytes(b"weights")
+    link_or_copy(source, target)
+    assert target.stat().st_ino == source.stat().st_ino
+    source.unlink()
+    assert target.read_bytes() == b"weights"
+
+
+def test_without_hard_links_it_is_a_copy(tmp_path, monkeypatch):
+    def refused(source, target):
+        raise OSError("Operation not permitted")
+
+    monkeypatch.setattr("carvision.files.os.link", refused)
+    source, target = tmp_path / "a", tmp_path / "b"
+    source.write_bytes(b"weights")
+    link_or_copy(source, target)
+    assert target.read_bytes() == b"weights"
+    assert target.stat().st_ino != source.stat().st_ino
+
+
+def test_behind_a_symbolic_link_the_content_is_linked(tmp_path):
+    source, link, target = tmp_path / "a", tmp_path / "link", tmp_path / "b"
+    source.write_bytes(b"weights")
+    link.symlink_to(source.name)
+    link_or_copy(link, target)
+    assert not target.is_symlink()
+    assert target.stat().st_ino == source.stat().st_ino

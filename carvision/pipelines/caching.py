@@ -4,6 +4,7 @@ from pathlib import Path
 
 from carvision.config import Config
 from carvision.data.cache import PhotoCache
+from carvision.data.manifest import Manifest
 from carvision.errors import DataError
 from carvision.pipelines.prepare import PreparedData
 from carvision.pipelines.session import announce
@@ -11,12 +12,19 @@ from carvision.reporting.console import progress
 
 CACHES = Path("work/cache")
 
+#: A cache of more bytes is written only where the files have so many times its pixels. Decoding
+#: costs by the pixel, so it saves half of that or more; a network that wants larger photos takes
+#: its time over them, and does not wait for decoding.
+_LARGE = 2**30
+_LEAST_GAIN = 2.0
+
 
 def chosen_cache(config: Config, prepared: PreparedData) -> PhotoCache | None:
     """The cache that ``config`` trains from, written or not; None reads the files.
 
-    With ``data.cache=auto`` there is none where it would have no fewer pixels than the files. The
-    choice depends on the configuration and the data alone, since results depend on it.
+    With ``data.cache=auto`` there is none where it would have no fewer pixels than the files, nor
+    one of more than 1 GiB where the files have less than twice its pixels. The choice depends on
+    the configuration and the data alone, since results depend on it.
 
     Raises:
         DataError: it is not written yet, and would take more than half of the free disk.
@@ -30,9 +38,7 @@ def chosen_cache(config: Config, prepared: PreparedData) -> PhotoCache | None:
             )
         return None
     cache = PhotoCache(CACHES, prepared.manifest, side)
-    photos = prepared.manifest.usable
-    few = (photos["width"] * photos["height"]).median() <= side**2
-    if config.data.cache == "auto" and few:
+    if config.data.cache == "auto" and not _is_worth_it(cache, prepared.manifest):
         return None
     if not cache.is_written() and not cache.fits():
         raise DataError(
@@ -41,6 +47,13 @@ def chosen_cache(config: Config, prepared: PreparedData) -> PhotoCache | None:
             "set data.cache=off (slower: training reads the files)"
         )
     return cache
+
+
+def _is_worth_it(cache: PhotoCache, manifest: Manifest) -> bool:
+    """Whether reading ``cache`` saves so much decoding that it is worth its room on the disk."""
+    photos = manifest.usable
+    gain = float((photos["width"] * photos["height"]).median()) / cache.side**2
+    return gain >= _LEAST_GAIN or (gain > 1 and cache.bytes_needed <= _LARGE)
 
 
 def write_cache(cache: PhotoCache, root: Path) -> None:

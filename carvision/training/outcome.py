@@ -5,7 +5,6 @@ file stays as long as a checkpoint that may be gone on from names it.
 """
 
 import logging
-import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from torch import nn
 
 from carvision.contracts import VIEWS, Predictions
 from carvision.errors import CarvisionError
-from carvision.files import replacing, sha256_of
+from carvision.files import link_or_copy, replacing, sha256_of
 from carvision.training.validation import Score, Validation
 
 log = logging.getLogger(__name__)
@@ -99,10 +98,10 @@ class Outcome:
         return Predictions(validation.index, VIEWS, both), measured
 
     def final_weights(self) -> Path:
-        """A copy of the best weights under a name that tells no epoch."""
+        """The best weights under a name that tells no epoch."""
         path = self._folder / "best.safetensors"
-        with replacing(path) as temporary:
-            shutil.copyfile(self._folder / self.best.weights, temporary)
+        path.unlink(missing_ok=True)
+        link_or_copy(self._folder / self.best.weights, path)
         return path
 
     def checkpointed(self) -> None:
