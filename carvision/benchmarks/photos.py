@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from carvision.data.decode import UNREADABLE, to_rgb
+from carvision.data.decode import to_rgb
+from carvision.data.photo_file import load_upright, read_photo
 
 #: Below this a photo would be enlarged so much that its JPEG decodes too easily.
 _SMALLEST = 300 * 200
@@ -25,10 +26,11 @@ def pictures(paths: Sequence[Path], count: int, seed: int = 0) -> list[NDArray[n
         if len(found) == count:
             return found
         try:
-            with Image.open(paths[index]) as image:
-                if image.width * image.height >= _SMALLEST:
-                    found.append(np.asarray(to_rgb(image)))
-        except UNREADABLE:
+            image = load_upright(read_photo(paths[index])).image
+            if image.width * image.height >= _SMALLEST:
+                found.append(np.asarray(to_rgb(image)))
+        # On a broken photo the libraries raise nearly every kind; another one will do.
+        except Exception:
             continue
     return found or list(load_sample_images().images)
 

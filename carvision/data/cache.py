@@ -24,6 +24,8 @@ from numpy.typing import NDArray
 
 from carvision.data.decode import WHOLE, Box, decode, in_pixels
 from carvision.data.manifest import Manifest
+from carvision.data.names import printable
+from carvision.data.photo_file import read_photo, reason_of
 from carvision.data.resize import resized
 from carvision.data.scan import hash_of
 from carvision.errors import DataError
@@ -175,12 +177,16 @@ class PhotoCache:
 def _planes(path: Path, content_hash: str, side: int) -> bytes:
     """A photo's record; found by its content later, so its content is looked at now."""
     try:
-        content = path.read_bytes()
+        content = read_photo(path)
     except OSError as error:
-        raise DataError(f"the photo {path} cannot be read: {error}") from error
+        raise DataError(
+            f"the photo {printable(path)} cannot be read: {reason_of(error)}"
+        ) from error
     if hash_of(content) != content_hash:
-        raise DataError(f"the photo {path} has changed since it was scanned; prepare it again")
-    pixels = decode(content, side, WHOLE, name=str(path))
+        raise DataError(
+            f"the photo {printable(path)} has changed since it was scanned; prepare it again"
+        )
+    pixels = decode(content, side, WHOLE, name=printable(path))
     return cv2.cvtColor(pixels, cv2.COLOR_RGB2YUV_I420).tobytes()
 
 

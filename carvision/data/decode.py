@@ -8,16 +8,12 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
+from carvision.data.names import printable
+from carvision.data.photo_file import load_upright, read_photo, reason_of
 from carvision.data.resize import resized
 from carvision.errors import DataError
-
-#: Pillow raises above twice this many pixels; beyond it a photo is a decompression bomb.
-Image.MAX_IMAGE_PIXELS = 100_000_000
-
-#: Pillow's plugins raise many kinds of errors on broken files; each means the same here.
-UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 
 #: Left, upper, right, lower edge as shares of the shown photo's width and height.
 Box = tuple[float, float, float, float]
@@ -40,10 +36,12 @@ def decode(
     Raises:
         DataError: the photo cannot be read; the error names it.
     """
-    with _shown(source, ceil(size / min(box[2] - box[0], box[3] - box[1])), name) as image:
+    with _naming(source, name):
+        image = _shown(source, ceil(size / min(box[2] - box[0], box[3] - box[1])))
         # Cropped before it becomes an array, which costs by the pixel.
         part = image.crop(in_pixels(box, *image.size)) if box != WHOLE else image
-        return resized(np.asarray(to_rgb(part)), size, interpolation)
+        pixels = np.asarray(to_rgb(part))
+    return resized(pixels, size, interpolation)
 
 
 def thumbnail(source: Path, longest: int) -> bytes:
@@ -53,26 +51,29 @@ def thumbnail(source: Path, longest: int) -> bytes:
         DataError: the photo cannot be read; the error names it.
     """
     buffer = BytesIO()
-    with _shown(source, longest, None) as image:
-        small = to_rgb(image)
+    with _naming(source, None):
+        small = to_rgb(_shown(source, longest))
         small.thumbnail((longest, longest))
         small.save(buffer, "JPEG", quality=80)
     return buffer.getvalue()
 
 
+def _shown(source: Path | bytes, needed: int) -> Image.Image:
+    """A photo as it is shown, not much larger than ``needed``."""
+    content = source if isinstance(source, bytes) else read_photo(source)
+    return load_upright(content, needed).image
+
+
 @contextmanager
-def _shown(source: Path | bytes, needed: int, name: str | None) -> Iterator[Image.Image]:
-    """A photo as it is shown, not much larger than ``needed``; errors name it."""
+def _naming(source: Path | bytes, name: str | None) -> Iterator[None]:
+    """Errors name the photo: on a broken one the libraries below raise nearly every kind."""
     try:
-        with Image.open(BytesIO(source) if isinstance(source, bytes) else source) as image:
-            image.draft("RGB", (needed, needed))
-            image.load()
-            # In place: a copy of a large photo costs as much as decoding it.
-            ImageOps.exif_transpose(image, in_place=True)
-            yield image
-    except UNREADABLE as error:
-        what = name or (f"{len(source)} bytes" if isinstance(source, bytes) else str(source))
-        raise DataError(f"the photo {what} cannot be read: {error}") from error
+        yield
+    except Exception as error:
+        what = name or (f"{len(source)} bytes" if isinstance(source, bytes) else source)
+        raise DataError(
+            f"the photo {printable(what)} cannot be read: {reason_of(error)}"
+        ) from error
 
 
 def in_pixels(box: Box, width: int, height: int) -> tuple[int, int, int, int]:

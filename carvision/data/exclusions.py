@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
+from hashlib import sha256
 from pathlib import Path
 
 import pandas as pd
@@ -9,8 +10,10 @@ import pandas as pd
 from carvision.contracts import nfc
 from carvision.data.test_photos import read_table, refuse_repeated
 from carvision.errors import DataError
+from carvision.files import read_json, write_json
 
 _LISTED = "listed"
+_FILE = "exclusions.json"
 
 
 def read_exclusions(path: Path) -> dict[str, str]:
@@ -29,8 +32,33 @@ def read_exclusions(path: Path) -> dict[str, str]:
     }
 
 
-def listed_exclusions(frame: pd.DataFrame) -> dict[str, str]:
-    """What an earlier list excluded from a manifest's rows."""
+def write_exclusions(folder: Path, exclusions: Mapping[str, str]) -> None:
+    """Keep a list beside a manifest, photos included that are not there or cannot be read."""
+    write_json(folder / _FILE, dict(exclusions))
+
+
+def kept_exclusions(folder: Path, frame: pd.DataFrame) -> dict[str, str]:
+    """The list that :func:`write_exclusions` kept beside the manifest of the rows ``frame``.
+
+    Raises:
+        DataError: it is damaged.
+    """
+    path = folder / _FILE
+    if not path.exists():  # of an earlier version
+        return _listed_in(frame)
+    try:
+        kept = read_json(path)
+        return {str(name): str(reason) for name, reason in kept.items()}
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        raise DataError(f"the list of excluded photos {path} cannot be read: {error}") from error
+
+
+def exclusions_digest(exclusions: Mapping[str, str]) -> str:
+    """Equal when two lists exclude the same photos, whatever their reasons."""
+    return sha256("\n".join(sorted(exclusions)).encode()).hexdigest()[:16]
+
+
+def _listed_in(frame: pd.DataFrame) -> dict[str, str]:
     rows = frame[frame["excluded"].str.startswith(_LISTED)]
     return dict(zip(rows["image_id"], rows["excluded"], strict=True))
 

@@ -1,32 +1,44 @@
 """Where a folder of photos keeps what: the competition's layout, or plain class folders.
 
 ``train/<class>/*``, ``test/``, ``test.csv``, ``sample_submission.csv`` and, where known,
-``answers.csv``. Without a folder ``train``, the folder's own subfolders are the classes.
+``answers.csv``; ``Train``, ``Training`` or ``Test.csv`` will do. Without a folder ``train``, the
+folder's own subfolders are the classes.
 """
 
 import hashlib
 import os
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from carvision.contracts import nfc
+from carvision.data.class_folders import class_folders, count_beside, describe_depth
+from carvision.data.findings import Findings
+from carvision.data.listing import (
+    PHOTO_SUFFIXES,
+    Folder,
+    Photo,
+    entries_of,
+    has_photo,
+    is_folder,
+    photos_below,
+)
+from carvision.data.names import printable
+from carvision.data.splits import TEST, TRAIN, VALIDATION, plain, split_of
 from carvision.errors import DataError
 
-PHOTO_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".jfif"}
-)
+__all__ = ["PHOTO_SUFFIXES", "Layout", "Listing", "Photo", "find_photos", "listing_digest"]
+
+_TEST_LIST = "test.csv"
+_TEMPLATE = "sample_submission.csv"
+_ANSWERS = "answers.csv"
 
 
 @dataclass(frozen=True)
-class Photo:
-    """A file that looks like a photo. ``path`` is relative to the root, as the disk spells it."""
+class Listing:
+    """The photos in the class folders by ``image_id``, and what was found beside them."""
 
-    image_id: str
-    path: str
-    size: int
-    modified: int
+    photos: list[Photo]
+    findings: Findings
 
 
 @dataclass(frozen=True)
@@ -40,100 +52,211 @@ class Layout:
         """The layout of ``folder``.
 
         Raises:
-            DataError: it does not exist, or is not a folder.
+            DataError: it does not exist, is not a folder, or cannot be read.
         """
-        if not folder.is_dir():
-            what = "is not a folder" if folder.exists() else "does not exist"
-            raise DataError(f"data={folder} {what}; give a folder of photos, a zip, or data=sample")
-        if not (folder / "train").is_dir():
-            inner = next((path.parent for path in sorted(folder.glob("*/train/"))), None)
-            others = [path for path in folder.iterdir() if path.is_dir() and path != inner]
-            if inner is not None and not any(any(find_photos(path, folder)) for path in others):
-                raise DataError(
-                    f"data={folder} holds no folder train, but {inner.name}/train is there: "
-                    f"did you mean data={inner}?"
-                )
-        return cls(folder.resolve())
+        try:
+            what = (
+                ""
+                if folder.is_dir()
+                else "is not a folder"
+                if folder.exists()
+                else "does not exist"
+            )
+        except OSError as error:
+            what = f"cannot be read ({error.strerror})"
+        if what:
+            raise DataError(
+                f"data={printable(folder)} {what}; give a folder of photos, a zip, or data=sample"
+            )
+        layout = cls(folder.resolve())
+        layout._refuse_one_level_too_high(folder)
+        return layout
 
     @property
     def train(self) -> Path:
-        """The folder whose subfolders are the classes."""
-        folder = self.root / "train"
-        return folder if folder.is_dir() else self.root
+        """The folder whose subfolders are the classes.
+
+        Raises:
+            DataError: the names of the folders leave open which one that is.
+        """
+        named = self._split_folders(TRAIN)
+        if len(named) > 1:
+            raise DataError(
+                f"{printable(self.root)} holds {_quoted(named)}, and each may be the folder of "
+                "training photos: rename or remove all but one"
+            )
+        if named:
+            if named[0] != TRAIN:
+                self._refuse_class_named_like_train(named[0])
+            return self.root / named[0]
+        self._refuse_validation_as_class()
+        return self.root
 
     @property
     def test(self) -> Path | None:
-        """``test.csv``, or else the folder ``test``."""
-        return self._existing("test.csv") or self._existing("test")
+        """``test.csv``, or else the folder ``test``.
+
+        Raises:
+            DataError: there are several folders of test photos.
+        """
+        return self._file(_TEST_LIST) or self._test_folder()
 
     @property
     def template(self) -> Path | None:
         """The submission's template."""
-        return self._existing("sample_submission.csv")
+        return self._file(_TEMPLATE)
 
     @property
     def answers(self) -> Path | None:
         """The test photos' true classes (``ID,label``), where they are known."""
-        return self._existing("answers.csv")
+        return self._file(_ANSWERS)
 
     def training_photos(self) -> list[Photo]:
         """Every photo in a class folder, by ``image_id``."""
-        photos = [
-            photo for folder in self._class_folders() for photo in find_photos(folder, self.root)
-        ]
-        return sorted(photos, key=lambda photo: photo.image_id)
+        return self.listing().photos
 
-    def other_files(self) -> dict[str, int]:
-        """How many files in the class folders are no photos to us, by their suffix."""
-        names = [
-            Path(name)
-            for folder in self._class_folders()
-            for _, _, files in os.walk(folder)
-            for name in files
-            if not name.startswith(".")
-        ]
-        suffixes = Counter(name.suffix.lower() or name.name for name in names)
-        return {key: n for key, n in suffixes.most_common() if key not in PHOTO_SUFFIXES}
+    def listing(self) -> Listing:
+        """Every photo in a class folder, and what is passed over in the folder of the classes.
 
-    def empty_classes(self) -> list[str]:
-        """Class folders without a photo."""
-        return sorted(
-            folder.name
-            for folder in self._class_folders()
-            if next(find_photos(folder, self.root), None) is None
-        )
+        Raises:
+            DataError: a folder cannot be read, or the name of a class folder is no text.
+        """
+        findings = Findings()
+        root, train = Folder.at(self.root), self.train
+        folder = root if train == self.root else root.child(train.name)
+        classes = class_folders(folder, self._own_files(), findings)
+        photos = [photo for each in classes for photo in photos_below(each, findings)]
+        describe_depth(classes, photos, findings)
+        return Listing(sorted(photos, key=lambda photo: photo.image_id), findings)
 
-    def _class_folders(self) -> list[Path]:
-        entries = (entry for entry in os.scandir(self.train) if entry.is_dir())
-        classes = [Path(entry) for entry in entries if not entry.name.startswith(".")]
-        if self.train == self.root:
-            classes = [folder for folder in classes if folder.name != "test"]
-        return classes
+    def count_beside(self, findings: Findings) -> None:
+        """Count also what lies beside the folder of the classes, which may be much."""
+        if self.train != self.root:
+            count_beside(Folder.at(self.root), self.train.name, self._own_files(), findings)
+
+    def labels_of(self, photos: Sequence[Photo]) -> list[str]:
+        """The class folder that each photo is in, in NFC."""
+        part = 0 if self.train == self.root else 1
+        return [photo.image_id.split("/")[part] for photo in photos]
 
     def label_of(self, photo: Photo) -> str:
         """The class folder that a photo is in, in NFC."""
-        return nfc((self.root / photo.path).relative_to(self.train).parts[0])
+        return self.labels_of([photo])[0]
 
-    def _existing(self, name: str) -> Path | None:
-        path = self.root / name
-        return path if path.exists() else None
+    def _folders(self) -> list[str]:
+        """Names of the folders in the root, the hidden ones left out."""
+        entries = _entries(self.root)
+        return sorted(e.name for e in entries if not e.name.startswith(".") and is_folder(e))
+
+    def _has_photo(self, *names: str) -> bool:
+        folder = Folder.at(self.root)
+        for name in names:
+            folder = folder.child(name)
+        return has_photo(folder)
+
+    def _file(self, name: str) -> Path | None:
+        """The file ``name``, or the only one whose name differs in case, blanks, ``_`` or ``-``."""
+        if (self.root / name).exists():
+            return self.root / name
+        similar = [
+            entry.name
+            for entry in _entries(self.root)
+            if plain(entry.name) == plain(name) and not is_folder(entry)
+        ]
+        if len(similar) > 1:
+            raise DataError(
+                f"{printable(self.root)} holds {_quoted(similar)}, and each may be {name}: "
+                "rename or remove all but one"
+            )
+        return self.root / similar[0] if similar else None
+
+    def _own_files(self) -> frozenset[str]:
+        files = (self._file(name) for name in (_TEST_LIST, _TEMPLATE, _ANSWERS))
+        return frozenset(file.name for file in files if file)
+
+    def _test_folder(self) -> Path | None:
+        named = self._split_folders(TEST)
+        if len(named) > 1:
+            raise DataError(
+                f"{printable(self.root)} holds {_quoted(named)}, and each may be the folder of "
+                "test photos: give test=PATH"
+            )
+        return self.root / named[0] if named else None
+
+    def _split_folders(self, split: str) -> list[str]:
+        """Folders that are called like ``split``; what holds no photo counts under that name alone.
+
+        One folder that two names lead to counts once.
+        """
+        by_place = {
+            os.path.realpath(self.root / name): name
+            for name in self._folders()
+            if split_of(name) == split and (name == split or self._may_hold_photos(name))
+        }
+        return sorted(by_place.values())
+
+    def _may_hold_photos(self, name: str) -> bool:
+        return self._has_photo(name) or not os.access(self.root / name, os.R_OK | os.X_OK)
+
+    def _refuse_one_level_too_high(self, given: Path) -> None:
+        folders = self._folders()
+        if any(split_of(name) == TRAIN for name in folders):
+            return
+        inside = ((name, _train_in(self.root / name)) for name in folders)
+        outer, inner = next((pair for pair in inside if pair[1]), ("", ""))
+        if inner and not any(self._has_photo(name) for name in folders if name != outer):
+            raise DataError(
+                f"data={printable(given)} holds no folder train, but "
+                f"{printable(outer)}/{printable(inner)} is there: did you mean "
+                f"data={printable(given / outer)}?"
+            )
+
+    def _refuse_class_named_like_train(self, name: str) -> None:
+        """``Training/*.jpg`` beside ``Walking/*.jpg`` may be a class, or a split without one."""
+        below = [e.name for e in _entries(self.root / name) if is_folder(e)]
+        if any(self._has_photo(name, child) for child in below):
+            return
+        others = [other for other in self._folders() if split_of(other) is None]
+        if any(self._has_photo(other) for other in others):
+            raise DataError(
+                f"{printable(self.root)}: {printable(name)!r} may be a class, or the folder of "
+                "all training photos: put the class folders into a folder train"
+            )
+
+    def _refuse_validation_as_class(self) -> None:
+        """Without a folder of training photos, ``valid`` may be a class or a split."""
+        splits = [name for name in self._split_folders(VALIDATION) if self._has_photo(name)]
+        if splits:
+            raise DataError(
+                f"{printable(self.root)} holds no folder train, and {_quoted(splits)} may be "
+                "photos for validation, or classes: put every class folder into a folder train, "
+                "and leave out what is no class"
+            )
 
 
 def find_photos(folder: Path, root: Path) -> Iterator[Photo]:
-    """Photos below ``folder``, hidden ones left out (macOS writes ``._name.jpg`` beside a file)."""
-    for parent, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in names:
-            if name.startswith(".") or Path(name).suffix.lower() not in PHOTO_SUFFIXES:
-                continue
-            full = Path(parent, name)
-            relative = full.relative_to(root).as_posix()
-            try:
-                status = full.stat()
-            except OSError:  # a link to nowhere, or gone by now: the scan will say so
-                yield Photo(nfc(relative), relative, 0, 0)
-                continue
-            yield Photo(nfc(relative), relative, status.st_size, status.st_mtime_ns)
+    """Photos below ``folder``, hidden ones left out."""
+    start = Folder.at(root)
+    for part in folder.relative_to(root).parts:
+        start = start.child(part)
+    yield from photos_below(start, Findings())
+
+
+def _train_in(folder: Path) -> str:
+    """The name of a folder of training photos in ``folder``; empty where there is none."""
+    try:
+        names = [entry.name for entry in os.scandir(folder) if split_of(entry.name) == TRAIN]
+    except OSError:
+        return ""
+    return next((name for name in sorted(names) if (folder / name).is_dir()), "")
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    return entries_of(Folder(str(folder), "", "", frozenset()))
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return " and ".join(repr(printable(name)) for name in names)
 
 
 def listing_digest(photos: list[Photo]) -> str:

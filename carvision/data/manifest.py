@@ -20,6 +20,7 @@ from carvision.data.duplicates import group_duplicates
 from carvision.data.exclusions import refuse_unknown
 from carvision.data.folds import assign_folds
 from carvision.data.layout import Layout, Photo
+from carvision.data.names import path_on_disk, portable_path, printable
 from carvision.data.scan import scan_photos
 from carvision.data.submission import Template
 from carvision.errors import DataError
@@ -107,25 +108,27 @@ def build_manifest(
     """
     if not photos:
         raise DataError(
-            f"{layout.train} holds no photo in a class folder; expected train/<class>/*.jpg"
+            f"{printable(layout.train)} holds no photo in a class folder; "
+            "expected train/<class>/*.jpg"
         )
     _refuse_twins(photos)
     refuse_unknown(exclusions, [photo.image_id for photo in photos])
     frame = scan_photos(layout.root, photos, progress, scan_cache)
     listed = frame["image_id"].map(exclusions).fillna("")
     frame["excluded"] = frame["excluded"].where(frame["excluded"] != "", listed)
-    frame["label"] = [layout.label_of(photo) for photo in photos]
+    frame["label"] = layout.labels_of(photos)
+    frame["path"] = _paths_on_disk(frame["path"])
     readable = frame["excluded"] == ""
     if not readable.any():
         raise DataError(
-            f"none of the {len(frame)} photos in {layout.train} can be used; the first: "
+            f"none of the {len(frame)} photos in {printable(layout.train)} can be used; the first: "
             f"{frame['image_id'].iloc[0]}: {frame['excluded'].iloc[0]}"
         )
     _refuse_misspelt(layout, frame["label"], split)
     classes = ClassMap.of(frame["label"], split.same_classes)
     if len(classes.names) < 2:
         raise DataError(
-            f"{layout.train} holds a single class, {classes.names[0]!r}; two are needed"
+            f"{printable(layout.train)} holds a single class, {classes.names[0]!r}; two are needed"
         )
     return divided(frame, classes, split)
 
@@ -172,15 +175,16 @@ def _refuse_twins(photos: list[Photo]) -> None:
         twin = by_id.setdefault(photo.image_id, photo.path)
         if twin != photo.path:
             raise DataError(
-                f"two files differ only in the Unicode form of their names: {twin!r} and "
-                f"{photo.path!r}; rename or remove one of them"
+                "two files differ only in the Unicode form or the encoding of their names: "
+                f"{twin!r} and {photo.path!r}; rename or remove one of them"
             )
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write ``manifest.parquet`` and ``classes.json`` into ``folder``."""
     with replacing(folder / "manifest.parquet") as temporary:
-        manifest.frame.to_parquet(temporary, index=False)
+        portable = manifest.frame["path"].map(portable_path)
+        manifest.frame.assign(path=portable).to_parquet(temporary, index=False)
     write_json(folder / "classes.json", manifest.classes.to_json())
 
 
@@ -198,4 +202,17 @@ def read_manifest(folder: Path) -> Manifest:
     # Manifests of earlier versions say nothing of these.
     if "orientation" not in frame:
         frame = frame.assign(format="", mode="", orientation=1)
-    return Manifest(frame[_COLUMNS], classes)
+    frame = frame[_COLUMNS].assign(path=_paths_on_disk(frame["path"]))
+    return Manifest(frame, classes)
+
+
+def _paths_on_disk(portable: pd.Series) -> pd.Series:
+    """As plain objects: pandas' own text refuses names that are not UTF-8.
+
+    Raises:
+        DataError: a path would leave the data's folder.
+    """
+    for path in portable:
+        if path.startswith("/") or ".." in path.split("/"):
+            raise DataError(f"the manifest names {path!r}, which lies outside of the data's folder")
+    return pd.Series([path_on_disk(path) for path in portable], portable.index, dtype=object)

@@ -4,22 +4,20 @@ import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from io import BytesIO
 from os import cpu_count
 from pathlib import Path
 from typing import Any
 
 import imagehash
 import pandas as pd
-from PIL import Image, ImageOps, UnidentifiedImageError
 
-from carvision.data.decode import UNREADABLE, to_rgb
+from carvision.data.decode import to_rgb
 from carvision.data.layout import Photo
+from carvision.data.names import portable_path
+from carvision.data.photo_file import load_upright, read_photo, reason_of
 from carvision.files import replacing
 
 log = logging.getLogger(__name__)
-
-_ORIENTATION = 0x0112
 
 
 def scan_photos(
@@ -28,9 +26,9 @@ def scan_photos(
     progress: Callable[[int], None] = lambda done: None,
     cache: Path | None = None,
 ) -> pd.DataFrame:
-    """One row a photo: ``image_id``, ``path``, ``format``, ``mode`` and EXIF ``orientation`` (as
-    stored), ``width`` and ``height`` (as shown), ``content_hash``, ``perceptual_hash`` and
-    ``excluded`` (empty, or why the photo cannot be used).
+    """One row a photo: ``image_id``, ``path`` (:func:`~carvision.data.names.portable_path`),
+    ``format``, ``mode`` and EXIF ``orientation`` (as stored), ``width`` and ``height`` (as shown),
+    ``content_hash``, ``perceptual_hash`` and ``excluded`` (empty, or why it cannot be used).
 
     ``cache`` is a file that remembers the scan: photos of the same size and time are not read
     again. Decoding releases the interpreter's lock, so threads do the work of processes.
@@ -70,13 +68,13 @@ def _remembered(cache: Path | None) -> dict[tuple[str, int, int], dict[str, Any]
 
 
 def _key(photo: Photo) -> tuple[str, int, int]:
-    return (photo.path, photo.size, photo.modified)
+    return (portable_path(photo.path), photo.size, photo.modified)
 
 
 def _scan(root: Path, photo: Photo) -> dict[str, Any]:
     row: dict[str, Any] = {
         "image_id": photo.image_id,
-        "path": photo.path,
+        "path": portable_path(photo.path),
         "format": "",
         "mode": "",
         "orientation": 1,
@@ -86,19 +84,15 @@ def _scan(root: Path, photo: Photo) -> dict[str, Any]:
         "perceptual_hash": "",
         "excluded": "",
     }
-    full = root / photo.path
     try:
-        content = full.read_bytes()
+        content = read_photo(root / photo.path)
         row["content_hash"] = hash_of(content)
-        with Image.open(BytesIO(content)) as image:
-            row["format"], row["mode"] = image.format, image.mode
-            row["orientation"] = int(image.getexif().get(_ORIENTATION, 1))
-            image.load()
-            shown = ImageOps.exif_transpose(image)
-            row["width"], row["height"] = shown.size
-            row["perceptual_hash"] = str(imagehash.phash(to_rgb(shown)))
-    except UnidentifiedImageError:
-        row["excluded"] = "unreadable: not an image"
-    except UNREADABLE as error:
-        row["excluded"] = f"unreadable: {type(error).__name__}: {error}"
+        shown = load_upright(content)
+        row["perceptual_hash"] = str(imagehash.phash(to_rgb(shown.image)))
+        row["format"], row["mode"] = shown.format, shown.mode
+        row["orientation"] = shown.orientation
+        row["width"], row["height"] = shown.image.size
+    # On a broken photo the libraries raise nearly every kind.
+    except Exception as error:
+        row["excluded"] = f"unreadable: {reason_of(error)}"
     return row

@@ -4,22 +4,37 @@ Also how every other step finds its data: ``latest``, ``sample``, or a folder.
 """
 
 import hashlib
+import logging
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from carvision.config import Config, SplitSettings
 from carvision.data.archive import unpacked, unpacked_size
-from carvision.data.exclusions import listed_exclusions, read_exclusions
-from carvision.data.layout import Layout, Photo, listing_digest
+from carvision.data.exclusions import read_exclusions, refuse_unknown
+from carvision.data.findings import Findings
+from carvision.data.layout import Layout, Listing, listing_digest
 from carvision.data.manifest import Manifest, build_manifest
+from carvision.data.names import printable
 from carvision.data.sample import write_sample
 from carvision.errors import DataError
 from carvision.pipelines.session import announce, show_address
 from carvision.reporting.console import progress
 from carvision.reporting.data_page import data_page
 from carvision.reporting.tables import show_manifest
-from carvision.tracking.prepared import STAGE_PREPARE, PreparedRun, log_prepared, prepared_runs
+from carvision.tracking.prepared import (
+    STAGE_PREPARE,
+    PreparedRun,
+    Request,
+    log_prepared,
+    prepared_runs,
+)
 from carvision.tracking.store import log_settings, tracked_run
+
+log = logging.getLogger(__name__)
+
+#: Photos and groups that the console names; the page has the rest.
+_MOST_NAMED = 5
 
 SAMPLE_FOLDER = Path("work/sample")
 ARCHIVES = Path("work/archives")
@@ -42,13 +57,16 @@ def prepare(config: Config, data: str, exclude: str = "") -> PreparedData:
     """
     listed = read_exclusions(Path(exclude)) if exclude not in ("", "none") else {}
     layout, previous = _locate(data)
-    photos = layout.training_photos()
-    if not exclude:
-        listed = _listed_before(previous, photos)
+    listing = layout.listing()
+    previous = previous or _moved_here(listing)
+    if exclude and listing.photos:
+        refuse_unknown(listed, [photo.image_id for photo in listing.photos])
+    elif previous is not None:
+        listed = previous.exclusions()
         if listed:
             announce(f"an earlier list leaves out {len(listed)} photos (exclude=none ends that)")
     split = config.data.split(previous.split if previous else None)
-    return _prepare(layout, photos, split, listed)
+    return _prepare(layout, listing, split, listed)
 
 
 def prepared_data(config: Config, data: str) -> PreparedData:
@@ -58,20 +76,24 @@ def prepared_data(config: Config, data: str) -> PreparedData:
         DataError: the folder does not exist, or cannot be prepared.
     """
     layout, previous = _locate(data)
-    photos = layout.training_photos()
-    listing = listing_digest(photos)
+    listing = layout.listing()
+    digest = listing_digest(listing.photos)
     same_root = [run for run in prepared_runs() if run.root == layout.root]
+    previous = previous or _moved_here(listing)
     split = config.data.split(previous.split if previous else None)
+    # The run used last has the list in force: one with another list is never taken again.
+    listed = previous.exclusions() if previous else {}
     for run in same_root:
-        if run.listing == listing and run.split == split:
+        if run.listing == digest and run.split == split and run.excludes(listed):
             run.mark_used()
             manifest = run.manifest()
             announce(_description(layout.root, manifest))
             return PreparedData(manifest, layout)
     if same_root:
-        changed = "the photos" if same_root[0].listing != listing else "the folds or classes"
-        announce(f"{changed} changed since {layout.root} was prepared; preparing it again")
-    return _prepare(layout, photos, split, _listed_before(previous, photos))
+        changed = "the photos" if same_root[0].listing != digest else "the folds or classes"
+        where = printable(layout.root)
+        announce(f"{changed} changed since {where} was prepared; preparing it again")
+    return _prepare(layout, listing, split, listed)
 
 
 def known_manifest(config: Config, data: str) -> Manifest:
@@ -127,56 +149,74 @@ def _locate(data: str) -> tuple[Layout, PreparedRun | None]:
 def _layout_of(run: PreparedRun) -> Layout:
     if not run.root.is_dir():
         raise DataError(
-            f"data=latest was prepared from {run.root}, which is not on this machine any more; "
-            "give data=PATH"
+            f"data=latest was prepared from {printable(run.root)}, which is not on this "
+            "machine any more; give data=PATH"
         )
     return Layout.at(run.root)
 
 
-def _listed_before(previous: PreparedRun | None, photos: list[Photo]) -> dict[str, str]:
-    """What the last list excluded, as far as it is still there."""
-    if previous is None:
-        return {}
-    listed = listed_exclusions(previous.manifest().frame)
-    present = {photo.image_id for photo in photos}
-    return {name: reason for name, reason in listed.items() if name in present}
+def _moved_here(listing: Listing) -> PreparedRun | None:
+    """The run that prepared these photos where they lay before, if they are gone from there.
+
+    Their folds, classes and list stay in force, as they do in a folder that stayed.
+    """
+    digest = listing_digest(listing.photos)
+    for run in prepared_runs():
+        if run.listing == digest and listing.photos and not run.root.is_dir():
+            announce(f"these photos were prepared in {printable(run.root)}, and moved since")
+            return run
+    return None
 
 
 def _prepare(
-    layout: Layout, photos: list[Photo], split: SplitSettings, listed: dict[str, str]
+    layout: Layout, listing: Listing, split: SplitSettings, listed: dict[str, str]
 ) -> PreparedData:
-    with tracked_run(STAGE_PREPARE, f"prepare {layout.root.name}") as run:
-        log_settings({"data": str(layout.root), **split.model_dump(mode="json")})
-        announce(f"preparing {layout.root}: {len(photos):,} photos, {split.folds} folds")
+    photos, root = listing.photos, layout.root
+    present = {photo.image_id for photo in photos}
+    excluded = {name: reason for name, reason in listed.items() if name in present}
+    with tracked_run(STAGE_PREPARE, f"prepare {printable(root.name)}") as run:
+        log_settings({"data": printable(root), **split.model_dump(mode="json")})
+        announce(f"preparing {printable(root)}: {len(photos):,} photos, {split.folds} folds")
         with progress("scanning", len(photos)) as scanned:
-            name = hashlib.sha256(str(layout.root).encode()).hexdigest()[:16]
+            name = hashlib.sha256(os.fsencode(root)).hexdigest()[:16]
             cache = SCANS / f"{name}.parquet"
-            manifest = build_manifest(layout, photos, split, scanned, listed, cache)
-        page = data_page(layout.root.name, manifest, layout.root)
-        log_prepared(manifest, layout.root, listing_digest(photos), split, page)
+            manifest = build_manifest(layout, photos, split, scanned, excluded, cache)
+        layout.count_beside(listing.findings)
+        page = data_page(printable(root.name), manifest, root, listing.findings)
+        # The list whole: a photo on it may come back, or be repaired.
+        log_prepared(manifest, Request(root, listing_digest(photos), split, listed), page)
         show_manifest(manifest)
-        _report(manifest, layout)
+        _report(manifest, listing.findings)
         show_address(run)
     return PreparedData(manifest, layout)
 
 
-def _report(manifest: Manifest, layout: Layout) -> None:
+def _report(manifest: Manifest, findings: Findings) -> None:
     """Name what was passed over, the first photos left out, and those under several labels."""
-    if others := layout.other_files():
-        kinds = ", ".join(f"{suffix} ({count:,})" for suffix, count in list(others.items())[:5])
-        announce(f"passed over, no photo formats that are read here: {kinds}")
-    if empty := layout.empty_classes():
-        announce(f"class folders without a photo, so no classes: {', '.join(empty[:5])}")
+    for sentence in findings.sentences():
+        if sentence.is_warning:
+            log.warning("%s", sentence.text)
+        else:
+            announce(sentence.text)
     left_out = manifest.frame[manifest.frame["excluded"] != ""]
-    for name, reason in zip(left_out["image_id"][:5], left_out["excluded"][:5], strict=True):
-        announce(f"left out: {name}: {reason}")
-    for _, photos in list(manifest.conflicts.groupby("group"))[:5]:
-        names = ", ".join(photos["image_id"])
-        announce(f"the same photo under several labels, kept out of validation: {names}")
+    reasons = zip(left_out["image_id"], left_out["excluded"], strict=True)
+    _announce_first("left out", [f"{printable(name)}: {reason}" for name, reason in reasons])
+    groups = [", ".join(rows["image_id"]) for _, rows in manifest.conflicts.groupby("group")]
+    _announce_first(
+        "the same photo under several labels, kept out of validation",
+        [printable(group) for group in groups],
+    )
+
+
+def _announce_first(what: str, items: list[str]) -> None:
+    for item in items[:_MOST_NAMED]:
+        announce(f"{what}: {item}")
+    if len(items) > _MOST_NAMED:
+        announce(f"{what}: {len(items) - _MOST_NAMED:,} more (the run's data.html has them)")
 
 
 def _description(root: Path, manifest: Manifest) -> str:
     return (
-        f"data: {root} ({len(manifest.usable):,} photos, {len(manifest.classes.names)} classes, "
-        f"{manifest.folds} folds, {manifest.fingerprint})"
+        f"data: {printable(root)} ({len(manifest.usable):,} photos, "
+        f"{len(manifest.classes.names)} classes, {manifest.folds} folds, {manifest.fingerprint})"
     )

@@ -6,22 +6,28 @@ from typing import Any, Final
 import pandas as pd
 from matplotlib.figure import Figure
 
+from carvision.contracts import ClassMap
+from carvision.data.findings import Findings
 from carvision.data.manifest import Manifest
 from carvision.reporting.html import plot_uri, rendered, thumbnail_uri
 from carvision.reporting.tables import manifest_summary
 
 #: Beyond these a page is no longer read; the manifest holds the rest.
 _MOST_EXCLUDED: Final = 500
+_MOST_NAMES: Final = 200
 _MOST_GROUPS: Final = 60
 _MOST_PHOTOS: Final = 6
 _THUMBNAIL: Final = 160
 _LONGEST_BAR: Final = 300
 
 
-def data_page(name: str, manifest: Manifest, root: Path) -> str:
-    """The page as one HTML file with its images inside; photos are read below ``root``."""
+def data_page(name: str, manifest: Manifest, root: Path, findings: Findings | None = None) -> str:
+    """The page as one HTML file with its images inside; photos are read below ``root``.
+
+    ``findings`` tell what below ``root`` is not in the manifest.
+    """
     usable = manifest.usable
-    counts = usable["label"].value_counts().sort_index()
+    counts = _counts(usable, manifest.classes)
     excluded = manifest.frame[manifest.frame["excluded"] != ""]
     groups = _copies(usable)
     return rendered(
@@ -30,17 +36,37 @@ def data_page(name: str, manifest: Manifest, root: Path) -> str:
         summary=manifest_summary(manifest),
         counts_plot=_counts_plot(counts),
         classes=[
-            (label, count, round(_LONGEST_BAR * count / counts.max()))
+            (_folders_of(str(label), usable, manifest.classes), count, _bar(count, counts.max()))
             for label, count in counts.items()
         ],
         sizes_plot=_sizes_plot(usable),
         kinds=_kinds(usable),
+        passed_over=[each.text for each in findings.sentences(_MOST_NAMES)] if findings else [],
         excluded=excluded[["image_id", "excluded"]].head(_MOST_EXCLUDED).values.tolist(),
         excluded_more=max(0, len(excluded) - _MOST_EXCLUDED),
         groups=[_group(photos, root) for photos in groups[:_MOST_GROUPS]],
         group_count=len(groups),
         groups_more=max(0, len(groups) - _MOST_GROUPS),
     )
+
+
+def _counts(usable: pd.DataFrame, classes: ClassMap) -> pd.Series:
+    """Photos by class: of folders that count as one, together."""
+    counts = usable["class_index"].value_counts().sort_index()
+    return counts.rename(index=dict(enumerate(classes.names)))
+
+
+def _folders_of(name: str, usable: pd.DataFrame, classes: ClassMap) -> str:
+    """A class's name; of one that several folders make up, with the photos in each."""
+    folders = classes.folders[classes.names.index(name)]
+    if len(folders) == 1:
+        return name
+    each = [f"{folder}: {(usable['label'] == folder).sum():,}" for folder in folders]
+    return f"{name} ({', '.join(each)})"
+
+
+def _bar(count: int, most: int) -> int:
+    return round(_LONGEST_BAR * count / most)
 
 
 def _kinds(usable: pd.DataFrame) -> list[tuple[str, int]]:

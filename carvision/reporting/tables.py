@@ -33,6 +33,7 @@ def manifest_summary(manifest: Manifest) -> list[tuple[str, str]]:
         ("groups of copies", f"{copies['group'].nunique():,} ({len(copies):,} photos)"),
         ("copies under another label", f"{len(manifest.conflicts):,}"),
         ("classes", f"{len(manifest.classes.names):,}"),
+        ("class folders", f"{usable['label'].nunique():,}"),
         ("photos a class", f"{counts.min():,} to {counts.max():,}"),
         ("folds", f"{manifest.folds}"),
         ("fingerprint", manifest.fingerprint),

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -11,7 +12,9 @@ from mlflow.data.sources import LocalArtifactDatasetSource
 from mlflow.entities import Run
 
 from carvision.config import SplitSettings
+from carvision.data.exclusions import exclusions_digest, kept_exclusions, write_exclusions
 from carvision.data.manifest import Manifest, read_manifest, write_manifest
+from carvision.data.names import path_on_disk, portable_path, printable
 from carvision.files import scratch_folder
 from carvision.tracking.store import DATA, client, fetch, find_runs
 
@@ -19,6 +22,7 @@ STAGE_PREPARE: Final = "prepare"
 _ROOT = "carvision.root"
 _LISTING = "carvision.listing"
 _SPLIT = "carvision.split"
+_EXCLUSIONS = "carvision.exclusions"
 _USED = "carvision.used_at"
 
 
@@ -31,7 +35,7 @@ class PreparedRun:
     @property
     def root(self) -> Path:
         """The data's folder on the machine that prepared it."""
-        return Path(self.run.data.tags[_ROOT])
+        return Path(path_on_disk(self.run.data.tags[_ROOT]))
 
     @property
     def listing(self) -> str:
@@ -43,6 +47,19 @@ class PreparedRun:
         """The settings that the folds were dealt with."""
         return SplitSettings.model_validate(json.loads(self.run.data.tags[_SPLIT]))
 
+    def exclusions(self) -> dict[str, str]:
+        """The list of photos that was in force: the reason for each ``image_id``."""
+        with scratch_folder() as folder:
+            kept = fetch(self.run.info.run_id, "manifest", folder)
+            return kept_exclusions(kept, read_manifest(kept).frame)
+
+    def excludes(self, exclusions: Mapping[str, str]) -> bool:
+        """Whether it was prepared with this list of photos to leave out."""
+        digest = self.run.data.tags.get(_EXCLUSIONS)
+        if digest is None:  # of an earlier version
+            digest = exclusions_digest(self.exclusions())
+        return digest == exclusions_digest(exclusions)
+
     def manifest(self) -> Manifest:
         """The manifest, read from the run's artifacts."""
         with scratch_folder() as folder:
@@ -53,14 +70,23 @@ class PreparedRun:
         client().set_tag(self.run.info.run_id, _USED, _now())
 
 
-def log_prepared(
-    manifest: Manifest, root: Path, listing: str, split: SplitSettings, page: str
-) -> None:
+@dataclass(frozen=True)
+class Request:
+    """What a manifest was prepared from, which a later step compares before it takes it again."""
+
+    root: Path
+    listing: str
+    split: SplitSettings
+    exclusions: Mapping[str, str]
+
+
+def log_prepared(manifest: Manifest, request: Request, page: str) -> None:
     """Log a manifest and its HTML page into the open run, so that later steps find it."""
-    log_data_input(manifest, root, STAGE_PREPARE)
+    log_data_input(manifest, request.root, STAGE_PREPARE)
     mlflow.log_text(page, "data.html")
     with scratch_folder() as folder:
         write_manifest(folder, manifest)
+        write_exclusions(folder, request.exclusions)
         mlflow.log_artifacts(str(folder), "manifest")
     usable = manifest.usable
     mlflow.log_metrics(
@@ -76,9 +102,10 @@ def log_prepared(
     mlflow.set_tags(
         {
             DATA: manifest.fingerprint,
-            _ROOT: str(root),
-            _LISTING: listing,
-            _SPLIT: split.model_dump_json(),
+            _ROOT: portable_path(str(request.root)),
+            _LISTING: request.listing,
+            _SPLIT: request.split.model_dump_json(),
+            _EXCLUSIONS: exclusions_digest(request.exclusions),
             _USED: _now(),
         }
     )
@@ -93,7 +120,7 @@ def log_data_input(manifest: Manifest, root: Path, context: str) -> None:
         table.astype(dict.fromkeys(numbers, float)),
         source=LocalArtifactDatasetSource(root.as_uri()),
         targets="label",
-        name=root.name,
+        name=printable(root.name),
         digest=manifest.fingerprint,
     )
     mlflow.log_input(dataset, context=context)

@@ -1,0 +1,87 @@
+"""What lies below the data's folder and is not used, or not as it may be meant."""
+
+from collections import Counter
+from collections.abc import Iterator
+from enum import Enum
+from typing import NamedTuple
+
+from carvision.data.names import first_few, printable
+
+
+class Finding(Enum):
+    """Why something is not used; ``is_warning`` where photos may be missing by mistake."""
+
+    UNREADABLE = (
+        "folders that cannot be read, so their photos are missing (give yourself the right to "
+        "read them, or remove them)",
+        True,
+    )
+    DEAD_LINK = ("passed over, links to what is not there, or out of reach", True)
+    LOOP = ("passed over, linked folders that lead back to a folder above them", True)
+    AGAIN = ("passed over, linked folders that were listed already", True)
+    HIDDEN = ("passed over, photos below names that begin with a dot", True)
+    LOOSE = ("passed over, photos that lie in no class folder", True)
+    OTHER_SPLIT = ("passed over, photos of another split", True)
+    BESIDE = ("passed over, photos beside the folder of training photos", True)
+    NESTED = (
+        "class folders with photos in several subfolders only; each counts as one class (move "
+        "the subfolders one level up if they are the classes)",
+        True,
+    )
+    DEEPER = ("photos in subfolders, used as photos of the class folder", False)
+    RECODED = ("names that are not UTF-8, read as Korean (cp949)", False)
+    SPLIT = ("named like a split, so no class", False)
+    EMPTY = ("class folders without a photo, so no classes", False)
+    SUFFIX = ("passed over, no photo formats that are read here", False)
+    SYSTEM = ("passed over, files and folders that systems and programs leave", False)
+
+    def __init__(self, what: str, is_warning: bool) -> None:
+        self.what = what
+        self.is_warning = is_warning
+
+
+#: These count single folders, so a number behind each name would say nothing.
+_NAMES_ONLY = frozenset(
+    {Finding.UNREADABLE, Finding.DEAD_LINK, Finding.LOOP, Finding.AGAIN, Finding.EMPTY}
+)
+
+
+class Sentence(NamedTuple):
+    """A finding in words."""
+
+    text: str
+    is_warning: bool
+
+
+class Findings:
+    """Counts by finding and name."""
+
+    def __init__(self) -> None:
+        self._counts: dict[Finding, Counter[str]] = {finding: Counter() for finding in Finding}
+
+    def add(self, finding: Finding, name: str, count: int = 1) -> None:
+        """Count ``name``; a ``count`` of 0 adds nothing."""
+        if count:
+            self._counts[finding][name] += count
+
+    def count(self, finding: Finding) -> int:
+        """How much there is of one finding."""
+        return self._counts[finding].total()
+
+    def names(self, finding: Finding) -> list[str]:
+        """What was counted under one finding."""
+        return list(self._counts[finding])
+
+    def sentences(self, most: int = 5) -> Iterator[Sentence]:
+        """One for each finding, the most serious first; each lists ``most`` names."""
+        for finding, counts in self._counts.items():
+            if counts:
+                listed = _listed(finding, counts, most)
+                yield Sentence(f"{finding.what}: {listed}", finding.is_warning)
+
+
+def _listed(finding: Finding, counts: Counter[str], most: int) -> str:
+    if finding in _NAMES_ONLY:
+        return first_few(sorted(map(printable, counts)), most)
+    named = [f"{printable(name)} ({count:,})" for name, count in counts.most_common()]
+    return first_few(named, most)

@@ -1,0 +1,29 @@
+"""Names of splits: ``train``, ``Training``, ``test_set``, ``valid``, whatever their case."""
+
+import unicodedata
+from typing import Final
+
+TRAIN: Final = "train"
+TEST: Final = "test"
+VALIDATION: Final = "validation"
+
+_WORDS: Final = {
+    TRAIN: ("train", "training"),
+    TEST: ("test", "testing"),
+    VALIDATION: ("valid", "val", "validation", "validate", "eval", "evaluation", "dev"),
+}
+_ENDINGS: Final = ("", "set", "data", "images", "photos")
+_KIND: Final = {
+    word + ending: kind for kind, words in _WORDS.items() for word in words for ending in _ENDINGS
+}
+
+
+def split_of(folder: str) -> str | None:
+    """Which split a folder of this name holds: train, test, validation, or none."""
+    return _KIND.get(plain(folder))
+
+
+def plain(name: str) -> str:
+    """``name`` without regard to case, blanks, ``_``, ``-`` and the Unicode form."""
+    folded = unicodedata.normalize("NFKC", name).casefold()
+    return "".join(c for c in folded if c not in "_-" and not c.isspace())
