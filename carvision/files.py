@@ -3,8 +3,6 @@
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from carvision.errors import CarvisionError, ConfigError
+from carvision.leftovers import exchange, temporary_path
 
 #: Bytes that a name may have on every file system in use.
 _LONGEST_NAME = 255
@@ -24,19 +23,12 @@ def replacing(path: Path) -> Iterator[Path]:
 
     A crash at any moment leaves either the old file or the new one, never half of one.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
-    try:
+    with temporary_path(path.parent, f".{path.name}.", path.suffix) as temporary:
+        temporary.touch()
         yield temporary
         with temporary.open("rb+") as written:
             os.fsync(written.fileno())
-        # mkstemp makes private files; what is published gets the permissions of any new file.
-        temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def check_writable(output: Path) -> None:
@@ -54,21 +46,10 @@ def check_writable(output: Path) -> None:
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder beside ``path``; on success it takes the place of ``path``."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-    temporary.chmod(0o777 & ~_umask())
-    try:
+    with temporary_path(path.parent, f".{path.name}.") as temporary:
+        temporary.mkdir()
         yield temporary
-        if path.exists():
-            # Two renames: at no moment is there half a folder under the name.
-            old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))
-            path.replace(old / path.name)
-            temporary.replace(path)
-            shutil.rmtree(old)
-        else:
-            temporary.replace(path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        exchange(temporary, path)
 
 
 @contextmanager
@@ -77,10 +58,9 @@ def scratch_folder() -> Iterator[Path]:
 
     Models are gigabytes, and a machine's own folder for temporary files is often its memory.
     """
-    parent = Path("work/scratch")
-    parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=parent) as name:
-        yield Path(name).absolute()
+    with temporary_path(Path("work/scratch"), "") as folder:
+        folder.mkdir()
+        yield folder.absolute()
 
 
 @contextmanager
@@ -155,9 +135,3 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read a JSON file written as UTF-8."""
     return json.loads(path.read_text(encoding="utf-8"))
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

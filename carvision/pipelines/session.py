@@ -13,7 +13,14 @@ import typer
 from mlflow.entities import Run
 
 from carvision.errors import CarvisionError
+from carvision.redaction import redacted
 from carvision.reporting.console import console, set_up_logging
+from carvision.tracking.server import (
+    SERVER_ERRORS,
+    limit_patience,
+    server_away,
+    unreachable,
+)
 from carvision.tracking.store import (
     close_killed_runs,
     is_local_store,
@@ -37,6 +44,7 @@ def run_entry_point(command: Callable[..., None]) -> NoReturn:
     """
     set_up_logging()
     quiet_mlflow()
+    limit_patience()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -51,6 +59,11 @@ def run_entry_point(command: Callable[..., None]) -> NoReturn:
         status = 130  # what earlier versions of typer make of Ctrl-C
     except CarvisionError as error:
         _fail(str(error))
+    except SERVER_ERRORS:
+        reason = unreachable()
+        if reason is None:
+            raise
+        _fail(str(server_away(reason)))
     except OSError as error:
         if error.errno not in _DISK_ERRORS:
             raise
@@ -70,7 +83,7 @@ def _usage(error: Any) -> str:
 
 def _fail(message: str) -> NoReturn:
     console.print("error:", style="bold red", end=" ")
-    console.print(message, markup=False, highlight=False)
+    console.print(redacted(message), markup=False, highlight=False)
     sys.exit(1)
 
 

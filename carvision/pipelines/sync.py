@@ -10,7 +10,7 @@ from carvision.pipelines.session import announce
 from carvision.tracking.event_log import EVENTS_FILE
 from carvision.tracking.finished_fold import deliver, is_finished
 from carvision.tracking.sending import Delivery, pending, send_pending
-from carvision.tracking.server import unreachable
+from carvision.tracking.server import shown_uri, unreachable
 from carvision.tracking.store import tracked_run
 
 STAGE_SYNC = "sync"
@@ -64,7 +64,7 @@ def _announce(path: Path, delivery: Delivery) -> None:
         return
     if delivery.gone:
         announce(
-            f"{path}: skipped, {mlflow.get_tracking_uri()} has no run {delivery.run_id} (it was "
+            f"{path}: skipped, {shown_uri()} has no run {delivery.run_id} (it was "
             "deleted, or belongs to another MLFLOW_TRACKING_URI)"
         )
         return
@@ -75,6 +75,6 @@ def _announce(path: Path, delivery: Delivery) -> None:
 
 def _no_server(reason: str) -> TrackingError:
     return TrackingError(
-        f"{mlflow.get_tracking_uri()} cannot be told: {reason}\nStart the server, or point "
+        f"{shown_uri()} cannot be told: {reason}\nStart the server, or point "
         "MLFLOW_TRACKING_URI at it, and run this again; what is unsent stays on the disk"
     )

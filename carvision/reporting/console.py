@@ -14,6 +14,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from carvision.reporting.log_filters import hide_secrets
+
 console = Console()
 
 
@@ -25,6 +27,7 @@ def set_up_logging() -> None:
     # MLflow tells at every start that it creates its tables.
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    hide_secrets()
 
 
 def progress_bar(*extra: TextColumn) -> Progress:

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from carvision.redaction import redacted
+
 log = logging.getLogger(__name__)
 
 EVENTS_FILE: Final = "events.jsonl"
@@ -82,7 +84,7 @@ class EventLog:
         self._append(CHECKPOINT, {"path": str(path), "epoch": epoch})
 
     def warning(self, message: str) -> None:
-        self._append(WARNING, {"message": message})
+        self._append(WARNING, {"message": redacted(message)})
 
     def _append(self, kind: str, payload: Mapping[str, Any], *, durable: bool = True) -> None:
         """Write one line; a ``durable`` one is on the disk before it can be sent anywhere.

@@ -3,42 +3,75 @@
 MLflow itself tries a call again for minutes before it says so (MLFLOW_HTTP_REQUEST_MAX_RETRIES).
 """
 
-from collections.abc import Iterator
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.client import HTTPException
-from ssl import SSLError
-from urllib.error import HTTPError
-from urllib.parse import urlsplit
-from urllib.request import urlopen
+from typing import Final, TypeVar
 
 import mlflow
+import requests
 from mlflow.environment_variables import (
     MLFLOW_HTTP_REQUEST_MAX_RETRIES,
     MLFLOW_HTTP_REQUEST_TIMEOUT,
 )
+from mlflow.exceptions import MlflowException
+from mlflow.utils.credentials import get_default_host_creds
+from mlflow.utils.rest_utils import http_request
 
 from carvision.errors import TrackingError
+from carvision.redaction import redacted
+
+log = logging.getLogger(__name__)
+
+#: What a call to MLflow raises while its server is away, among other reasons: see `unreachable`.
+SERVER_ERRORS: Final = (MlflowException, requests.RequestException)
 
 _SECONDS = 5.0
+#: How long a step waits for a server that it cannot go on without.
+_PATIENCE = 120.0
+_PAUSES = (1.0, 2.0, 4.0)
+_LONGEST_PAUSE = 8.0
+#: How often a server that answers may fail.
+_TRIES = 3
+#: Pauses of 0, 2, 4, 8 and 16 seconds; MLflow's own are of more than four minutes together.
+_RETRIES = 5
+
+_T = TypeVar("_T")
+
+
+def shown_uri() -> str:
+    """The tracking store's address, for people to read: without a user's name and password."""
+    return redacted(mlflow.get_tracking_uri())
 
 
 def unreachable() -> str | None:
-    """Why the tracking server cannot be reached; None where it answers, or where there is none."""
+    """Why the tracking server cannot be reached; None where it answers, or where there is none.
+
+    Asked by MLflow's own client: its proxies, certificates, logins and headers are those of the
+    calls to come.
+    """
     uri = mlflow.get_tracking_uri()
     if not uri.startswith(("http://", "https://")):
         return None
     try:
-        parts = urlsplit(uri)
-        # urllib takes a user's name for the host's.
-        address = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-        with urlopen(f"{address.rstrip('/')}/health", timeout=_SECONDS):
+        http_request(
+            get_default_host_creds(uri),
+            "/health",
+            "GET",
+            max_retries=0,
+            timeout=_SECONDS,
+            raise_on_status=False,
+        )
+    except MlflowException as error:
+        # A login, a certificate, a malformed address: what is wrong is MLflow's to say.
+        cause = error.__context__
+        away = isinstance(cause, (requests.ConnectionError, requests.Timeout))
+        if not away or isinstance(cause, requests.exceptions.SSLError):
             return None
-    except (HTTPError, HTTPException, ValueError):
-        return None  # a login is asked for, or a proxy speaks: what is wrong is MLflow's to say
-    except OSError as error:
-        reason = getattr(error, "reason", error)
-        # MLflow has settings for certificates of one's own, which do not count here.
-        return None if isinstance(reason, SSLError) else str(reason)
+        return _reason(cause)
+    return None
 
 
 def require_server() -> None:
@@ -49,7 +82,51 @@ def require_server() -> None:
     """
     reason = unreachable()
     if reason is not None:
-        raise TrackingError(f"{mlflow.get_tracking_uri()} cannot be reached: {reason}")
+        raise server_away(reason)
+
+
+def server_away(reason: str) -> TrackingError:
+    """The error of a step that cannot go on without the tracking server."""
+    return TrackingError(
+        f"the tracking server {shown_uri()} cannot be reached: {reason}; start it, or point "
+        "MLFLOW_TRACKING_URI at another one, and run this again"
+    )
+
+
+def patiently(what: str, call: Callable[[], _T]) -> _T:
+    """Do ``call`` again while the tracking server is away, for about two minutes at most.
+
+    For what a step cannot go on without; ``what`` names it. ``call`` can be repeated.
+
+    Raises:
+        TrackingError: the server did not come back.
+        Exception: whatever ``call`` raises while the server answers.
+    """
+    if not mlflow.get_tracking_uri().startswith("http"):
+        return call()
+    deadline, pauses, answered = time.monotonic() + _PATIENCE, iter(_PAUSES), 0
+    while True:
+        try:
+            return call()
+        except SERVER_ERRORS as error:
+            reason = unreachable()
+            answered += reason is None
+            # It may have been away for a moment; what fails again and again has another reason.
+            if not _may_pass(error) or answered > _TRIES:
+                raise
+            if time.monotonic() >= deadline:
+                raise server_away(reason or _first_line(error)) from error
+            log.warning(
+                "%s: the tracking server does not answer (%s); trying again for two minutes",
+                what,
+                reason or _first_line(error),
+            )
+        time.sleep(next(pauses, _LONGEST_PAUSE))
+
+
+def limit_patience() -> None:
+    """Let a call to MLflow end after half a minute without an answer, unless the user decided."""
+    os.environ.setdefault(MLFLOW_HTTP_REQUEST_MAX_RETRIES.name, str(_RETRIES))
 
 
 @contextmanager
@@ -67,3 +144,26 @@ def no_patience() -> Iterator[None]:
                 variable.unset()
             else:
                 variable.set(old)
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether an error can have its reason in a server that is away or starting."""
+    if isinstance(error, requests.HTTPError) and error.response is not None:
+        return error.response.status_code >= 500
+    if isinstance(error, MlflowException):
+        return error.error_code in ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE")
+    return True
+
+
+def _reason(error: BaseException) -> str:
+    """The innermost cause of a failed connection, which says the same in fewer words."""
+    proxy = isinstance(error, requests.exceptions.ProxyError)
+    chain = [error]
+    while (inner := chain[-1].__cause__ or chain[-1].__context__) is not None:
+        chain.append(inner)
+    cause = next((e for e in reversed(chain) if isinstance(e, OSError) and str(e)), error)
+    return redacted(f"its proxy: {cause}" if proxy else str(cause))
+
+
+def _first_line(error: Exception) -> str:
+    return redacted(str(error).partition("\n")[0])

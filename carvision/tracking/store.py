@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,8 +16,15 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.tracking import MlflowClient
 
 from carvision.errors import PrunedError, TrackingError
+from carvision.redaction import redacted
 from carvision.tracking.process import is_alive, is_gone, this_process
-from carvision.tracking.server import no_patience, require_server, unreachable
+from carvision.tracking.server import (
+    no_patience,
+    patiently,
+    require_server,
+    shown_uri,
+    unreachable,
+)
 
 log = logging.getLogger(__name__)
 
@@ -93,8 +101,7 @@ def end_run(run: Run, status: str) -> None:
         with no_patience() if reason else nullcontext():
             mlflow.end_run(status)
     except MlflowException as error:
-        where = mlflow.get_tracking_uri()
-        log.warning("%s shows run %s as RUNNING: %s", where, run.info.run_id, reason or error)
+        log.warning("%s shows run %s as RUNNING: %s", shown_uri(), run.info.run_id, reason or error)
 
 
 def close_killed_runs() -> list[Run]:
@@ -155,18 +162,23 @@ def log_settings(settings: Mapping[str, Any]) -> None:
 
     The parameters have a prefix: ``mlflow run`` has logged its own under the bare names.
     """
-    flat = {f"config.{key}": str(value)[:_LONGEST_PARAM] for key, value in _flat(settings)}
+    flat = {
+        f"config.{key}": redacted(str(value))[:_LONGEST_PARAM] for key, value in _flat(settings)
+    }
     mlflow.log_params(flat)
-    mlflow.log_text(
-        yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True), "config.yaml"
-    )
+    text = yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True)
+    mlflow.log_text(redacted(text), "config.yaml")
 
 
 def fetch(run_id: str, path: str, into: Path) -> Path:
     """Download an artifact of a run below ``into``; return where it lies."""
-    return Path(
-        mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=path, dst_path=str(into))
+    download = partial(
+        mlflow.artifacts.download_artifacts,
+        run_id=run_id,
+        artifact_path=path,
+        dst_path=str(into),
     )
+    return Path(patiently(f"fetching {path}", download))
 
 
 def client() -> MlflowClient:
@@ -176,7 +188,7 @@ def client() -> MlflowClient:
 
 def run_address(run: Run) -> str:
     """Where the UI shows a run; for a local store, once ``mlflow ui`` runs."""
-    uri = mlflow.get_tracking_uri()
+    uri = shown_uri()
     base = uri.rstrip("/") if uri.startswith("http") else "http://127.0.0.1:5000"
     return f"{base}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
 

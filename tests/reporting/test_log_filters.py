@@ -1,0 +1,57 @@
+"""Log lines and tracebacks of any library are printed without secrets."""
+
+import logging
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from carvision.reporting.log_filters import PlainRetries, WithoutSecrets, hide_secrets
+
+_URI = "http://kim:s3cret@host"
+
+
+def _record(message: str, *args: object, exc_info: object = None) -> logging.LogRecord:
+    return logging.LogRecord("x", logging.WARNING, "", 0, message, args, exc_info)
+
+
+@pytest.fixture
+def _own_hook() -> Iterator[None]:
+    before = sys.excepthook
+    yield
+    sys.excepthook = before
+
+
+@pytest.mark.parametrize("args", [(_URI,), (ValueError(_URI),)])
+def test_a_line(args: tuple[object, ...]) -> None:
+    record = _record("%s cannot be reached", *args)
+    assert WithoutSecrets().filter(record)
+    assert record.getMessage() == "http://***@host cannot be reached"
+
+
+def test_a_logged_traceback() -> None:
+    try:
+        raise ValueError(_URI)
+    except ValueError:
+        record = _record("it failed", exc_info=sys.exc_info())
+    WithoutSecrets().filter(record)
+    printed = logging.Formatter().format(record)
+    assert "ValueError: http://***@host" in printed
+    assert "s3cret" not in printed
+
+
+def test_a_traceback_of_a_defect(_own_hook: None, capsys: pytest.CaptureFixture[str]) -> None:
+    hide_secrets()
+    error = ValueError(_URI)
+    sys.excepthook(ValueError, error, None)
+    assert capsys.readouterr().err == "ValueError: http://***@host\n"
+
+
+def test_retries_of_urllib3_are_a_sentence() -> None:
+    line = "Retrying (%r) after connection broken by '%r': %s"
+    record = _record(line, "JitteredRetry(total=4)", "refused", "/api")
+    assert PlainRetries().filter(record)
+    assert record.getMessage() == "the server does not answer; trying again"
+    other = _record("Connection pool is full: %s", "host")
+    assert PlainRetries().filter(other)
+    assert other.getMessage() == "Connection pool is full: host"
