@@ -2,13 +2,16 @@
 
 import typer
 
+from carvision.config import data_source, path_text, stripped
 from carvision.pipelines import bench, run_entry_point
 
 
 def command(
-    what: str = typer.Option("input", help="input, prepare, train, backbones or tune"),
-    data: str = "latest",
-    output: str = typer.Option("", help="a JSON file for the rows"),
+    what: str = typer.Option(
+        "input", parser=stripped, help="input, prepare, train, backbones or tune"
+    ),
+    data: str = typer.Option("latest", parser=data_source),
+    output: str = typer.Option("", parser=path_text, help="a JSON file for the rows"),
 ) -> None:
     """Speed and memory against what a user would have done instead."""
     bench(what, data, output)

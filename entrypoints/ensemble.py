@@ -4,17 +4,19 @@ from pathlib import Path
 
 import typer
 
-from carvision.config import load_config
+from carvision.config import data_source, load_config, output_path, path_text, whole_number
 from carvision.pipelines import ensemble, run_entry_point
 
 
 def command(
-    data: str = "latest",
+    data: str = typer.Option("latest", parser=data_source),
     test: str = typer.Option(
-        "", help="a folder, CSV or zip; empty takes the data's own test photos"
+        "", parser=path_text, help="a folder, CSV or zip; empty takes the data's own test photos"
     ),
-    output: Path = Path("submission.csv"),
-    tta_steps: int = typer.Option(5, help="the first so many of the five views"),
+    output: Path = typer.Option("submission.csv", parser=output_path),
+    tta_steps: int = typer.Option(
+        5, parser=whole_number("tta_steps", 1, 5), help="the first so many of the five views"
+    ),
     device: str = typer.Option("", help="auto, cpu, cuda or mps"),
 ) -> None:
     """The registered ensemble to a submission."""

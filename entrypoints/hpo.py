@@ -4,21 +4,37 @@ from pathlib import Path
 
 import typer
 
-from carvision.config import DEFAULT_MODEL, load_config
+from carvision.config import (
+    DEFAULT_MODEL,
+    data_source,
+    fold_numbers,
+    load_config,
+    output_path,
+    stripped,
+    whole_number,
+)
 from carvision.pipelines import hpo, run_entry_point
 
 
 def command(
-    model: str = typer.Option(DEFAULT_MODEL, help="one backbone"),
-    trials: int = typer.Option(20, help="the study's total; a study that was stopped goes on"),
-    fold: str = typer.Option("1", help="what is trained on in each trial: 1, or 1,2, or all"),
-    data: str = "latest",
+    model: str = typer.Option(DEFAULT_MODEL, parser=stripped, help="one backbone"),
+    trials: int = typer.Option(
+        20,
+        parser=whole_number("trials", 1),
+        help="the study's total; a study that was stopped goes on",
+    ),
+    fold: str = typer.Option(
+        "1", parser=fold_numbers, help="what is trained on in each trial: 1, or 1,2, or all"
+    ),
+    data: str = typer.Option("latest", parser=data_source),
     recipe: str = "",
     config: str = typer.Option("", help="a YAML file of your own settings, to start from"),
     overrides: str = typer.Option("", "--set", help='e.g. "train.epochs=3"'),
     device: str = typer.Option("", help="auto, cpu, cuda or mps"),
     seed: str = "",
-    output: Path = typer.Option(Path("hpo.yaml"), help="the settings found, for train's config="),
+    output: Path = typer.Option(
+        "hpo.yaml", parser=output_path, help="the settings found, for train's config="
+    ),
 ) -> None:
     """Search a backbone's hyperparameters: learning rates, augmentation, loss."""
     start = load_config(

@@ -4,22 +4,22 @@ from pathlib import Path
 
 import typer
 
-from carvision.config import load_configs
+from carvision.config import data_source, load_configs, output_path, path_text, whole_number
 from carvision.pipelines import main, run_entry_point
 
 
 def command(
     model: str = typer.Option("efficientnet_lite0,efficientnet_lite1", help="a,b, or all"),
-    data: str = "latest",
+    data: str = typer.Option("latest", parser=data_source),
     test: str = typer.Option(
-        "", help="a folder, CSV or zip; empty takes the data's own test photos"
+        "", parser=path_text, help="a folder, CSV or zip; empty takes the data's own test photos"
     ),
     recipe: str = "",
     config: str = typer.Option("", help="a YAML file of your own settings"),
     overrides: str = typer.Option("", "--set", help='e.g. "train.epochs=3"'),
-    trials: int = 200,
-    tta_steps: int = 5,
-    output: Path = Path("submission.csv"),
+    trials: int = typer.Option(200, parser=whole_number("trials", 1)),
+    tta_steps: int = typer.Option(5, parser=whole_number("tta_steps", 1, 5)),
+    output: Path = typer.Option("submission.csv", parser=output_path),
     device: str = typer.Option("", help="auto, cpu, cuda or mps"),
     seed: str = "",
 ) -> None:

@@ -2,13 +2,15 @@
 
 import typer
 
-from carvision.config import load_config
+from carvision.config import data_source, load_config, path_text
 from carvision.pipelines import prepare, run_entry_point
 
 
 def command(
-    data: str = "latest",
-    exclude: str = typer.Option("", help="a CSV with the column image_id; none ends an older one"),
+    data: str = typer.Option("latest", parser=data_source),
+    exclude: str = typer.Option(
+        "", parser=path_text, help="a CSV with the column image_id; none ends an older one"
+    ),
     config: str = "",
     overrides: str = typer.Option("", "--set", help='e.g. "data.folds=3"'),
 ) -> None:

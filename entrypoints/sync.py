@@ -4,14 +4,17 @@ from pathlib import Path
 
 import typer
 
+from carvision.config import path_text
 from carvision.pipelines import run_entry_point, sync
 
 
 def command(
-    folder: Path = typer.Option(Path("work/folds"), help="where the folds' event logs are"),
+    folder: str = typer.Option(
+        "work/folds", parser=path_text, help="where the folds' event logs are"
+    ),
 ) -> None:
     """Send MLflow what it missed while its server was away."""
-    sync(folder)
+    sync(Path(folder))
 
 
 if __name__ == "__main__":

@@ -2,18 +2,20 @@
 
 import typer
 
-from carvision.config import DEFAULT_MODEL, load_configs
+from carvision.config import DEFAULT_MODEL, data_source, fold_numbers, load_configs, stripped
 from carvision.pipelines import run_entry_point, train
 
 
 def command(
     model: str = typer.Option(DEFAULT_MODEL, help="a backbone, a,b, or all"),
-    data: str = "latest",
-    fold: str = typer.Option("all", help="all, or numbers from 1: 2 or 1,3"),
+    data: str = typer.Option("latest", parser=data_source),
+    fold: str = typer.Option("all", parser=fold_numbers, help="all, or numbers from 1: 2 or 1,3"),
     recipe: str = "",
     config: str = typer.Option("", help="a YAML file of your own settings"),
     overrides: str = typer.Option("", "--set", help='e.g. "train.epochs=3 loss.name=focal"'),
-    resume: str = typer.Option("auto", help="auto takes finished folds over, never does not"),
+    resume: str = typer.Option(
+        "auto", parser=stripped, help="auto takes finished folds over, never does not"
+    ),
     device: str = typer.Option("", help="auto, cpu, cuda or mps"),
     seed: str = "",
 ) -> None:

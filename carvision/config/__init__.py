@@ -10,6 +10,16 @@ from carvision.config.load import (
     restored_config,
     split_models,
 )
+from carvision.config.messages import nearest, setting_names
+from carvision.config.parameters import (
+    data_source,
+    fold_numbers,
+    number,
+    output_path,
+    path_text,
+    stripped,
+    whole_number,
+)
 from carvision.config.schema import (
     Config,
     LoaderConfig,
@@ -26,11 +36,20 @@ __all__ = [
     "LossConfig",
     "SplitSettings",
     "as_settings_file",
+    "data_source",
+    "fold_numbers",
     "list_models",
     "list_recipes",
     "load_config",
     "load_configs",
+    "nearest",
+    "number",
+    "output_path",
+    "path_text",
     "restored_config",
+    "setting_names",
     "split_models",
+    "stripped",
+    "whole_number",
     "with_settings",
 ]

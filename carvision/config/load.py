@@ -3,22 +3,27 @@
 A backbone's YAML may hold values of its own for single recipes, under ``recipes:``.
 """
 
-import shlex
 from collections.abc import Mapping
-from difflib import get_close_matches
 from functools import reduce
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
+from carvision.config.layers import merged
+from carvision.config.messages import explained, nearest
+from carvision.config.overrides import overrides as settings_of
+from carvision.config.parameters import path_text, stripped
 from carvision.config.schema import Config
+from carvision.config.words import quoted, shortened
+from carvision.config.yaml_values import yaml_value
 from carvision.errors import ConfigError
 
 _FOLDER = files("carvision.config")
 DEFAULT_MODEL = "efficientnet_lite0"
+_LARGEST_FILE = 2**20
 
 
 def list_models() -> list[str]:
@@ -50,10 +55,11 @@ def load_config(
     base = _packaged("base.yaml")
     backbone = _packaged(f"models/{_known(model, list_models(), 'backbone')}.yaml")
     own_recipes = backbone.pop("recipes", {})
-    user = _user_file(Path(config)) if config else {}
-    given = _overrides(overrides)
-    given.update({key: value for key, value in values.items() if value not in (None, "")})
-    chosen = str(recipe or given.get("recipe") or user.get("recipe") or base["recipe"])
+    user = _user_file(Path(path_text(config))) if config else {}
+    given = settings_of(overrides)
+    words = {key: stripped(str(value)) for key, value in values.items() if value is not None}
+    given.update({key: word for key, word in words.items() if word})
+    chosen = str(stripped(recipe) or given.get("recipe") or user.get("recipe") or base["recipe"])
     _known(chosen, list_recipes(), "recipe")
     layers = [
         base,
@@ -64,16 +70,16 @@ def load_config(
         given,
         {"name": model, "recipe": chosen},
     ]
-    merged = reduce(_merged, layers)
-    if isinstance(merged["data"], dict) and isinstance(merged["data"].get("same_classes"), str):
-        preset = _known(merged["data"]["same_classes"], _names("same_classes"), "set of classes")
-        merged = _merged(
-            merged, {"data": {"same_classes": _packaged(f"same_classes/{preset}.yaml")}}
-        )
+    settings = reduce(merged, layers)
+    data = settings["data"]
+    if isinstance(data, dict) and isinstance(data.get("same_classes"), str):
+        preset = _known(data["same_classes"], _names("same_classes"), "set of classes")
+        groups = _packaged(f"same_classes/{preset}.yaml")
+        settings = merged(settings, {"data": {"same_classes": groups}})
     try:
-        return Config.model_validate(merged)
+        return Config.model_validate(settings)
     except ValidationError as error:
-        raise ConfigError(_explained(error)) from None
+        raise ConfigError(explained(error)) from None
 
 
 def load_configs(models: str, **settings: Any) -> list[Config]:
@@ -93,11 +99,15 @@ def restored_config(stored: Mapping[str, Any]) -> Config:
 
 def split_models(models: str) -> list[str]:
     """``"a,b"`` or ``"all"`` as a list of known presets, each once, in the order given."""
-    if models.strip() == "all":
+    if stripped(models) == "all":
         return list_models()
-    names = list(dict.fromkeys(name.strip() for name in models.split(",") if name.strip()))
+    names = list(
+        dict.fromkeys(name.strip() for name in stripped(models).split(",") if name.strip())
+    )
     if not names:
-        raise ConfigError(f"model={models!r} names no backbone; known: {', '.join(list_models())}")
+        raise ConfigError(
+            f"model={quoted(models)} names no backbone; known: {', '.join(list_models())}"
+        )
     return [_known(name, list_models(), "backbone") for name in names]
 
 
@@ -108,7 +118,8 @@ def _names(folder: str) -> list[str]:
 
 def _known(name: str, known: list[str], kind: str) -> str:
     if name not in known:
-        raise ConfigError(f"unknown {kind} {name!r}{_nearest(name, known)}; known: {known}")
+        near = nearest(name[:100], known)
+        raise ConfigError(f"unknown {kind} {quoted(name)}{near}; known: {known}")
     return name
 
 
@@ -117,43 +128,26 @@ def _packaged(name: str) -> Any:
 
 
 def _user_file(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise ConfigError(f"config={path}: there is no such file")
+    named = f"config={shortened(str(path), 300)}"
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"config={path}: not valid YAML in UTF-8: {error}") from None
-    if not isinstance(content, dict):
-        raise ConfigError(f"config={path}: expected a mapping of keys to values")
-    return content
-
-
-def _overrides(text: str) -> dict[str, Any]:
-    result: dict[str, Any] = {}
+        if not path.is_file():
+            what = "is no file" if path.exists() else "there is no such file"
+            raise ConfigError(f"{named}: {what}")
+        with path.open("rb") as file:
+            content = file.read(_LARGEST_FILE + 1)
+    except OSError as error:
+        raise ConfigError(f"{named}: cannot be read: {error.strerror}") from None
+    if len(content) > _LARGEST_FILE:
+        raise ConfigError(f"{named}: it has more than 1 MiB, which no file of settings needs")
     try:
-        items = shlex.split(text)
-    except ValueError as error:
-        raise ConfigError(f"set={text!r}: {error}") from None
-    for item in items:
-        key, equals, value = item.partition("=")
-        if not equals or not key:
-            raise ConfigError(f"set={text!r}: expected key=value, got {item!r}")
-        try:
-            nested: Any = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise ConfigError(f"set={text!r}: the value of {key} cannot be read") from None
-        for part in reversed(key.split(".")):
-            nested = {part: nested}
-        result = _merged(result, nested)
-    return result
-
-
-def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    result = dict(below)
-    for key, value in above.items():
-        both = isinstance(value, dict) and isinstance(result.get(key), dict)
-        result[key] = _merged(result[key], value) if both else value
-    return result
+        settings = yaml_value(content.decode("utf-8"), Config)
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{named}: save it as UTF-8: {error}") from None
+    except ConfigError as error:
+        raise ConfigError(f"{named}: not valid YAML for settings: {error}") from None
+    if not isinstance(settings, dict):
+        raise ConfigError(f"{named}: expected a mapping of keys to values")
+    return settings
 
 
 def _overlaid(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -163,36 +157,3 @@ def _overlaid(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, A
         else above.get(key, value)
         for key, value in below.items()
     }
-
-
-def _explained(error: ValidationError) -> str:
-    lines = []
-    for item in error.errors():
-        key = ".".join(str(part) for part in item["loc"])
-        if item["type"] == "extra_forbidden":
-            lines.append(f"unknown key {key!r}{_nearest(key, _keys(Config))}")
-        elif item["type"] == "value_error":
-            lines.append(f"{key}: {item['ctx']['error']}" if key else str(item["ctx"]["error"]))
-        else:
-            lines.append(f"{key}: {item['msg']}; got {item['input']!r}")
-    return "the configuration cannot be used:\n  " + "\n  ".join(lines)
-
-
-def _keys(section: type[BaseModel], prefix: str = "") -> list[str]:
-    keys = []
-    for name, field in section.model_fields.items():
-        keys.append(prefix + name)
-        kind = field.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            keys += _keys(kind, f"{prefix}{name}.")
-    return keys
-
-
-def _nearest(name: str, known: list[str]) -> str:
-    # A key of the right name in the wrong section, then a key misspelt, then both at once.
-    by_leaf = {key.rpartition(".")[2]: key for key in reversed(known)}
-    own_leaf = name.rpartition(".")[2]
-    whole = get_close_matches(name, known, n=1, cutoff=0.5)
-    leaf = get_close_matches(own_leaf, list(by_leaf), n=1, cutoff=0.6)
-    nearest = by_leaf.get(own_leaf) or (whole[0] if whole else by_leaf[leaf[0]] if leaf else None)
-    return f" (did you mean {nearest!r}?)" if nearest else ""

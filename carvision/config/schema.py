@@ -6,7 +6,6 @@ it is prepared first.)
 """
 
 from math import sqrt
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -16,11 +15,13 @@ from carvision.config.section import (
     BatchSize,
     Count,
     NotNegative,
+    OffIsFalse,
     Pixels,
     Positive,
     Section,
     Seed,
     Share,
+    UserFile,
 )
 from carvision.errors import ConfigError
 
@@ -58,7 +59,7 @@ class DataConfig(Section):
     folds: Annotated[int, Field(ge=2, le=100)] | None
     split_seed: Seed | None
     same_classes: tuple[tuple[str, ...], ...] | None
-    cache: Literal["auto", False] | Annotated[Pixels, Field(multiple_of=2)]
+    cache: Annotated[Literal["auto", False] | Annotated[Pixels, Field(multiple_of=2)], OffIsFalse]
 
     def split(self, prepared: SplitSettings | None = None) -> SplitSettings:
         """The settings given here, completed from ``prepared`` or the defaults."""
@@ -78,7 +79,7 @@ class ModelConfig(Section):
     image_size: Pixels
     fixed_size: bool
     pretrained: bool
-    weights: Path | None
+    weights: UserFile | None
     starter: str | None
     ensemble_weight: Positive
     drop_rate: Annotated[float, Field(ge=0, lt=1)]
@@ -116,6 +117,11 @@ class TrainConfig(Section):
         if self.batch_size == "auto":
             raise ConfigError("train.batch_size=auto: expected a number here")
         return self.batch_size
+
+    @property
+    def pairs_photos(self) -> bool:
+        """Whether a batch divides into pairs; what ``auto`` finds is a power of two above one."""
+        return self.batch_size == "auto" or self.batch_size % 2 == 0
 
 
 class OptimizerConfig(Section):
@@ -181,7 +187,7 @@ class InferenceConfig(Section):
 class TrackingConfig(Section):
     """Who else is told of the training, beside MLflow, TensorBoard and the event log."""
 
-    wandb: Literal["online", "offline", False]
+    wandb: Annotated[Literal["online", "offline", False], OffIsFalse]
 
 
 class Config(Section):
@@ -216,9 +222,7 @@ class Config(Section):
             raise ValueError("schedule.eta_min is above optimizer.lr")
         if self.train.head_first_epochs >= self.train.epochs:
             raise ValueError("train.head_first_epochs leaves no epoch for the rest of the network")
-        batch = self.train.batch_size
-        # What auto finds is a power of two.
-        if self.mixing.active and batch != "auto" and batch % 2:
+        if self.mixing.active and not self.train.pairs_photos:
             raise ValueError("train.batch_size: mixing pairs photos, and needs an even number")
         return self
 

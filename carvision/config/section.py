@@ -1,8 +1,11 @@
 """What the sections of a configuration are made of: their base class and the kinds of values."""
 
-from typing import Annotated, Literal, TypeVar
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from carvision.config.parameters import path_text
 
 Number = TypeVar("Number", int, float)
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -27,6 +30,21 @@ Range = Annotated[tuple[Number, Number], AfterValidator(_ordered)]
 
 #: Images of a batch; ``auto`` is as many as fit into memory.
 BatchSize = Literal["auto"] | Count
+
+
+def _word(value: Any) -> Any:
+    return False if isinstance(value, str) and value.lower() in ("off", "no", "false") else value
+
+
+def _path(value: Any) -> Any:
+    return Path(path_text(value)) if isinstance(value, str) and value else value
+
+
+#: Before a choice that may be False: in quotes, YAML leaves ``off`` a text.
+OffIsFalse = BeforeValidator(_word)
+
+#: A file of the user's, whose path may begin with ``~``.
+UserFile = Annotated[Path, BeforeValidator(_path)]
 
 
 class Section(BaseModel):

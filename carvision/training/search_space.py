@@ -68,7 +68,7 @@ def search_space(config: Config) -> tuple[Dimension, ...]:
         found.append(_within(_COLOUR, 1.0, 0.0, 2.0))
     if config.train.ema_decay is not None:
         found.append(_around(_FORGETTING, 1 - config.train.ema_decay, 5, most=0.5))
-    if config.mixing.p > 0 and config.train.batch_size % 2 == 0:
+    if config.mixing.p > 0 and config.train.pairs_photos:
         found.append(_within("mixing.mixup_alpha", config.mixing.mixup_alpha, 0.0, 0.4))
     return tuple(found)
 

@@ -1,9 +1,13 @@
 """What is searched: around the configuration, which is one of its points."""
 
+from pathlib import Path
+
 import optuna
 import pytest
+import yaml
 
-from carvision.config import list_models, load_config
+from carvision.config import as_settings_file, list_models, load_config, with_settings
+from carvision.data.loader import loader_settings
 from carvision.training.search_space import (
     configured,
     search_space,
@@ -107,3 +111,53 @@ def test_the_smallest_crop_needs_the_largest_cache() -> None:
         for scale in (0.2, 0.35, 0.8)
     ]
     assert smallest_crop(config).cache_side == max(crop.cache_side or 0 for crop in crops)
+
+
+#: Every setting that is a number or a word (or nothing), and a value of each of its kinds.
+_ALTERNATIVES = [
+    *(f"train.batch_size={value}" for value in ("auto", 7, 8)),
+    *(f"data.cache={value}" for value in ("auto", "off", 128, 1024)),
+    *(f"data.folds={value}" for value in ("null", 3)),
+    *(f"data.split_seed={value}" for value in ("null", 3)),
+    *(f"data.same_classes={value}" for value in ("null", "hai", "[[NO,001]]")),
+    *(f"model.weights={value}" for value in ("null", "w.pth")),
+    *(f"model.starter={value}" for value in ("null", "package")),
+    *(f"train.max_steps={value}" for value in ("null", 3)),
+    *(f"train.image_size={value}" for value in ("null", 64)),
+    *(f"train.grad_clip={value}" for value in ("null", 1)),
+    *(f"train.ema_decay={value}" for value in ("null", 0.5, 0.9999999)),
+    *(f"train.early_stopping={value}" for value in ("null", 2)),
+    *(f"loader.workers={value}" for value in ("null", 0, 3)),
+    *(f"loader.pin_memory={value}" for value in ("null", "true", "false")),
+    *(f"loader.persistent_workers={value}" for value in ("null", "true", "false")),
+    *(f"loader.start_method={value}" for value in ("null", "spawn")),
+    *(f"loader.prefetch={value}" for value in ("null", 4)),
+    *(f"tracking.wandb={value}" for value in ("off", "offline")),
+]
+
+
+@pytest.mark.parametrize("recipe", ["finetune", "plan"])
+@pytest.mark.parametrize("setting", _ALTERNATIVES)
+def test_a_setting_may_be_a_number_or_a_word(setting: str, recipe: str, tmp_path: Path) -> None:
+    config = load_config(recipe=recipe, overrides=setting)
+    assert configured(config, starting_values(config)) == config
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
+    for _ in range(3):
+        trial = study.ask()
+        suggest(trial, config)
+        configured(config, trial.params).result_settings()
+        study.tell(trial, 0.0)
+    assert smallest_crop(config).cache_side in (None, *range(32, 4097))
+    assert with_settings(config, {"seed": config.seed}) == config
+    path = tmp_path / "found.yaml"
+    path.write_text(yaml.safe_dump(as_settings_file(config)), encoding="utf-8")
+    again = load_config(config=str(path))
+    assert (again.data, again.train, again.model) == (config.data, config.train, config.model)
+    assert loader_settings(config.loader, "cpu")["num_workers"] >= 0
+
+
+def test_a_batch_of_any_size_is_mixed_where_it_divides_into_pairs() -> None:
+    for size, mixed in {"auto": True, 8: True, 7: False}.items():
+        config = load_config(overrides=f"train.batch_size={size}")
+        names = {dimension.name for dimension in search_space(config)}
+        assert ("mixing.mixup_alpha" in names) is mixed

@@ -1,0 +1,191 @@
+"""YAML that users write -> values, text where the setting is text.
+
+YAML 1.1 takes ``NO`` for False, ``001`` for 1 and ``2020-01-01`` for a date, and each may be the
+name of a class: the setting's type decides, not how a word looks. Numbers are read as everywhere
+else, too: ``010`` is ten, and ``1:30`` is no number. A file is somebody else's: nothing in it takes
+more time or memory than its size warrants.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from types import NoneType
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from carvision.config.words import quoted, shortened
+from carvision.errors import ConfigError
+
+#: Values after aliases are followed, and levels of lists in lists.
+_MOST_VALUES = 100_000
+_DEEPEST = 50
+
+_TEXT, _NULL = "tag:yaml.org,2002:str", "tag:yaml.org,2002:null"
+_INT, _FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
+_MERGE = "tag:yaml.org,2002:merge"
+_REPLACED = (_INT, _FLOAT, "tag:yaml.org,2002:timestamp")
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's plain values with decimal numbers, and without dates."""
+
+
+def _whole_number(loader: yaml.SafeLoader, node: ScalarNode) -> int:
+    text = node.value.replace("_", "")
+    return int(text, 0 if re.match(r"[-+]?0[xXbB]", text) else 10)
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in found if tag not in _REPLACED]
+    for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    _INT,
+    re.compile(r"[-+]?(?:[0-9][0-9_]*|0[xX][0-9a-fA-F_]+|0[bB][01_]+)\Z"),
+    list("-+0123456789"),
+)
+_Loader.add_implicit_resolver(
+    _FLOAT,
+    re.compile(
+        r"[-+]?(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?\Z"
+        r"|[-+]?\.(?:inf|Inf|INF)\Z|\.(?:nan|NaN|NAN)\Z"
+    ),
+    list("-+0123456789."),
+)
+_Loader.add_constructor(_INT, _whole_number)
+
+
+def yaml_value(text: str, kind: Any) -> Any:
+    """The value of YAML ``text`` for a setting of type ``kind``; None knows no type.
+
+    Raises:
+        ConfigError: it is no YAML, or holds more than a configuration can.
+    """
+    try:
+        node = yaml.compose(text, _Loader)
+        if node is None:
+            return None
+        _check(node, {}, 0)
+        _keep_text(node, kind)
+        loader = _Loader("")
+        return loader.construct_document(node)
+    except yaml.MarkedYAMLError as error:
+        where = "" if error.problem_mark is None else f" in line {error.problem_mark.line + 1}"
+        raise ConfigError(f"{shortened(str(error.problem), 200)}{where}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(shortened(str(error), 200)) from None
+    except (ValueError, LookupError, AttributeError) as error:
+        # What PyYAML makes of a number of 5,000 digits, or of a tag that does not fit.
+        raise ConfigError(f"a value cannot be read: {shortened(str(error), 80)}") from None
+    except RecursionError:
+        raise ConfigError("lists or sections are nested too deep") from None
+
+
+def kind_of(section: type[BaseModel], key: str) -> Any:
+    """The type of the setting ``key``; None where there is no such setting."""
+    kind: Any = section
+    for part in key.split("."):
+        fields = kind.model_fields if _is_section(kind) else {}
+        kind = fields[part].annotation if part in fields else None
+    return kind
+
+
+def is_text(kind: Any) -> bool:
+    """Whether a setting takes text alone, beside no value at all."""
+    members = list(_members(kind))
+    return any(map(_is_word, members)) and all(
+        _is_word(member) or member is NoneType for member in members
+    )
+
+
+def is_null(text: str) -> bool:
+    """Whether YAML takes ``text`` for no value."""
+    return text in ("", "~", "null", "Null", "NULL")
+
+
+def may_be_null(kind: Any) -> bool:
+    """Whether a setting may have no value."""
+    return NoneType in _members(kind)
+
+
+def _check(node: Node, sizes: dict[int, int], depth: int) -> int:
+    """How many values ``node`` holds once its aliases are followed.
+
+    Raises:
+        ConfigError: too many, too deep, a key that stands twice, or a value that holds itself.
+    """
+    if id(node) in sizes:
+        size = sizes[id(node)]
+        if size == 0:
+            raise ConfigError("a value refers to itself")
+        return size
+    if depth > _DEEPEST:
+        raise ConfigError("lists or sections are nested too deep")
+    sizes[id(node)] = 0
+    size = 1 + sum(_check(child, sizes, depth + 1) for child in _children(node))
+    if size > _MOST_VALUES:
+        raise ConfigError(f"it holds more than {_MOST_VALUES:,} values")
+    if isinstance(node, MappingNode):
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, ScalarNode) and key.value in seen:
+                raise ConfigError(f"the key {quoted(key.value)} stands there twice")
+            seen.add(str(key.value))
+    sizes[id(node)] = size
+    return size
+
+
+def _children(node: Node) -> list[Node]:
+    if isinstance(node, MappingNode):
+        return [child for pair in node.value for child in pair]
+    return list(node.value) if isinstance(node, SequenceNode) else []
+
+
+def _keep_text(node: Node, kind: Any) -> None:
+    """Mark the plain words of ``node`` as text where ``kind`` wants text."""
+    if isinstance(node, ScalarNode):
+        plain = node.style is None and node.value != ""
+        null = node.tag == _NULL and may_be_null(kind)
+        if plain and not null and is_text(kind):
+            node.tag = _TEXT
+    elif isinstance(node, SequenceNode):
+        for child in node.value:
+            _keep_text(child, _item_kind(kind))
+    elif isinstance(node, MappingNode):
+        for key, value in node.value:
+            if key.tag == _MERGE:
+                _keep_text(value, kind)
+            elif _is_section(kind) and key.value in kind.model_fields:
+                _keep_text(value, kind.model_fields[key.value].annotation)
+
+
+def _item_kind(kind: Any) -> Any:
+    """What a list's items are; a merged list of sections is of the sections' own kind."""
+    for member in _members(kind):
+        if get_origin(member) is tuple:
+            return get_args(member)[0]
+    return kind if _is_section(kind) else None
+
+
+def _is_section(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def _is_word(kind: Any) -> bool:
+    if get_origin(kind) is Literal:
+        return all(isinstance(value, str) for value in get_args(kind))
+    return kind in (str, Path)
+
+
+def _members(kind: Any) -> Iterator[Any]:
+    """The alternatives of a type, without what is annotated."""
+    if get_origin(kind) is Annotated:
+        yield from _members(get_args(kind)[0])
+    elif get_origin(kind) not in (Literal, tuple) and get_args(kind):
+        for member in get_args(kind):
+            yield from _members(member)
+    else:
+        yield kind
