@@ -10,7 +10,7 @@ from carvision.config.load import (
     restored_config,
     split_models,
 )
-from carvision.config.messages import nearest, setting_names
+from carvision.config.messages import nearest, nearest_name, setting_names
 from carvision.config.parameters import (
     data_source,
     fold_numbers,
@@ -43,6 +43,7 @@ __all__ = [
     "load_config",
     "load_configs",
     "nearest",
+    "nearest_name",
     "number",
     "output_path",
     "path_text",

@@ -47,10 +47,15 @@ def nearest_setting(name: str) -> str:
 
 def nearest(name: str, known: Sequence[str]) -> str:
     """A question after the known name that ``name`` may mean; empty where none is near."""
+    found = nearest_name(name, known)
+    return f" (did you mean {found!r}?)" if found else ""
+
+
+def nearest_name(name: str, known: Sequence[str]) -> str | None:
+    """The known name that ``name`` may mean, if one is near."""
     # A key of the right name in the wrong section, then a key misspelt, then both at once.
     by_leaf = {key.rpartition(".")[2]: key for key in reversed(known)}
     own_leaf = name.rpartition(".")[2]
     whole = get_close_matches(name, known, n=1, cutoff=0.5)
     leaf = get_close_matches(own_leaf, list(by_leaf), n=1, cutoff=0.6)
-    found = by_leaf.get(own_leaf) or (whole[0] if whole else by_leaf[leaf[0]] if leaf else None)
-    return f" (did you mean {found!r}?)" if found else ""
+    return by_leaf.get(own_leaf) or (whole[0] if whole else by_leaf[leaf[0]] if leaf else None)

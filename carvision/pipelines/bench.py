@@ -28,7 +28,7 @@ from carvision.data.manifest import divided
 from carvision.errors import ConfigError
 from carvision.files import scratch_folder, write_json
 from carvision.pipelines.caching import chosen_cache
-from carvision.pipelines.prepare import PreparedData, prepared_data
+from carvision.pipelines.prepare import PreparedData, check_data, prepared_data
 from carvision.pipelines.session import announce, show_address
 from carvision.reporting.console import progress
 from carvision.reporting.tables import show_benchmark
@@ -93,6 +93,7 @@ def bench(what: str, data: str, output: str) -> list[Row]:
     """
     if what not in BENCHMARKS:
         raise ConfigError(f"what={what!r}: expected one of {', '.join(BENCHMARKS)}")
+    check_data(data)
     with tracked_run("bench", f"bench {what}") as run:
         prepared = prepared_data(load_config(), data)
         announce(f"on {machine()}")

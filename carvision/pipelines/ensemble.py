@@ -29,7 +29,7 @@ from carvision.pipelines.members import choose_members
 from carvision.pipelines.prepare import known_manifest
 from carvision.pipelines.session import announce, show_address
 from carvision.pipelines.specification import build_spec
-from carvision.pipelines.test_input import find_test, refuse_other_classes, template_for
+from carvision.pipelines.test_input import check_test, find_test, refuse_other_classes, template_for
 from carvision.pipelines.true_scores import show_scores
 from carvision.reporting.console import console, progress
 from carvision.reporting.tables import show_weights
@@ -53,6 +53,7 @@ def ensemble(config: Config, data: str, *, test: str, output: Path, tta_steps: i
     if not 1 <= tta_steps <= len(VIEWS):
         raise ConfigError(f"tta_steps={tta_steps}: expected 1 to {len(VIEWS)} ({', '.join(VIEWS)})")
     check_writable(output)
+    check_test(data, test)
     with tracked_run(STAGE_ENSEMBLE, "ensemble") as run:
         photos, beside = find_test(data, test)
         version, tuned = _specification(config, data)

@@ -25,7 +25,7 @@ from carvision.errors import CarvisionError, ConfigError, DivergedError, PrunedE
 from carvision.files import alone, check_writable, replacing
 from carvision.pipelines.caching import chosen_cache, write_cache
 from carvision.pipelines.fold_run import train_for_search
-from carvision.pipelines.prepare import PreparedData, prepared_data
+from carvision.pipelines.prepare import PreparedData, check_data, prepared_data
 from carvision.pipelines.session import announce, close_killed, show_address
 from carvision.pipelines.train import check_trainable, parse_folds
 from carvision.reporting.trial_table import show_trials
@@ -94,6 +94,7 @@ def hpo(config: Config, data: str, *, fold: str, trials: int, output: Path) -> P
     if trials < 1:
         raise ConfigError(f"trials: expected at least 1, got {trials}")
     check_writable(output)
+    check_data(data)
     check_trainable([config])
     close_killed()
     with tracked_run(STAGE_HPO, f"hpo {config.name}") as run:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from carvision.config import Config
 from carvision.pipelines.ensemble import ensemble
-from carvision.pipelines.prepare import prepared_data
+from carvision.pipelines.prepare import check_data, prepared_data
 from carvision.pipelines.session import show_address
-from carvision.pipelines.test_input import find_test, template_for
+from carvision.pipelines.test_input import check_test, find_test, template_for
 from carvision.pipelines.train import check_trainable, train
 from carvision.pipelines.tune import tune
 from carvision.tracking.store import tracked_run
@@ -23,6 +23,9 @@ def main(
     output: Path,
 ) -> None:
     """The entry point: each step as it would run by itself, on the data of the first one."""
+    check_data(data)
+    check_test(data, test)
+    check_writable(output)
     check_trainable(configs)
     with tracked_run("main", "main") as run:
         prepared = prepared_data(configs[0], data)

@@ -115,13 +115,28 @@ def find_layout(data: str) -> Layout:
     return _locate(data)[0]
 
 
+def check_data(data: str) -> None:
+    """Refuse data that is not there before a run is opened for it.
+
+    Raises:
+        DataError: there is neither such a folder nor such a zip.
+    """
+    source = Path(data).expanduser()
+    if data not in ("latest", "sample") and not _is_zip(source):
+        Layout.at(source)
+
+
+def _is_zip(source: Path) -> bool:
+    return source.suffix.lower() == ".zip" and source.is_file()
+
+
 def opened(source: Path) -> Path:
     """``source``, or the folder that it unpacks to when it is a zip.
 
     Raises:
         DataError: the archive is broken, or not safe to unpack.
     """
-    if source.suffix.lower() != ".zip" or not source.is_file():
+    if not _is_zip(source):
         return source
     total = unpacked_size(source, ARCHIVES)
     if total == 0:

@@ -5,16 +5,18 @@ import logging
 import shlex
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any, NoReturn
 
 import typer
 from mlflow.entities import Run
 
+from carvision.config import nearest, nearest_name, setting_names
 from carvision.errors import CarvisionError
 from carvision.redaction import redacted
-from carvision.reporting.console import console, set_up_logging
+from carvision.reporting.console import console, print_error, set_up_logging
+from carvision.reporting.streams import guard_streams
 from carvision.tracking.server import (
     SERVER_ERRORS,
     limit_patience,
@@ -27,6 +29,7 @@ from carvision.tracking.store import (
     quiet_mlflow,
     run_address,
 )
+from carvision.tracking.unstarted import unstarted_run_closed
 
 log = logging.getLogger(__name__)
 
@@ -36,27 +39,39 @@ _UsageError: type[Exception] = typer.BadParameter.mro()[1]
 #: What the user can mend without reading a traceback.
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
+#: A terminal that is closed hangs up; Windows knows no such signal.
+_HANG_UP = getattr(signal, "SIGHUP", None)
+_INTERRUPTIONS = tuple(filter(None, (signal.SIGINT, signal.SIGTERM, _HANG_UP)))
+
+_INTERRUPTED = 130
+
 
 def run_entry_point(command: Callable[..., None]) -> NoReturn:
     """Run a command line; an error that is meant for the user is printed without a traceback.
 
     The exit status is 1 after such an error, 130 after Ctrl-C.
     """
+    guard_streams()
     set_up_logging()
     quiet_mlflow()
     limit_patience()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
+    for number in _INTERRUPTIONS:
+        # What `nohup` ignores stays ignored.
+        if number != _HANG_UP or signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, _interrupt)
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(command)
     status = 0
     try:
         # Not standalone: the errors are ours to print. It then returns the exit status.
-        status = app(standalone_mode=False) or 0
+        with unstarted_run_closed():
+            status = app(_joined(sys.argv[1:]), standalone_mode=False) or 0
+            if status == _INTERRUPTED:
+                raise KeyboardInterrupt
     except _UsageError as error:
         _fail(_usage(error))
-    except typer.Abort:
-        status = 130  # what earlier versions of typer make of Ctrl-C
+    except (KeyboardInterrupt, typer.Abort):  # as this or an earlier version of typer has it
+        status = _INTERRUPTED
     except CarvisionError as error:
         _fail(str(error))
     except SERVER_ERRORS:
@@ -71,19 +86,43 @@ def run_entry_point(command: Callable[..., None]) -> NoReturn:
     sys.exit(status)
 
 
+def _joined(arguments: Sequence[str]) -> list[str]:
+    """The command line with its settings in one: a second ``--set`` adds to the first."""
+    settings: list[str] = []
+    others: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        if word.startswith("--set="):
+            settings.append(word.removeprefix("--set="))
+        elif word == "--set" and (value := next(words, None)) is not None:
+            settings.append(value)
+        else:
+            others.append(word)
+    return [*others, "--set", " ".join(settings)] if len(settings) > 1 else list(arguments)
+
+
 def _usage(error: Any) -> str:
     """What is wrong with the parameters, and which there are, as ``mlflow run`` spells them."""
     options = [option.opts[0] for option in error.ctx.command.params]
     names = [option.removeprefix("--").replace("-", "_") for option in options]
-    return (
-        f"{error.format_message()}\nThe parameters are {', '.join(names)}; each is given as "
-        "-P name=value"
-    )
+    wrong = error.format_message()
+    if hasattr(error, "possibilities"):
+        wrong = f"No such option: {error.option_name}{_meant(error.option_name, names)}"
+    return f"{wrong}\nThe parameters are {', '.join(names)}; each is given as -P name=value"
+
+
+def _meant(option: str, names: Sequence[str]) -> str:
+    """What an unknown option may be: a parameter misspelt, or a setting."""
+    name = option.removeprefix("--").replace("-", "_")[:100]
+    parameter, setting = nearest(name, names), nearest_name(name, setting_names())
+    is_setting = setting is not None and name in (setting, setting.rpartition(".")[2])
+    if "set" in names and setting is not None and (is_setting or not parameter):
+        return f' (did you mean the setting {setting}? -P set="{setting}=VALUE")'
+    return parameter
 
 
 def _fail(message: str) -> NoReturn:
-    console.print("error:", style="bold red", end=" ")
-    console.print(redacted(message), markup=False, highlight=False)
+    print_error(redacted(message))
     sys.exit(1)
 
 
@@ -94,7 +133,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     second signal must not stop the unwinding. (SIG_IGN would make Python complain of a second one
     that has arrived already.)
     """
-    for other in (signal.SIGINT, signal.SIGTERM):
+    for other in _INTERRUPTIONS:
         signal.signal(other, lambda number, frame: None)
     raise KeyboardInterrupt
 
@@ -119,4 +158,4 @@ def close_killed() -> None:
 def show_address(run: Run) -> None:
     """Where this run is found in the UI."""
     hint = "  (start it with: make ui)" if is_local_store() else ""
-    console.print(f"run: {run_address(run)}{hint}", highlight=False, soft_wrap=True)
+    console.print(f"run: {run_address(run)}{hint}", soft_wrap=True)

@@ -7,8 +7,20 @@ from carvision.data.layout import Layout
 from carvision.data.submission import Template
 from carvision.data.test_photos import TestPhotos
 from carvision.errors import DataError
-from carvision.pipelines.prepare import find_layout, opened
+from carvision.pipelines.prepare import check_data, find_layout, opened
 from carvision.tracking.prepared import prepared_runs
+
+
+def check_test(data: str, test: str) -> None:
+    """Refuse photos that are not there before a run is opened for them.
+
+    Raises:
+        DataError: there is no such file or folder.
+    """
+    if not test:
+        check_data(data)
+    elif not Path(test).expanduser().exists():
+        raise DataError(f"test={test} does not exist; give a folder of photos, a CSV or a zip")
 
 
 def find_test(data: str, test: str) -> tuple[TestPhotos, Layout]:

@@ -23,7 +23,7 @@ from carvision.models import build_model, ensure_weights
 from carvision.pipelines.caching import write_cache
 from carvision.pipelines.fold_run import fold_folder, train_in_own_run
 from carvision.pipelines.fold_set import FoldSet, fold_set_of, register_if_reachable
-from carvision.pipelines.prepare import PreparedData, prepared_data
+from carvision.pipelines.prepare import PreparedData, check_data, prepared_data
 from carvision.pipelines.session import announce, close_killed, command_to_go_on, show_address
 from carvision.tracking.finished_fold import is_finished
 from carvision.tracking.prepared import log_data_input
@@ -49,6 +49,7 @@ def train(configs: Sequence[Config], data: str, fold: str, resume: str) -> list[
     """
     if resume not in ("auto", "never"):
         raise ConfigError(f"resume={resume!r}: expected auto or never")
+    check_data(data)
     check_trainable(configs)
     require_server()
     close_killed()

@@ -29,7 +29,7 @@ from carvision.pipelines.champion import register_and_crown
 from carvision.pipelines.members import choose_members, oof_table
 from carvision.pipelines.methods import METHODS, Settings, tuned_by_method
 from carvision.pipelines.oof_reports import log_oof_photos
-from carvision.pipelines.prepare import known_manifest
+from carvision.pipelines.prepare import check_data, known_manifest
 from carvision.pipelines.session import announce, show_address
 from carvision.pipelines.specification import build_spec
 from carvision.reporting.console import progress
@@ -64,6 +64,7 @@ def tune(
     """
     if method not in METHODS:
         raise ConfigError(f"method={method!r}: expected one of {', '.join(METHODS)}")
+    check_data(data)
     with tracked_run(STAGE_TUNE, "tune") as run:
         manifest = known_manifest(config, data)
         mlflow.set_tag(DATA, manifest.fingerprint)

@@ -1,11 +1,10 @@
-"""The terminal: one console for tables, progress and log lines."""
+"""What is printed: log lines, errors, and how far a long piece of work is."""
 
 import logging
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
-from rich.logging import RichHandler
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -13,16 +12,30 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 from carvision.reporting.log_filters import hide_secrets
+from carvision.reporting.progress_lines import ProgressLines
+from carvision.reporting.streams import output_failed
+from carvision.reporting.terminal import console
 
-console = Console()
+__all__ = ["console", "print_error", "progress", "progress_bar", "set_up_logging"]
+
+
+class _LineHandler(logging.Handler):
+    """A record is a line of the console, however long: it can be searched and copied."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            level = (f"{record.levelname:<8}", f"logging.level.{record.levelname.lower()}")
+            console.print(Text.assemble(level, " ", self.format(record)), soft_wrap=True)
+        except Exception:  # as every handler of the standard library
+            self.handleError(record)
 
 
 def set_up_logging() -> None:
     """carvision's own lines from INFO, everything else from WARNING."""
-    handler = RichHandler(console=console, show_path=False, show_time=False, markup=False)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[_LineHandler()])
     logging.getLogger("carvision").setLevel(logging.INFO)
     # MLflow tells at every start that it creates its tables.
     for name in ("mlflow", "alembic"):
@@ -30,25 +43,43 @@ def set_up_logging() -> None:
     hide_secrets()
 
 
+def print_error(message: str) -> None:
+    """Say what ends the command; on standard error as well where the output went nowhere."""
+    console.print(Text.assemble(("error:", "bold red"), " ", message), soft_wrap=True)
+    if output_failed():
+        sys.stderr.write(f"error: {message}\n")
+
+
+def text_column(template: str) -> TextColumn:
+    """A column of a bar that shows names as they are."""
+    return TextColumn(template, markup=False)
+
+
 def progress_bar(*extra: TextColumn) -> Progress:
     """A bar with what is done and the time that is left; it fits into 80 columns."""
     return Progress(
-        TextColumn("{task.description}"),
+        text_column("{task.description}"),
         BarColumn(bar_width=12),
         MofNCompleteColumn(),
         *extra,
         TimeRemainingColumn(compact=True),
-        TextColumn("left"),
+        text_column("left"),
         console=console,
     )
 
 
 @contextmanager
 def progress(description: str, total: int) -> Iterator[Callable[..., None]]:
-    """A bar over ``total`` items.
+    """A bar over ``total`` items; in a file, a line now and then.
 
     What it gives is called with the number of items just done, and may be given a new description.
     """
+    with _bar(description, total) if console.is_interactive else _lines(description, total) as told:
+        yield told
+
+
+@contextmanager
+def _bar(description: str, total: int) -> Iterator[Callable[..., None]]:
     with progress_bar() as bar:
         task = bar.add_task(description, total=total)
 
@@ -56,3 +87,18 @@ def progress(description: str, total: int) -> Iterator[Callable[..., None]]:
             bar.update(task, advance=done, description=description)
 
         yield advance
+
+
+@contextmanager
+def _lines(description: str, total: int) -> Iterator[Callable[..., None]]:
+    lines, count = ProgressLines(), 0
+    lines.advanced(description, 0, total)
+    now = description
+
+    def advance(done: int, description: str | None = None) -> None:
+        nonlocal count, now
+        count, now = count + done, description or now
+        lines.advanced(now, count, total)
+
+    yield advance
+    lines.ended(now, count)

@@ -92,10 +92,7 @@ def show_leaderboard(
     ]
     columns = ["", "nested log loss", "fitted", "accuracy", "ECE", "s/1,000"]
     show_table(f"Out of fold, {photos:,} photos", columns, lines)
-    console.print(
-        f"tuned: nested log loss between {interval[0]:.4f} and {interval[1]:.4f} (90 %)",
-        highlight=False,
-    )
+    console.print(f"tuned: nested log loss between {interval[0]:.4f} and {interval[1]:.4f} (90 %)")
 
 
 def show_test_scores(title: str, rows: Sequence[tuple[str, float | None, float, float]]) -> None:

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
-from rich.progress import TextColumn
-
 from carvision.contracts import Tracker
-from carvision.reporting.console import console, progress_bar
+from carvision.reporting.console import progress_bar, text_column
+from carvision.reporting.progress_lines import ProgressLines
+from carvision.reporting.terminal import console
 
 #: An epoch's metrics: name, heading, format, width; with the epoch's number they fit 80 columns.
 _COLUMNS = (
@@ -24,17 +24,23 @@ _HEAD = " ".join(["epoch", *(title.rjust(width) for _, title, _, width in _COLUM
 
 
 class TrainingProgress(Tracker):
-    """A tracker that shows steps, the current losses and the time left."""
+    """A tracker that shows steps, the current losses and the time left.
+
+    On a terminal by bars; in a file by lines, which also tell of a long epoch while it lasts.
+    """
 
     def __init__(self) -> None:
-        self._bar = progress_bar(TextColumn("loss {task.fields[loss]}"))
+        self._bar = progress_bar(text_column("loss {task.fields[loss]}"))
         self._task = self._bar.add_task("starting", total=None, loss="–")
         self._validation = self._bar.add_task("  validating", visible=False, loss="–")
         self._description = ""
         self._headed = False
+        self._total: int | None = None
+        self._lines = None if console.is_interactive else ProgressLines()
 
     def __enter__(self) -> Self:
-        self._bar.start()
+        if self._lines is None:
+            self._bar.start()
         return self
 
     def __exit__(
@@ -43,17 +49,24 @@ class TrainingProgress(Tracker):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._bar.stop()
+        if self._lines is None:
+            self._bar.stop()
 
     def run_started(self, description: str, total_steps: int) -> None:
-        self._description = description
+        self._description, self._total = description, total_steps
         self._bar.update(self._task, description=description, total=total_steps)
 
     def step_ended(self, step: int, loss: float) -> None:
         self._bar.update(self._task, completed=step, loss=f"{loss:.3f}")
+        if self._lines is not None:
+            self._lines.advanced(
+                f"{self._description}, loss {loss:.3f}", step, self._total, "step "
+            )
 
     def images_predicted(self, done: int, total: int) -> None:
         self._bar.update(self._validation, completed=done, total=total, visible=done < total)
+        if self._lines is not None:
+            self._lines.still(f"{self._description}, validating: photo {done:,} of {total:,}")
 
     def epoch_ended(self, epoch: int, metrics: Mapping[str, float]) -> None:
         if not self._headed:
@@ -62,10 +75,12 @@ class TrainingProgress(Tracker):
             self._headed = True
         cells = [f"{metrics[name]:{form}}".rjust(width) for name, _, form, width in _COLUMNS]
         _line(" ".join([f"{epoch:>5}", *cells]))
+        if self._lines is not None:
+            self._lines.postpone()
 
     def warning(self, message: str) -> None:
-        console.print(f"warning: {message}", style="yellow")
+        _line(f"warning: {message}", style="yellow")
 
 
 def _line(text: str, style: str | None = None) -> None:
-    console.print(text, style=style, highlight=False, soft_wrap=True)
+    console.print(text, style=style, soft_wrap=True)
