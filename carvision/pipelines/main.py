@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from carvision.config import Config
+from carvision.files import check_writable
 from carvision.pipelines.ensemble import ensemble
 from carvision.pipelines.prepare import check_data, prepared_data
 from carvision.pipelines.session import show_address
