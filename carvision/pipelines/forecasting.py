@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from carvision.contracts import VIEWS, EnsembleOof, EnsembleSpec
+from carvision.data.tables import spreadsheet_csv
 from carvision.data.test_photos import TestPhotos
 from carvision.ensembling.averaging import FoldMixtures, TestFolds
 from carvision.ensembling.confidence import confidence_table
@@ -93,7 +94,6 @@ def report_forecast(
                 "forecast/accuracy_high": found.accuracy_high,
             }
         )
-    # The mark makes spreadsheets read Korean names right.
-    mlflow.log_text("\ufeff" + table.to_csv(index=False), "confidence.csv")
+    mlflow.log_text(spreadsheet_csv(table), "confidence.csv")
     paths = dict(zip(photos.ids, photos.paths, strict=True))
     mlflow.log_text(forecast_page(table, paths, basis, truth), "forecast.html")

@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from carvision.contracts import VIEWS, ClassMap, EnsembleSpec, nfc
-from carvision.data.submission import Template, build_submission
+from carvision.data.submission import Template, build_submission, class_columns
 from carvision.data.test_photos import TestPhotos
 from carvision.metrics import competition_log_loss
 from carvision.reporting.forecast_page import Truth
@@ -67,7 +67,7 @@ def _one_column_a_class(answers: Sequence[str], template: Template, classes: Cla
 
 def _score(submission: pd.DataFrame, answers: Sequence[str]) -> tuple[float, float]:
     """Log loss and accuracy; a merged class's columns are equal, so any of them is right."""
-    probabilities = submission.drop(columns="ID").rename(columns=nfc)
+    probabilities = class_columns(submission).rename(columns=nfc)
     best = probabilities.max(axis=1).to_numpy()
     rows = np.arange(len(answers))
     chosen = probabilities.to_numpy()[rows, probabilities.columns.get_indexer(pd.Index(answers))]
