@@ -1,6 +1,6 @@
 """What to expect of a submission: the forecast and the page of an ``ensemble`` run."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import mlflow
 import numpy as np
@@ -62,17 +62,19 @@ def photo_table(
     photos: TestPhotos,
     submitted: NDArray[np.floating],
     members: Sequence[NDArray[np.floating]],
+    unreadable: Mapping[str, str],
 ) -> pd.DataFrame:
     """How sure the ensemble is of each photo, and how far its members agree.
 
-    ``members`` hold each member's probabilities for its active views ``[views, images, classes]``.
+    ``members`` hold each member's probabilities for its active views ``[views, images, classes]``;
+    ``unreadable`` says by ID why a photo was not predicted.
     """
     own = []
     for member, probabilities in zip(spec.members, members, strict=True):
         alone = spec.model_copy(update={"members": (member,)}).with_views(VIEWS)
         own.append(predict_ensemble(alone, [probabilities]))
     weights = [sum(member.weights.values()) for member in spec.members]
-    return confidence_table(photos.ids, submitted, own, weights, spec.class_names)
+    return confidence_table(photos.ids, submitted, own, weights, spec.class_names, unreadable)
 
 
 def report_forecast(
