@@ -73,14 +73,13 @@ def check_writable(output: Path) -> None:
     Raises:
         ConfigError: it is a folder or a device, or its folder cannot be written to.
     """
-    if output.exists() and not output.is_file():
-        what = "a folder" if output.is_dir() else "not a regular file"
-        raise ConfigError(f"output={output} is {what}; give the name of a file")
     try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        # A name of its own, so that nothing of the user's is touched, as long as it will be.
-        with tempfile.NamedTemporaryFile(dir=output.parent, prefix=f".{output.name}."):
-            pass
+        if output.exists() and not output.is_file():
+            what = "a folder" if output.is_dir() else "not a regular file"
+            raise ConfigError(f"output={output} is {what}; give the name of a file")
+        # A name of its own: nothing of the user's is touched.
+        with temporary_path(output.parent, f".{output.name}.", output.suffix) as probe:
+            probe.touch()
     except OSError as error:
         raise ConfigError(f"output={output} cannot be written: {error}") from error
 

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from carvision.contracts import ClassMap, nfc
-from carvision.data.tables import read_table, refuse_repeated
+from carvision.data.tables import WINDOWS_LINES, read_table, refuse_repeated
 from carvision.errors import DataError
 from carvision.files import replacing_output
 
@@ -135,9 +135,14 @@ def write_submission(path: Path, submission: pd.DataFrame) -> None:
     Names and IDs are exactly the template's, since a program reads them: a spreadsheet may take
     some for formulas. An earlier file of other content is kept.
     """
+    texts = [*submission.columns, *submission.iloc[:, 0]]
     with replacing_output(path) as temporary:
         submission.to_csv(
-            temporary, index=False, encoding="utf-8-sig", float_format=PROBABILITY_FORMAT
+            temporary,
+            index=False,
+            encoding="utf-8-sig",
+            float_format=PROBABILITY_FORMAT,
+            lineterminator=WINDOWS_LINES if any("\r" in text for text in texts) else "\n",
         )
 
 

@@ -16,6 +16,9 @@ _FORMULA: Final = r"[=+\-@\t\r\n＝＋－＠]"
 _NEEDS_MARK: Final = re.compile(f"^(?='*{_FORMULA})")
 _MARKED: Final = re.compile(f"^'(?='*{_FORMULA})")
 
+#: pandas quotes what is part of a line's end: with these, a lone carriage return in a name, too.
+WINDOWS_LINES: Final = "\r\n"
+
 
 def read_table(path: Path, columns: list[str], *, key: str | None = None) -> pd.DataFrame:
     """A CSV as text, with or without a byte-order mark, indexed by line number.
@@ -79,8 +82,9 @@ def spreadsheet_csv(table: pd.DataFrame, float_format: str | None = None) -> str
         column = safe.iloc[:, place]
         if not pd.api.types.is_numeric_dtype(column):
             safe.isetitem(place, [_safe_cell(value) for value in column])
+    text: str = safe.to_csv(index=False, float_format=float_format, lineterminator=WINDOWS_LINES)
     # The mark makes spreadsheets read UTF-8.
-    return "\ufeff" + safe.to_csv(index=False, float_format=float_format)
+    return "\ufeff" + text
 
 
 def write_spreadsheet_csv(path: Path, table: pd.DataFrame, float_format: str | None = None) -> None:
