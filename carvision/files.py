@@ -1,7 +1,9 @@
 """Files written whole or not at all: temporary file, fsync, rename; their names, sums and locks."""
 
+import filecmp
 import hashlib
 import json
+import logging
 import os
 import shutil
 from collections.abc import Iterator
@@ -13,6 +15,8 @@ from filelock import FileLock, Timeout
 
 from carvision.errors import CarvisionError, ConfigError
 from carvision.leftovers import exchange, temporary_path
+
+log = logging.getLogger(__name__)
 
 #: Bytes that a name may have on every file system in use.
 _LONGEST_NAME = 255
@@ -32,14 +36,50 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
 
 
+@contextmanager
+def replacing_output(path: Path) -> Iterator[Path]:
+    """:func:`replacing` for a file that the user asked for, and may still need as it was.
+
+    An earlier file with other content is kept as ``NAME.1`` (``NAME.2``, and so on: none is ever
+    replaced), and a log line says so.
+    """
+    with replacing(path) as temporary:
+        yield temporary
+        if path.is_file() and not filecmp.cmp(path, temporary, shallow=False):
+            kept = _kept(path)
+            log.info("%s was there already: the earlier one is now %s", path, kept.name)
+
+
+def _kept(path: Path) -> Path:
+    """Give the file the next free name with a number."""
+    number = 1
+    while True:
+        kept = path.with_name(f"{path.name}.{number}")
+        try:
+            # Unlike a rename, a link replaces nothing that another process has just written.
+            os.link(path, kept)
+            return kept
+        except FileExistsError:
+            number += 1
+        except OSError:  # a file system without links
+            if not os.path.lexists(kept):
+                return path.rename(kept)
+            number += 1
+
+
 def check_writable(output: Path) -> None:
-    """Refuse an output that cannot be written before the hours that fill it."""
-    if output.is_dir():
-        raise ConfigError(f"output={output} is a folder; give the name of a file")
+    """Refuse an output that cannot be written before the hours that fill it.
+
+    Raises:
+        ConfigError: it is a folder or a device, or its folder cannot be written to.
+    """
     try:
-        with replacing(output.with_name(f".{output.name}.probe")) as probe:
-            probe.write_text("")
-        output.with_name(f".{output.name}.probe").unlink()
+        if output.exists() and not output.is_file():
+            what = "a folder" if output.is_dir() else "not a regular file"
+            raise ConfigError(f"output={output} is {what}; give the name of a file")
+        # A name of its own: nothing of the user's is touched.
+        with temporary_path(output.parent, f".{output.name}.", output.suffix) as probe:
+            probe.touch()
     except OSError as error:
         raise ConfigError(f"output={output} cannot be written: {error}") from error
 

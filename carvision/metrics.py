@@ -24,7 +24,8 @@ def competition_log_loss(answers: Sequence[str], submission: pd.DataFrame) -> fl
     """The competition's metric: multiclass log loss in nats over the classes of the answers.
 
     ``answers`` holds the true class of each row of ``submission``, whose columns are class names;
-    columns that no answer names are ignored. Each row is divided by its sum over the scored
+    columns that no answer names are ignored. Of two columns of one name the last is the class: the
+    first holds the IDs, as a class may be called. Each row is divided by its sum over the scored
     classes, and only then clipped.
 
     Raises:
@@ -36,10 +37,11 @@ def competition_log_loss(answers: Sequence[str], submission: pd.DataFrame) -> fl
     if len(answers) == 0:
         raise DataError("there are no answers to score against")
     classes = sorted(set(answers))
-    missing = [name for name in classes if name not in submission.columns]
+    places = {name: place for place, name in enumerate(submission.columns)}
+    missing = [name for name in classes if name not in places]
     if missing:
         raise DataError(f"the submission has no column for the scored classes {missing}")
-    values = submission[classes].to_numpy(dtype=np.float64)
+    values = submission.iloc[:, [places[name] for name in classes]].to_numpy(dtype=np.float64)
     if np.isnan(values).any():
         raise DataError("the submission holds NaN")
     if (values < 0).any() or (values > 1).any():

@@ -1,17 +1,21 @@
 """Files and folders are replaced whole or not at all, and nothing temporary stays behind."""
 
+import logging
+import os
 import stat
 
 import pytest
 
-from carvision.errors import CarvisionError
+from carvision.errors import CarvisionError, ConfigError
 from carvision.files import (
     alone,
+    check_writable,
     checked_name,
     link_or_copy,
     read_json,
     replacing,
     replacing_folder,
+    replacing_output,
     write_json,
 )
 
@@ -163,3 +167,83 @@ def test_behind_a_symbolic_link_the_content_is_linked(tmp_path):
     link_or_copy(link, target)
     assert not target.is_symlink()
     assert target.stat().st_ino == source.stat().st_ino
+
+
+def _write_output(path, content):
+    with replacing_output(path) as temporary:
+        temporary.write_text(content)
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["links", "no links"])
+def test_an_earlier_output_is_never_lost(tmp_path, links, monkeypatch, caplog):
+    def refused(source, target):
+        raise PermissionError("this file system has no links")
+
+    if not links:
+        monkeypatch.setattr(os, "link", refused)
+    path = tmp_path / "submission.csv"
+    (tmp_path / "submission.csv.2").write_text("somebody's own")
+    with caplog.at_level(logging.INFO, "carvision"):
+        for content in ("first", "second", "third"):
+            _write_output(path, content)
+    found = {own.name: own.read_text() for own in tmp_path.iterdir()}
+    assert found == {
+        "submission.csv": "third",
+        "submission.csv.1": "first",
+        "submission.csv.2": "somebody's own",
+        "submission.csv.3": "second",
+    }
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 2 and str(path) in said[0] and "submission.csv.1" in said[0]
+    assert "submission.csv.3" in said[1]
+
+
+def test_an_equal_output_is_not_kept_twice(tmp_path, caplog):
+    path = tmp_path / "hpo.yaml"
+    with caplog.at_level(logging.INFO, "carvision"):
+        for _ in range(2):
+            _write_output(path, "the same")
+    assert (_everything(tmp_path), caplog.records) == (["hpo.yaml"], [])
+
+
+def test_an_output_that_fails_moves_nothing(tmp_path):
+    path = tmp_path / "bench.json"
+    _write_output(path, "old")
+    with pytest.raises(RuntimeError), replacing_output(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert {own.name: own.read_text() for own in tmp_path.iterdir()} == {"bench.json": "old"}
+
+
+def test_looking_whether_an_output_can_be_written_touches_nothing(tmp_path):
+    names = ["s.csv", ".s.csv.probe", ".s.csv", "s.csv.1"]
+    for name in names:
+        (tmp_path / name).write_text(name)
+    before = {own.name: own.stat().st_mtime_ns for own in tmp_path.iterdir()}
+    check_writable(tmp_path / "s.csv")
+    check_writable(tmp_path / "new.csv")
+    assert {own.name: own.stat().st_mtime_ns for own in tmp_path.iterdir()} == before
+
+
+def _in_a_file(folder):
+    (folder / "file").write_text("")
+    return folder / "file" / "s.csv"
+
+
+def _pipe(folder):
+    os.mkfifo(folder / "pipe")
+    return folder / "pipe"
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        (lambda folder: folder, "is a folder"),
+        (_pipe, "is not a regular file"),
+        (_in_a_file, "cannot be written"),
+        (lambda folder: folder / ("x" * 300), "cannot be written"),
+    ],
+)
+def test_an_output_that_cannot_be_written(tmp_path, output, message):
+    with pytest.raises(ConfigError, match=message):
+        check_writable(output(tmp_path))

@@ -12,6 +12,7 @@ from torch.utils.data import Dataset, Sampler
 from carvision.data.augment import Augmenter
 from carvision.data.decode import Box, decode
 from carvision.data.sources import PhotoSource
+from carvision.errors import DataError
 
 
 class TrainingPhotos(Dataset[tuple[torch.Tensor, torch.Tensor]]):
@@ -48,19 +49,38 @@ class TrainingPhotos(Dataset[tuple[torch.Tensor, torch.Tensor]]):
 
 
 class WholePhotos(Dataset[torch.Tensor]):
-    """Whole photos from files or from encoded bytes, squashed to ``[3, size, size]``."""
+    """Whole photos from files or from encoded bytes, squashed to ``[3, size, size]``.
+
+    With ``unreadable``, booleans ``[photos]`` in shared memory, a photo that cannot be read is
+    marked there and is black; one that is marked already is not tried. Without, it is an error.
+    """
 
     def __init__(
-        self, sources: Sequence[Path | bytes], size: int, interpolation: str = "bicubic"
+        self,
+        sources: Sequence[Path | bytes],
+        size: int,
+        interpolation: str = "bicubic",
+        unreadable: torch.Tensor | None = None,
     ) -> None:
         self._sources = sources
         self.size = size
         self._interpolation = interpolation
+        self._unreadable = unreadable
 
     def __len__(self) -> int:
         return len(self._sources)
 
     def __getitem__(self, index: int) -> torch.Tensor:
+        if self._unreadable is None:
+            return self._decoded(index)
+        if not self._unreadable[index]:
+            try:
+                return self._decoded(index)
+            except DataError:
+                self._unreadable[index] = True
+        return torch.zeros(3, self.size, self.size, dtype=torch.uint8)
+
+    def _decoded(self, index: int) -> torch.Tensor:
         source, name = self._sources[index], self.name(index)
         how = self._interpolation
         return _channels_first(decode(source, self.size, interpolation=how, name=name))

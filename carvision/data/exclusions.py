@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from carvision.contracts import nfc
-from carvision.data.test_photos import read_table, refuse_repeated
+from carvision.data.tables import plain_cell, read_table, refuse_repeated
 from carvision.errors import DataError
 from carvision.files import read_json, write_json
 
@@ -23,7 +23,7 @@ def read_exclusions(path: Path) -> dict[str, str]:
         DataError: the list cannot be read, or names a photo twice.
     """
     table = read_table(path, ["image_id"])
-    ids = [nfc(name) for name in table["image_id"]]
+    ids = [nfc(plain_cell(name)) for name in table["image_id"]]
     refuse_repeated(ids, path)
     reasons = table["reason"] if "reason" in table.columns else [""] * len(ids)
     return {

@@ -5,21 +5,30 @@ Columns are never matched by position: their order differs between copies of the
 
 import logging
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from carvision.contracts import ClassMap, nfc
-from carvision.data.test_photos import read_table, refuse_repeated
+from carvision.data.tables import WINDOWS_LINES, read_table, refuse_repeated
 from carvision.errors import DataError
-from carvision.files import replacing
+from carvision.files import replacing_output
 
 log = logging.getLogger(__name__)
 
 #: What a column gets that no trained class stands for. A zero on a true class would cost 34.5.
 FLOOR_PROBABILITY = 1e-5
+
+#: The name of the first column.
+ID: Final = "ID"
+
+#: Nine significant digits name any float32, and are off by 5e-9 of a value at most: a log loss
+#: moves by less than 1e-8 nats, and nothing becomes zero. All digits take half as much space again.
+PROBABILITY_FORMAT: Final = "%.9g"
 
 
 @dataclass(frozen=True)
@@ -33,16 +42,20 @@ class Template:
     def read(cls, path: Path) -> "Template":
         """Read ``sample_submission.csv``.
 
+        Its first column ``ID`` holds the IDs; another one is of a class of that name.
+
         Raises:
             DataError: it has no column ``ID``, or a column occurs twice.
         """
-        table = read_table(path, ["ID"])
-        columns = tuple(column for column in table.columns if column != "ID")
+        table = read_table(path, [ID], key=ID)
+        place = list(table.columns).index(ID)
+        ids = table.iloc[:, place].tolist()
+        columns = tuple(table.columns.delete(place))
         normal = [nfc(column) for column in columns]
         if len(set(normal)) < len(normal):
             raise DataError(f"{path}: two columns have the same name")
-        refuse_repeated(table["ID"].tolist(), path)
-        return cls(tuple(table["ID"]), columns)
+        refuse_repeated(ids, path)
+        return cls(tuple(ids), columns)
 
     @classmethod
     def of_classes(cls, ids: tuple[str, ...], classes: ClassMap) -> "Template":
@@ -98,22 +111,39 @@ def build_submission(
 
     The template was checked (:meth:`Template.check`).
     """
+    # By position, never by name: a class may be called as the ID column is.
     rows = pd.Index(ids).get_indexer(pd.Index(template.ids))
     class_of = classes.index_by_folder()
-    floor = np.full(len(rows), FLOOR_PROBABILITY)
-    # A mean may round to a hair above one, which the competition refuses.
-    probabilities = probabilities.clip(0, 1)
-    table = {
-        column: probabilities[rows, class_of[nfc(column)]] if nfc(column) in class_of else floor
-        for column in template.columns
-    }
-    return pd.DataFrame({"ID": template.ids, **table})
+    values = np.full((len(rows), len(template.columns)), FLOOR_PROBABILITY)
+    for place, column in enumerate(map(nfc, template.columns)):
+        if column in class_of:
+            # A mean may round to a hair above one, which the competition refuses.
+            values[:, place] = probabilities[rows, class_of[column]].clip(0, 1)
+    table = pd.DataFrame(values, columns=list(template.columns))
+    table.insert(0, ID, list(template.ids), allow_duplicates=True)
+    return table
+
+
+def class_columns(submission: pd.DataFrame) -> pd.DataFrame:
+    """The probabilities ``[images, columns]`` of what :func:`build_submission` gives."""
+    return submission.iloc[:, 1:]
 
 
 def write_submission(path: Path, submission: pd.DataFrame) -> None:
-    """Write it the way the template is written: UTF-8 with a byte-order mark."""
-    with replacing(path) as temporary:
-        submission.to_csv(temporary, index=False, encoding="utf-8-sig")
+    """Write it the way the template is written: UTF-8 with a byte-order mark.
+
+    Names and IDs are exactly the template's, since a program reads them: a spreadsheet may take
+    some for formulas. An earlier file of other content is kept.
+    """
+    texts = [*submission.columns, *submission.iloc[:, 0]]
+    with replacing_output(path) as temporary:
+        submission.to_csv(
+            temporary,
+            index=False,
+            encoding="utf-8-sig",
+            float_format=PROBABILITY_FORMAT,
+            lineterminator=WINDOWS_LINES if any("\r" in text for text in texts) else "\n",
+        )
 
 
 def read_answers(path: Path, ids: tuple[str, ...]) -> list[str]:
@@ -122,10 +152,30 @@ def read_answers(path: Path, ids: tuple[str, ...]) -> list[str]:
     Raises:
         DataError: an ID has no answer.
     """
-    table = read_table(path, ["ID", "label"])
-    refuse_repeated(table["ID"].tolist(), path)
-    answers = dict(zip(table["ID"], table["label"], strict=True))
-    missing = [identifier for identifier in ids if identifier not in answers]
+    table = read_table(path, [ID, "label"])
+    refuse_repeated(table[ID].tolist(), path)
+    answers = dict(zip(table[ID], table["label"], strict=True))
+    missing = [identifier for identifier in ids if not answers.get(identifier)]
     if missing:
         raise DataError(f"{path} has no answer for {len(missing)} photos, the first: {missing[0]}")
     return [answers[identifier] for identifier in ids]
+
+
+def answers_for(path: Path, template: Template, classes: ClassMap) -> list[str]:
+    """:func:`read_answers` of a template's photos, each of them a class that can be scored.
+
+    Raises:
+        DataError: an ID has no answer, or one that is neither a column nor a trained class.
+    """
+    answers = read_answers(path, template.ids)
+    known = {nfc(column) for column in template.columns} | set(classes.index_by_folder())
+    strange = [place for place, answer in enumerate(answers) if nfc(answer) not in known]
+    if strange:
+        identifier, answer = template.ids[strange[0]], answers[strange[0]]
+        nearest = get_close_matches(nfc(answer), known, n=1)
+        hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+        raise DataError(
+            f"{path}: {len(strange)} answers are no class of the submission, the first, of "
+            f"{identifier}: {answer!r}{hint}"
+        )
+    return answers

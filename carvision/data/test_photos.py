@@ -1,13 +1,18 @@
 """The photos to predict: from ``test.csv``, from a folder, or from a list of the user's own."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
-
-import pandas as pd
+from typing import Final
 
 from carvision.contracts import nfc
 from carvision.data.layout import Layout, find_photos
+from carvision.data.tables import read_table, refuse_repeated
 from carvision.errors import DataError
+
+#: Set to 1 by whoever trusts the input: it may then name any file of this machine.
+ALLOW_PATHS: Final = "CARVISION_ALLOW_PATHS"
+_SHOWN: Final = 100
 
 
 @dataclass(frozen=True)
@@ -50,72 +55,79 @@ class TestPhotos:
     def _of_csv(cls, path: Path) -> "TestPhotos":
         table = read_table(path, ["ID", "img_path"])
         refuse_repeated(table["ID"].tolist(), path)
-        paths = []
+        folder, paths = _ListFolder(path.parent), []
         for line, name in table["img_path"].items():
-            photo = _existing(path.parent, name)
-            if photo is None:
-                raise DataError(f"{path}, line {line}: the photo {name!r} is missing")
-            paths.append(photo)
+            try:
+                paths.append(folder.find(name))
+            # ValueError: a NUL byte. OSError: too long, or in a folder that may not be entered.
+            except (DataError, OSError, ValueError) as error:
+                raise DataError(f"{path}, line {line}: {_reason(error, name)}") from None
         if not paths:
             raise DataError(f"{path} lists no photo")
         return cls(tuple(table["ID"]), tuple(paths))
 
 
-def read_table(path: Path, columns: list[str]) -> pd.DataFrame:
-    """A CSV as text, with or without a byte-order mark, indexed by line number.
+class _ListFolder:
+    """The folder that the paths of a list start from."""
 
-    Raises:
-        DataError: it cannot be read, a row has too many fields, a column occurs twice, or one of
-            ``columns`` is missing.
-    """
-    try:
-        # The header is read as a row: pandas would rename a column that occurs twice, and take the
-        # first for an index where rows are longer than the header.
-        raw = pd.read_csv(
-            path,
-            encoding="utf-8-sig",
-            dtype=str,
-            header=None,
-            keep_default_na=False,
-            skip_blank_lines=False,
-        )
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
-    names = pd.Index(raw.iloc[0])
-    if names.has_duplicates:
-        raise DataError(f"{path}: two columns have the same name, {names[names.duplicated()][0]!r}")
-    missing = [column for column in columns if column not in names]
-    if missing:
+    def __init__(self, folder: Path) -> None:
+        self._given = Path(os.path.abspath(folder))  # noqa: PTH100 - resolves no link
+        self._root = folder.resolve()
+        self._spellings: dict[Path, dict[str, str]] = {}
+
+    def find(self, name: str) -> Path:
+        """The file that a list means by ``name``; Windows writes ``\\`` for ``/``.
+
+        Raises:
+            DataError: there is no such file, or it lies outside and that is not allowed.
+        """
+        if "\0" in name:
+            raise DataError(f"the photo {_short(name)} is missing: no name holds a NUL")
+        spelled = [self._inside(way) for way in dict.fromkeys([name, name.replace("\\", "/")])]
+        for path in spelled:
+            if path.is_file():
+                return path
+        for path in map(self._as_on_disk, spelled):
+            if path.is_file():
+                return path
+        what = ": that is a folder" if name and spelled[0].is_dir() else ""
+        raise DataError(f"the photo {_short(name)} is missing{what}")
+
+    def _inside(self, name: str) -> Path:
+        """Where ``name`` is; links count as what they are called: photos may be on another disk."""
+        path = Path(os.path.normpath(self._root / name))
+        for root in (self._root, self._given):
+            if path.is_relative_to(root):
+                return self._root / path.relative_to(root)
+        if os.environ.get(ALLOW_PATHS) == "1":
+            return path
         raise DataError(
-            f"{path}: expected the columns {columns}, missing {missing}; got {list(names)[:10]}"
+            f"the photo {_short(name)} lies outside of {self._given}; if you trust this list, "
+            f"allow it by the environment variable {ALLOW_PATHS}=1"
         )
-    table = raw.iloc[1:].set_axis(names, axis=1)
-    table.index += 1
-    return table[(table != "").any(axis=1)]
+
+    def _as_on_disk(self, path: Path) -> Path:
+        """The same path in the Unicode form that the disk uses for each of its parts."""
+        found = Path(path.anchor)
+        for part in path.parts[1:]:
+            if not (found / part).exists() and found.is_dir():
+                if found not in self._spellings:
+                    self._spellings[found] = {
+                        nfc(entry.name): entry.name for entry in found.iterdir()
+                    }
+                part = self._spellings[found].get(nfc(part), part)
+            found = found / part
+        return found
 
 
-def _existing(folder: Path, name: str) -> Path | None:
-    """The file, whichever Unicode form the disk and the list use for each part of its path."""
-    path = folder / name
-    if path.is_file():
-        return path
-    found = folder
-    for part in Path(name).parts:
-        if not (found / part).exists():
-            if not found.is_dir():
-                return None
-            twins = [entry.name for entry in found.iterdir() if nfc(entry.name) == nfc(part)]
-            part = twins[0] if twins else part
-        found = found / part
-    return found if found.is_file() else None
+def _reason(error: Exception, name: str) -> str:
+    """What is wrong with a list's entry."""
+    if isinstance(error, DataError):
+        return str(error)
+    detail = error.strerror if isinstance(error, OSError) else error
+    return f"the photo {_short(name)} cannot be looked up: {detail}"
 
 
-def refuse_repeated(ids: list[str], source: Path) -> None:
-    """Refuse IDs that would overwrite each other.
-
-    Raises:
-        DataError: an ID occurs more than once in ``source``.
-    """
-    repeated = pd.Index(ids)[pd.Index(ids).duplicated()]
-    if len(repeated):
-        raise DataError(f"{source}: the ID {repeated[0]!r} occurs more than once")
+def _short(name: str) -> str:
+    """A name as a message shows it, which may be of millions of characters."""
+    return repr(name) if len(name) <= _SHOWN else f"{name[:_SHOWN]!r}…"

@@ -45,6 +45,12 @@ class FoldMixtures:
             added = np.tensordot(weights, terms, axes=1).astype(np.float32)
             self._sums[fold] = self._sums[fold] + added
 
+    def of(self, chosen: NDArray[np.bool_]) -> "FoldMixtures":
+        """The mixtures of the ``chosen`` images alone, ``[images]``."""
+        part = FoldMixtures("geometric" if self._geometric else "arithmetic", ())
+        part._sums = {fold: np.asarray(own)[chosen] for fold, own in self._sums.items()}
+        return part
+
     def log_probabilities(self, start: int, stop: int) -> NDArray[np.float64]:
         """Log-probabilities in nats of the images from ``start`` to ``stop``: ``[folds, ...]``."""
         sums = np.stack([np.asarray(own)[start:stop] for own in self._sums.values()])

@@ -6,7 +6,8 @@ which is the entropy of their mixture less the mean of their entropies. In nats,
 say the same to the entropy of the weights where each is sure of another class.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -39,16 +40,19 @@ def confidence_table(
     members: Sequence[NDArray[np.floating]],
     weights: Sequence[float],
     class_names: Sequence[str],
+    unreadable: Mapping[str, str] = MappingProxyType({}),
 ) -> pd.DataFrame:
     """A row a photo, those that the members disagree most on first.
 
     ``submitted`` and each of ``members`` are probabilities ``[images, classes]``. The columns are
-    ``image_id``, ``confidence`` (the largest submitted probability), ``entropy`` and
-    ``disagreement`` in nats, and ``class_1``, ``probability_1`` to ``class_3``, ``probability_3``.
+    ``image_id``, ``unreadable`` (why a photo was not predicted, mostly empty), ``confidence`` (the
+    largest submitted probability), ``entropy`` and ``disagreement`` in nats, and ``class_1``,
+    ``probability_1`` to ``class_3``, ``probability_3``.
     """
     table = pd.DataFrame(
         {
             "image_id": list(image_ids),
+            "unreadable": [unreadable.get(image_id, "") for image_id in image_ids],
             "confidence": submitted.max(axis=1),
             "entropy": entropy(_log(submitted)),
             "disagreement": disagreement(members, weights),

@@ -68,16 +68,20 @@ def predict_views(
     sources: Sequence[Path | bytes],
     views: Sequence[str],
     engine: Engine,
+    unreadable: torch.Tensor | None = None,
 ) -> NDArray[np.float32]:
     """Log-probabilities of one model, ``[views, images, classes]``.
 
     The model is moved to the engine's device, and left in evaluation mode. Where memory is short,
-    fewer photos at a time are predicted, and a log line says so.
+    fewer photos at a time are predicted, and a log line says so. A photo that cannot be read ends
+    it, or is marked in ``unreadable`` (:class:`~carvision.data.batches.WholePhotos`), and what is
+    predicted of it has no meaning.
 
     Raises:
         CarvisionError: not even a single photo fits into memory.
+        DataError: a photo cannot be read, and there is no ``unreadable``.
     """
-    return predict_views_of_each([model], preprocessing, sources, views, engine)[0]
+    return predict_views_of_each([model], preprocessing, sources, views, engine, unreadable)[0]
 
 
 def predict_views_of_each(
@@ -86,6 +90,7 @@ def predict_views_of_each(
     sources: Sequence[Path | bytes],
     views: Sequence[str],
     engine: Engine,
+    unreadable: torch.Tensor | None = None,
 ) -> NDArray[np.float32]:
     """:func:`predict_views` of several models, ``[models, views, images, classes]``.
 
@@ -94,7 +99,8 @@ def predict_views_of_each(
     layout = memory_format(engine.device)
     for model in models:
         model.to(engine.device, memory_format=layout).eval()  # type: ignore[call-overload]
-    photos = WholePhotos(sources, preprocessing.image_size, preprocessing.interpolation)
+    how = preprocessing
+    photos = WholePhotos(sources, how.image_size, how.interpolation, unreadable)
     # Few photos are not worth starting processes for, and none of them is needed twice.
     few = {"workers": 0} if len(photos) <= 4 * engine.batch_size else {}
     config = engine.loader.model_copy(update={"persistent_workers": False, **few})
@@ -157,18 +163,20 @@ def predict_member(
     temperatures: Mapping[str, float],
     engine: Engine,
     on_fold: Callable[[int, NDArray[np.floating]], None] = _unkept,
+    unreadable: torch.Tensor | None = None,
 ) -> NDArray[np.float64]:
     """Probabilities of a backbone for the views of ``temperatures``, ``[views, images, classes]``.
 
     Each fold's log-probabilities are tempered, then the folds' probabilities are averaged.
-    ``on_fold`` gets each fold and its tempered log-probabilities ``[views, images, classes]``.
+    ``on_fold`` gets each fold and its tempered log-probabilities ``[views, images, classes]``;
+    ``unreadable`` is as in :func:`predict_views`.
     """
     views = list(temperatures)
     by_view = np.array([temperatures[view] for view in views])[:, None, None]
     total: NDArray[np.float64] | float = 0.0
     for fold in bundle.folds:
         model = bundle.load_fold(fold)
-        log_p = predict_views(model, bundle.preprocessing, sources, views, engine)
+        log_p = predict_views(model, bundle.preprocessing, sources, views, engine, unreadable)
         log_p = tempered(log_p, by_view)
         on_fold(fold, log_p)
         total = total + np.exp(log_p)

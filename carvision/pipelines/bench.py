@@ -26,7 +26,7 @@ from carvision.benchmarks.photos import pictures
 from carvision.config import SplitSettings, list_models, load_config
 from carvision.data.manifest import divided
 from carvision.errors import ConfigError
-from carvision.files import scratch_folder, write_json
+from carvision.files import check_writable, replacing_output, scratch_folder, write_json
 from carvision.pipelines.caching import chosen_cache
 from carvision.pipelines.prepare import PreparedData, check_data, prepared_data
 from carvision.pipelines.session import announce, show_address
@@ -89,11 +89,13 @@ def bench(what: str, data: str, output: str) -> list[Row]:
     """The entry point: run the benchmark ``what`` with photos like those of ``data``.
 
     Raises:
-        ConfigError: there is no such benchmark.
+        ConfigError: there is no such benchmark, or ``output`` cannot be written.
     """
     if what not in BENCHMARKS:
         raise ConfigError(f"what={what!r}: expected one of {', '.join(BENCHMARKS)}")
     check_data(data)
+    if output:
+        check_writable(Path(output))
     with tracked_run("bench", f"bench {what}") as run:
         prepared = prepared_data(load_config(), data)
         announce(f"on {machine()}")
@@ -104,7 +106,8 @@ def bench(what: str, data: str, output: str) -> list[Row]:
         mlflow.log_dict({"rows": table}, "bench.json")
         mlflow.log_metrics({_metric_name(row): row.value for row in rows})
         if output:
-            write_json(Path(output), table)
+            with replacing_output(Path(output)) as temporary:
+                write_json(temporary, table)
             announce(f"written to {output}")
         show_benchmark(what, table)
         show_address(run)

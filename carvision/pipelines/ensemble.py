@@ -10,8 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from carvision.config import Config
-from carvision.contracts import VIEWS, EnsembleSpec, Predictions, write_predictions
-from carvision.data.submission import build_submission, read_answers, write_submission
+from carvision.contracts import VIEWS, EnsembleOof, EnsembleSpec, Predictions, write_predictions
+from carvision.data.submission import build_submission, write_submission
 from carvision.data.test_photos import TestPhotos
 from carvision.ensembling.averaging import FoldMixtures
 from carvision.errors import ConfigError, TrackingError
@@ -29,8 +29,14 @@ from carvision.pipelines.members import choose_members
 from carvision.pipelines.prepare import known_manifest
 from carvision.pipelines.session import announce, show_address
 from carvision.pipelines.specification import build_spec
-from carvision.pipelines.test_input import check_test, find_test, refuse_other_classes, template_for
+from carvision.pipelines.test_input import (
+    TestInput,
+    check_test,
+    find_test,
+    refuse_other_classes,
+)
 from carvision.pipelines.true_scores import show_scores
+from carvision.pipelines.unreadable import Unreadable, class_prior
 from carvision.reporting.console import console, progress
 from carvision.reporting.tables import show_weights
 from carvision.tracking.registry import champion_ensemble, member_version
@@ -60,22 +66,20 @@ def ensemble(config: Config, data: str, *, test: str, output: Path, tta_steps: i
         spec = tuned.with_views(VIEWS[:tta_steps])
         if not test:
             refuse_other_classes(beside, spec)
-        template = template_for(beside, photos, spec.classes)
-        answers = read_answers(beside.answers, template.ids) if beside.answers else None
+        given = TestInput.checked(photos, beside, spec.classes)
         show_weights(spec)
         inputs = forecast_inputs(version, tuned, spec)
-        members, folds = _predict(config, spec, photos)
+        members, folds = _predict(config, spec, given.unreadable)
+        _give_prior(given.unreadable, members, inputs, spec)
         _log_predictions(spec, photos, members)
         submitted = predict_ensemble(spec, members)
-        submission = build_submission(template, spec.classes, photos.ids, submitted)
+        submission = build_submission(given.template, spec.classes, photos.ids, submitted)
         write_submission(output, submission)
         mlflow.log_artifact(str(output))
-        truth = None
-        if answers is not None:
-            expected = _nested_score(tuned, spec)
-            truth = show_scores(spec, expected, template, photos, members, submission, answers)
-        table = photo_table(spec, photos, submitted, members)
-        basis = forecast_basis(inputs, folds, submitted, config.seed)
+        truth = show_scores(spec, _nested_score(tuned, spec), given, members, submission)
+        table = photo_table(spec, photos, submitted, members, given.unreadable.reasons)
+        sound = given.unreadable.sound
+        basis = forecast_basis(inputs, folds.of(sound), submitted[sound], config.seed)
         report_forecast(basis, table, photos, truth)
         console.print(
             f"submission: {output.resolve()} ({len(submission):,} rows)",
@@ -110,12 +114,14 @@ def _specification(config: Config, data: str) -> tuple[int | None, EnsembleSpec]
 
 
 def _predict(
-    config: Config, spec: EnsembleSpec, photos: TestPhotos
+    config: Config, spec: EnsembleSpec, unreadable: Unreadable
 ) -> tuple[list[NDArray[np.float64]], FoldMixtures]:
     """Each member's probabilities for its active views, ``[views, images, classes]``.
 
-    Beside them the ensemble's mixture of each fold that all members have.
+    Beside them the ensemble's mixture of each fold that all members have. What is predicted of
+    unreadable photos has no meaning.
     """
+    paths = unreadable.photos.paths
     # Here, and not where models predict in somebody else's process.
     keep_freed_memory(device := resolve_device(config.device))
     stay_below_swap(device)
@@ -132,14 +138,30 @@ def _predict(
                     f"{version.name} version {version.version} is of other classes than the "
                     "ensemble; tune again: mlflow run . -e tune"
                 )
-            total = len(photos.paths) * len(member.active_views) * len(bundle.folds)
+            total = len(paths) * len(member.active_views) * len(bundle.folds)
             weights = np.array([member.weights[view] for view in member.active_views])
             with progress(f"predicting with {member.preset}", total) as predicted:
                 engine = Engine.of(config, predicted)
                 temperatures = member.active_temperatures
                 keep = partial(folds.add, weights)
-                members.append(predict_member(bundle, photos.paths, temperatures, engine, keep))
+                marks = unreadable.marks
+                members.append(predict_member(bundle, paths, temperatures, engine, keep, marks))
+        unreadable.look_again()
     return members, folds
+
+
+def _give_prior(
+    unreadable: Unreadable,
+    members: Sequence[NDArray[np.floating]],
+    inputs: EnsembleOof | str,
+    spec: EnsembleSpec,
+) -> None:
+    """Put the classes' shares in place of what the members say of photos that cannot be read."""
+    bad = ~unreadable.sound
+    if bad.any():
+        prior = class_prior(inputs, spec)
+        for probabilities in members:
+            probabilities[:, bad] = prior
 
 
 def _log_predictions(

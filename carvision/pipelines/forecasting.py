@@ -1,6 +1,6 @@
 """What to expect of a submission: the forecast and the page of an ``ensemble`` run."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import mlflow
 import numpy as np
@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from carvision.contracts import VIEWS, EnsembleOof, EnsembleSpec
+from carvision.data.tables import spreadsheet_csv
 from carvision.data.test_photos import TestPhotos
 from carvision.ensembling.averaging import FoldMixtures, TestFolds
 from carvision.ensembling.confidence import confidence_table
@@ -61,17 +62,19 @@ def photo_table(
     photos: TestPhotos,
     submitted: NDArray[np.floating],
     members: Sequence[NDArray[np.floating]],
+    unreadable: Mapping[str, str],
 ) -> pd.DataFrame:
     """How sure the ensemble is of each photo, and how far its members agree.
 
-    ``members`` hold each member's probabilities for its active views ``[views, images, classes]``.
+    ``members`` hold each member's probabilities for its active views ``[views, images, classes]``;
+    ``unreadable`` says by ID why a photo was not predicted.
     """
     own = []
     for member, probabilities in zip(spec.members, members, strict=True):
         alone = spec.model_copy(update={"members": (member,)}).with_views(VIEWS)
         own.append(predict_ensemble(alone, [probabilities]))
     weights = [sum(member.weights.values()) for member in spec.members]
-    return confidence_table(photos.ids, submitted, own, weights, spec.class_names)
+    return confidence_table(photos.ids, submitted, own, weights, spec.class_names, unreadable)
 
 
 def report_forecast(
@@ -93,7 +96,6 @@ def report_forecast(
                 "forecast/accuracy_high": found.accuracy_high,
             }
         )
-    # The mark makes spreadsheets read Korean names right.
-    mlflow.log_text("\ufeff" + table.to_csv(index=False), "confidence.csv")
+    mlflow.log_text(spreadsheet_csv(table), "confidence.csv")
     paths = dict(zip(photos.ids, photos.paths, strict=True))
     mlflow.log_text(forecast_page(table, paths, basis, truth), "forecast.html")

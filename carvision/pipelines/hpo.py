@@ -21,8 +21,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from carvision.config import Config, as_settings_file
 from carvision.data.cache import PhotoCache
+from carvision.data.tables import spreadsheet_csv
 from carvision.errors import CarvisionError, ConfigError, DivergedError, PrunedError
-from carvision.files import alone, check_writable, replacing
+from carvision.files import alone, check_writable, replacing_output
 from carvision.pipelines.caching import chosen_cache, write_cache
 from carvision.pipelines.fold_run import train_for_search
 from carvision.pipelines.prepare import PreparedData, check_data, prepared_data
@@ -233,10 +234,10 @@ def _conclude(study: optuna.Study, problem: _Problem, output: Path) -> None:
         f"# The best of {len(done_trials(study))} trials, number {best[0].number} of study "
         f"{study.study_name}.\n"
     )
-    with replacing(output) as temporary:
+    with replacing_output(output) as temporary:
         temporary.write_text(heading + text, encoding="utf-8")
     mlflow.log_artifact(str(output))
-    mlflow.log_text(study.trials_dataframe().to_csv(index=False), "trials.csv")
+    mlflow.log_text(spreadsheet_csv(study.trials_dataframe()), "trials.csv")
     shares = importance(study)
     mlflow.log_metrics({f"importance/{name}": share for name, share in shares.items()})
     show_trials(start, _value(before), best, shares)

@@ -8,7 +8,7 @@ from carvision.files import check_writable
 from carvision.pipelines.ensemble import ensemble
 from carvision.pipelines.prepare import check_data, prepared_data
 from carvision.pipelines.session import show_address
-from carvision.pipelines.test_input import check_test, find_test, template_for
+from carvision.pipelines.test_input import TestInput, check_test, find_test
 from carvision.pipelines.train import check_trainable, train
 from carvision.pipelines.tune import tune
 from carvision.tracking.store import tracked_run
@@ -32,8 +32,7 @@ def main(
         prepared = prepared_data(configs[0], data)
         # The last step's input is looked at first, before hours are spent on the others.
         root = str(prepared.layout.root)
-        photos, beside = find_test(root, test)
-        template_for(beside, photos, prepared.manifest.classes)
+        TestInput.checked(*find_test(root, test), prepared.manifest.classes)
         train(configs, root, fold="all", resume="auto")
         tune(configs[0], root, [config.name for config in configs], trials)
         ensemble(configs[0], root, test=test, output=output, tta_steps=tta_steps)

@@ -13,7 +13,7 @@ from carvision.contracts import EnsembleOof
 from carvision.data.manifest import Manifest
 from carvision.ensembling import OofTable
 from carvision.ensembling.selection import selection_optimism
-from carvision.files import replacing, scratch_folder
+from carvision.files import replacing_output, scratch_folder
 from carvision.pipelines.methods import Tuning
 from carvision.pipelines.session import announce
 from carvision.reporting.suspicious_labels import CSV, write_suspicious_labels
@@ -50,7 +50,7 @@ def log_oof_photos(
         )
         mlflow.log_artifacts(str(own))
         # Where the command below finds it.
-        with replacing(Path(CSV)) as temporary:
+        with replacing_output(Path(CSV)) as temporary:
             shutil.copyfile(own / CSV, temporary)
     announce(
         f"{len(found):,} labels are suspicious: {Path(CSV).resolve()}, with a page in this run; "

@@ -1,14 +1,40 @@
 """What ``ensemble`` predicts, and what lies beside it: test photos, template and answers."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from carvision.contracts import ClassMap, EnsembleSpec
 from carvision.data.layout import Layout
-from carvision.data.submission import Template
+from carvision.data.submission import Template, answers_for
 from carvision.data.test_photos import TestPhotos
 from carvision.errors import DataError
 from carvision.pipelines.prepare import check_data, find_layout, opened
+from carvision.pipelines.unreadable import Unreadable
 from carvision.tracking.prepared import prepared_runs
+
+
+@dataclass(frozen=True)
+class TestInput:
+    """What is predicted, in what form it is submitted, and the answers where they are known."""
+
+    __test__ = False  # pytest would take the name for a test class
+
+    photos: TestPhotos
+    template: Template
+    answers: list[str] | None
+    unreadable: Unreadable
+
+    @classmethod
+    def checked(cls, photos: TestPhotos, beside: Layout, classes: ClassMap) -> "TestInput":
+        """The ``photos`` and what lies ``beside`` them, all of it looked at before any work.
+
+        Raises:
+            DataError: template or answers are of other classes or photos, or too many photos
+                cannot be read.
+        """
+        template = template_for(beside, photos, classes)
+        answers = answers_for(beside.answers, template, classes) if beside.answers else None
+        return cls(photos, template, answers, Unreadable.among(photos))
 
 
 def check_test(data: str, test: str) -> None:

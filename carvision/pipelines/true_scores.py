@@ -8,9 +8,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from carvision.contracts import VIEWS, ClassMap, EnsembleSpec, nfc
-from carvision.data.submission import Template, build_submission
-from carvision.data.test_photos import TestPhotos
+from carvision.data.submission import Template, build_submission, class_columns
 from carvision.metrics import competition_log_loss
+from carvision.pipelines.test_input import TestInput
 from carvision.reporting.forecast_page import Truth
 from carvision.reporting.tables import show_test_scores
 from carvision.tracking.registry import member_version
@@ -19,20 +19,24 @@ from carvision.tracking.registry import member_version
 def show_scores(
     spec: EnsembleSpec,
     expected: float | None,
-    template: Template,
-    photos: TestPhotos,
+    given: TestInput,
     members: Sequence[NDArray[np.floating]],
     submission: pd.DataFrame,
-    answers: Sequence[str],
-) -> Truth:
-    """The true scores: of each member's original view, and of the submission as it was written."""
-    labels = dict(zip(template.ids, _class_names(answers, spec.classes), strict=True))
-    answers = _one_column_a_class(answers, template, spec.classes)
+) -> Truth | None:
+    """The true scores: of each member's original view, and of the submission as it was written.
+
+    ``expected`` is the score out of fold. None where there are no answers.
+    """
+    if given.answers is None:
+        return None
+    template = given.template
+    labels = dict(zip(template.ids, _class_names(given.answers, spec.classes), strict=True))
+    answers = _one_column_a_class(given.answers, template, spec.classes)
     rows: list[tuple[str, float | None, float, float]] = []
     for member, probabilities in zip(spec.members, members, strict=True):
         if VIEWS[0] in member.active_views:
             alone = probabilities[member.active_views.index(VIEWS[0])]
-            table = build_submission(template, spec.classes, photos.ids, alone)
+            table = build_submission(template, spec.classes, given.photos.ids, alone)
             version = member_version(member.registered_model, member.version)
             scores = _score(table, answers)
             rows.append((f"{member.preset}, no TTA", version.oof_log_loss, *scores))
@@ -67,7 +71,7 @@ def _one_column_a_class(answers: Sequence[str], template: Template, classes: Cla
 
 def _score(submission: pd.DataFrame, answers: Sequence[str]) -> tuple[float, float]:
     """Log loss and accuracy; a merged class's columns are equal, so any of them is right."""
-    probabilities = submission.drop(columns="ID").rename(columns=nfc)
+    probabilities = class_columns(submission).rename(columns=nfc)
     best = probabilities.max(axis=1).to_numpy()
     rows = np.arange(len(answers))
     chosen = probabilities.to_numpy()[rows, probabilities.columns.get_indexer(pd.Index(answers))]

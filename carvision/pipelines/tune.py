@@ -11,6 +11,7 @@ import pandas as pd
 from carvision.config import Config
 from carvision.contracts import EnsembleOof, EnsembleSpec, Score
 from carvision.data.manifest import Manifest
+from carvision.data.tables import spreadsheet_csv
 from carvision.ensembling import (
     Contestant,
     OofTable,
@@ -116,8 +117,8 @@ def _tune(
     )
     _log_gap(scorer, tuned, contestants["exact"])
     show_leaderboard(len(table.index), standings, (low, high))
-    mlflow.log_text(pd.DataFrame(map(asdict, standings)).to_csv(index=False), "leaderboard.csv")
-    mlflow.log_text(pd.DataFrame(map(asdict, front)).to_csv(index=False), "subsets.csv")
+    mlflow.log_text(spreadsheet_csv(pd.DataFrame(map(asdict, standings))), "leaderboard.csv")
+    mlflow.log_text(spreadsheet_csv(pd.DataFrame(map(asdict, front))), "subsets.csv")
     page = ensemble_page(scorer, tuned, standings, front, tuning.study)
     mlflow.log_text(page, "ensemble.html")
     score = Score(

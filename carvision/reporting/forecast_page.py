@@ -55,8 +55,9 @@ def forecast_page(
     scores = (truth.log_loss, truth.accuracy) if truth else None
     forecast = None if isinstance(basis, str) else basis.forecast
     labels = truth.labels if truth else {}
-    uncertain = table.sort_values("entropy", ascending=False, kind="stable")
-    disputed = table[table["disagreement"] > 0]
+    bad, read = table[table["unreadable"] != ""], table[table["unreadable"] == ""]
+    uncertain = read.sort_values("entropy", ascending=False, kind="stable")
+    disputed = read[read["disagreement"] > 0]
     return rendered(
         "forecast.html.j2",
         count=f"{len(table):,}",
@@ -64,7 +65,9 @@ def forecast_page(
         reason=basis if isinstance(basis, str) else "",
         rows=_rows(forecast, scores),
         steps=_steps(forecast) if forecast else [],
-        plot=_plot(table, None if isinstance(basis, str) else basis),
+        unreadable=bad.head(_MOST_PHOTOS).to_dict("records"),
+        more_unreadable=max(0, len(bad) - _MOST_PHOTOS),
+        plot=_plot(read, None if isinstance(basis, str) else basis),
         uncertain=_photos(uncertain, paths, labels),
         disputed=_photos(disputed, paths, labels),
     )

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from carvision.data.tables import write_spreadsheet_csv
 from carvision.ensembling.label_issues import suspicious_labels
 from carvision.files import replacing
 from carvision.reporting.html import rendered, thumbnail_uri
@@ -37,9 +38,7 @@ def write_suspicious_labels(
     """
     ids = rows["image_id"].tolist()
     found = suspicious_labels(log_probabilities, rows["class_index"].to_numpy(), ids, class_names)
-    with replacing(folder / CSV) as temporary:
-        # The mark makes spreadsheets read Korean names right.
-        found.to_csv(temporary, index=False, encoding="utf-8-sig", float_format="%.6f")
+    write_spreadsheet_csv(folder / CSV, found, "%.6f")
     paths = dict(zip(ids, rows["path"], strict=True))
     surest = dict(zip(class_names, _surest(rows, log_probabilities), strict=True))
     shown = found.head(_MOST_PHOTOS)

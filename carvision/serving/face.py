@@ -17,10 +17,9 @@ from mlflow.types import ColSpec, Schema
 from mlflow.types.schema import AnyType
 from PIL import Image
 
+from carvision.data.test_photos import ALLOW_PATHS
 from carvision.errors import DataError
 
-#: Set to 1 by whoever runs a server to let requests name files of it.
-ALLOW_PATHS: Final = "CARVISION_ALLOW_PATHS"
 #: Keys of the model's configuration. MLflow logs them as parameters of the run, beside the entry
 #: point's own, so their names must differ from those.
 ALLOW_PATHS_KEY: Final = "allow_paths"

@@ -11,7 +11,9 @@ from carvision.contracts import ClassMap
 from carvision.data.submission import (
     FLOOR_PROBABILITY,
     Template,
+    answers_for,
     build_submission,
+    class_columns,
     read_answers,
     write_submission,
 )
@@ -165,3 +167,93 @@ def test_answers(tmp_path):
     assert read_answers(path, ("TEST_2", "TEST_0")) == ["NA", "라브4"]
     with pytest.raises(DataError, match="no answer for 2 photos, the first: x"):
         read_answers(path, ("TEST_0", "x", "y"))
+
+
+@pytest.mark.parametrize("columns", [("ID", "K5"), ("K5", "ID"), ("id", "ID", "Id")])
+def test_a_class_called_as_the_id_column(tmp_path, columns):
+    classes, ids = ClassMap.of(columns), ("007", "a")
+    p = np.random.default_rng(0).dirichlet(np.ones(len(columns)), 2)
+    template = Template(ids, columns)
+    template.check(classes, ids)
+    submission = build_submission(template, classes, ids, p)
+    path = tmp_path / "s.csv"
+    write_submission(path, submission)
+    assert path.read_text("utf-8-sig").splitlines()[0] == ",".join(("ID", *columns))
+    assert Template.read(path) == template
+    read = pd.read_csv(path, header=None, skiprows=1, dtype={0: str}, encoding="utf-8-sig")
+    assert read[0].tolist() == list(ids)
+    place = classes.index_by_folder()["ID"]
+    np.testing.assert_allclose(read[1 + columns.index("ID")], p[:, place], rtol=1e-8)
+    answers = ["ID", columns[0]]
+    expected = competition_log_loss(answers, class_columns(submission))
+    assert competition_log_loss(answers, submission) == expected
+
+
+def test_a_template_whose_ids_are_not_first(tmp_path):
+    path = _csv(tmp_path / "t.csv", "K5,ID,a\n0,x,0\n0,y,0\n")
+    assert Template.read(path) == Template(("x", "y"), ("K5", "a"))
+
+
+@pytest.mark.parametrize("scale", [1, 3, 10, 100], ids=lambda scale: f"logits times {scale}")
+def test_nine_digits_lose_nothing(tmp_path, scale):
+    """From blunt to so sure that most probabilities underflow; 1e-6 nats would be a loss."""
+    generator = np.random.default_rng(scale)
+    logits = scale * generator.normal(size=(300, 396))
+    targets = generator.integers(0, 396, 300)
+    logits[np.arange(300), targets] += 5 * scale
+    p = np.exp(logits - logits.max(axis=1, keepdims=True))
+    p /= p.sum(axis=1, keepdims=True)
+    names = [f"K5_{i}" for i in range(396)]
+    ids = tuple(str(i) for i in range(300))
+    exact = build_submission(Template(ids, tuple(names)), ClassMap.of(names), ids, p)
+    path = tmp_path / "s.csv"
+    write_submission(path, exact)
+    written = pd.read_csv(path, encoding="utf-8-sig", float_precision="round_trip")
+    before, after = class_columns(exact).to_numpy(), class_columns(written).to_numpy()
+    assert ((after == 0) == (before == 0)).all(), "what was not zero became zero"
+    assert after.min() >= 0 and after.max() <= 1
+    np.testing.assert_allclose(after, before, rtol=5.1e-9, atol=5e-324)
+    np.testing.assert_allclose(after.sum(axis=1), 1, atol=1e-8)
+    answers = [names[target] for target in targets]
+    moved = competition_log_loss(answers, written) - competition_log_loss(answers, exact)
+    assert abs(moved) < 1e-8
+    full = len(exact.to_csv(index=False, encoding="utf-8-sig"))
+    assert path.stat().st_size < 0.75 * full
+
+
+def test_an_earlier_submission_is_kept(tmp_path):
+    path = tmp_path / "submission.csv"
+    write_submission(path, _build())
+    first = path.read_bytes()
+    write_submission(path, _build())
+    assert [own.name for own in tmp_path.iterdir()] == ["submission.csv"]
+    write_submission(path, _build(Template(TEMPLATE.ids[::-1], TEMPLATE.columns)))
+    assert (tmp_path / "submission.csv.1").read_bytes() == first != path.read_bytes()
+
+
+ANSWERED = "ID,label\nTEST_0,라브4\nTEST_1,K5\n"
+
+
+@pytest.mark.parametrize("label", ["a", "라브4", unicodedata.normalize("NFD", "라브4"), "Unseen"])
+def test_answers_that_can_be_scored(tmp_path, label):
+    path = _csv(tmp_path / "answers.csv", f"{ANSWERED}TEST_2,{label}\n")
+    template = Template(TEMPLATE.ids, (*TEMPLATE.columns, "Unseen"))
+    assert answers_for(path, template, CLASSES) == ["라브4", "K5", label]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("TEST_2,", "has no answer for 1 photos, the first: TEST_2"),
+        ("TEST_2", "has no answer for 1 photos, the first: TEST_2"),
+        ("", "has no answer for 1 photos, the first: TEST_2"),
+        ("TEST_2,RAV5", "1 answers are no class .*of TEST_2: 'RAV5'; did you mean 'RAV4'"),
+        ("TEST_2,0", "1 answers are no class .*of TEST_2: '0'"),
+        ("TEST_2,ID", "1 answers are no class .*of TEST_2: 'ID'"),
+        ("TEST_2, a", "of TEST_2: ' a'; did you mean 'a'"),
+    ],
+)
+def test_answers_that_cannot_be_scored(tmp_path, row, message):
+    path = _csv(tmp_path / "answers.csv", f"{ANSWERED}{row}\n")
+    with pytest.raises(DataError, match=message):
+        answers_for(path, TEMPLATE, CLASSES)

@@ -1,11 +1,13 @@
 """The photos to predict: from a CSV or a folder, each of them there, each once."""
 
+import os
+import time
 import unicodedata
 
 import pytest
 
 from carvision.data.layout import Layout
-from carvision.data.test_photos import TestPhotos, read_table
+from carvision.data.test_photos import ALLOW_PATHS, TestPhotos, read_table
 from carvision.errors import DataError
 
 BOM = "\ufeff"
@@ -159,3 +161,122 @@ def test_refused(root, test, message):
 def test_nothing_to_predict(tmp_path):
     with pytest.raises(DataError, match=r"neither test\.csv nor test/"):
         TestPhotos.of(Layout.at(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "test\\TEST_00000.jpg",
+        ".\\test\\TEST_00000.jpg",
+        ".\\test/TEST_00000.jpg",
+        "test\\..\\test\\TEST_00000.jpg",
+        "./test/../test/TEST_00000.jpg",
+        "test//TEST_00000.jpg",
+        "{root}/test/TEST_00000.jpg",
+        "{root}/nowhere/../test/TEST_00000.jpg",
+    ],
+)
+def test_spellings_of_a_path_inside(root, name):
+    _csv(root, f"ID,img_path\na,{name.format(root=root)}\n")
+    assert TestPhotos.of(Layout.at(root)).paths == (root / "test/TEST_00000.jpg",)
+
+
+def test_a_name_that_holds_a_backslash(root):
+    path = _photo(root, "test/a\\b.jpg")
+    _photo(root, "test/a/b.jpg")
+    _csv(root, "ID,img_path\na,test/a\\b.jpg\n")
+    assert TestPhotos.of(Layout.at(root)).paths == (path,)
+
+
+def test_a_windows_list_of_korean_names(root):
+    path = _photo(root, "test/" + _nfd("라브4/사진.jpg"))
+    _csv(root, "ID,img_path\na,test\\라브4\\사진.jpg\n")
+    assert TestPhotos.of(Layout.at(root)).paths[0].samefile(path)
+
+
+OUTSIDE = [
+    "{outside}/secret.jpg",
+    "../{outside.name}/secret.jpg",
+    "./test/../../{outside.name}/secret.jpg",
+    "..\\{outside.name}\\secret.jpg",
+    "../{root.name}x/secret.jpg",
+    "../",
+    "/etc/passwd",
+    "~/secret.jpg/../../../etc/passwd",
+]
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_a_list_names_no_file_outside_of_its_folder(root, tmp_path_factory, name):
+    outside = tmp_path_factory.mktemp("outside").resolve()
+    _photo(outside, "secret.jpg")
+    _photo(root.parent, f"{root.name}x/secret.jpg")
+    _csv(root, f"ID,img_path\na,test/TEST_00000.jpg\nb,{name.format(root=root, outside=outside)}\n")
+    with pytest.raises(DataError, match=f"line 3: .*outside of .*{ALLOW_PATHS}=1"):
+        TestPhotos.of(Layout.at(root))
+
+
+def test_a_list_that_is_trusted(root, tmp_path_factory, monkeypatch):
+    outside = tmp_path_factory.mktemp("outside").resolve()
+    path = _photo(outside, "a.jpg")
+    _csv(root, f"ID,img_path\na,{path}\nb,{os.path.relpath(path, root)}\n")
+    monkeypatch.setenv(ALLOW_PATHS, "1")
+    assert TestPhotos.of(Layout.at(root)).paths == (path, path)
+
+
+def test_links_are_what_they_are_called(root, tmp_path_factory):
+    disk = tmp_path_factory.mktemp("disk").resolve()
+    _photo(disk, "photos/a.jpg")
+    (root / "linked").symlink_to(disk / "photos")
+    (root / "b.jpg").symlink_to(disk / "photos" / "a.jpg")
+    _csv(root, "ID,img_path\na,linked/a.jpg\nb,b.jpg\n")
+    photos = TestPhotos.of(Layout.at(root))
+    assert photos.paths == (root / "linked/a.jpg", root / "b.jpg")
+
+
+def test_a_list_below_a_link(root, tmp_path_factory):
+    link = tmp_path_factory.mktemp("links") / "data"
+    link.symlink_to(root)
+    _csv(root, f"ID,img_path\na,{link}/test/TEST_00000.jpg\nb,{root}/test/TEST_00001.jpg\n")
+    photos = TestPhotos.of(None, str(link / "test.csv"))
+    assert photos.paths == (root / "test/TEST_00000.jpg", root / "test/TEST_00001.jpg")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("x" * 300 + ".jpg", "line 2: the photo 'x+'… cannot be looked up: File name too long"),
+        ("y/" * 3000 + "a.jpg", "line 2: the photo .* cannot be looked up: File name too long"),
+        ("test/TEST_00000.jpg\0x", "line 2: the photo .* is missing: no name holds a NUL"),
+        ("pipe.jpg", "line 2: the photo 'pipe.jpg' is missing"),
+        ("test", "line 2: the photo 'test' is missing: that is a folder"),
+        ("nowhere.jpg", "line 2: the photo 'nowhere.jpg' is missing"),
+        ("gone.jpg", "line 2: the photo 'gone.jpg' is missing"),
+        ("loop/a.jpg", "line 2: the photo 'loop/a.jpg' "),
+    ],
+    ids=["long name", "long path", "NUL", "pipe", "folder", "nowhere", "dangling link", "loop"],
+)
+def test_what_is_no_photo(root, name, message):
+    os.mkfifo(root / "pipe.jpg")
+    (root / "gone.jpg").symlink_to("absent.jpg")
+    (root / "loop").symlink_to("loop")
+    _csv(root, f"ID,img_path\na,{name}\n")
+    with pytest.raises(DataError, match=message) as error:
+        TestPhotos.of(Layout.at(root))
+    assert len(str(error.value)) < 500
+
+
+def test_a_row_that_ends_before_its_path(root):
+    _csv(root, "ID,img_path\na,test/TEST_00000.jpg\nb\n")
+    with pytest.raises(DataError, match="line 3: the photo '' is missing"):
+        TestPhotos.of(Layout.at(root))
+
+
+def test_a_long_list_in_another_unicode_form_is_read_fast(root):
+    for i in range(400):
+        _photo(root, _nfd(f"사진{i}.jpg"))
+    _csv(root, "ID,img_path\n" + "".join(f"{i},사진{i}.jpg\n" for i in range(400)))
+    start = time.process_time()
+    assert len(TestPhotos.of(Layout.at(root)).paths) == 400
+    # The folder is read once, and not once a photo.
+    assert time.process_time() - start < 2

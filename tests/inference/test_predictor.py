@@ -277,3 +277,23 @@ def test_a_member_too_few_or_too_many_is_not_passed_over(given: int) -> None:
     )
     with pytest.raises(ValueError, match="zip"):
         predict_ensemble(spec, [np.ones((1, 2, 1))] * given)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_photos_that_cannot_be_read_are_marked(
+    workers: int, bundle: Bundle, sources: list[Path], tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(sources[0].read_bytes()[:200])
+    # More than four batches, so that workers are started where they are wanted.
+    given = [*sources, broken, *sources, tmp_path / "gone.png"]
+    marks = torch.zeros(len(given), dtype=torch.bool).share_memory_()
+    marks[2] = True
+    model, engine = bundle.load_fold(1), _engine(workers=workers)
+    found = predict_views(model, bundle.preprocessing, given, VIEWS[:1], engine, marks)
+    assert marks.nonzero().flatten().tolist() == [2, 7, 15]
+    sound = np.flatnonzero(~marks.numpy())
+    readable = [given[i] for i in sound]
+    np.testing.assert_allclose(found[:, sound], _predict(bundle, readable), atol=1e-5)
+    with pytest.raises(DataError, match=r"broken\.png"):
+        _predict(bundle, given, workers=workers)
