@@ -1,5 +1,6 @@
 """Which folders are classes, and what else lies in and beside the folder that holds them."""
 
+import os
 from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 
@@ -40,6 +41,9 @@ def class_folders(folder: Folder, own_files: Collection[str], findings: Findings
             if entry.name != "test":
                 findings.add(Finding.SPLIT, child.text, count_photos(child, findings))
             continue
+        if not os.access(child.full, os.R_OK | os.X_OK):
+            findings.add(Finding.UNREADABLE_CLASS, child.text)
+            continue
         if text_of(entry.name) is None:
             _refuse_unless_empty(child)
         classes.append(child)
@@ -79,8 +83,7 @@ def describe_depth(classes: Sequence[Folder], photos: Sequence[Photo], findings:
         else:
             for subfolder, count in below.items():
                 findings.add(Finding.DEEPER, subfolder, count)
-    unreadable = set(findings.names(Finding.UNREADABLE))
-    for folder in sorted({each.text for each in classes} - direct - deeper.keys() - unreadable):
+    for folder in sorted({each.text for each in classes} - direct - deeper.keys()):
         findings.add(Finding.EMPTY, folder.rpartition("/")[2])
 
 

@@ -1,7 +1,7 @@
 """What lies below the data's folder and is not used, or not as it may be meant."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from enum import Enum
 from typing import NamedTuple
 
@@ -11,6 +11,11 @@ from carvision.data.names import first_few, printable
 class Finding(Enum):
     """Why something is not used; ``is_warning`` where photos may be missing by mistake."""
 
+    UNREADABLE_CLASS = (
+        "class folders that cannot be read, so these classes are missing (give yourself the right "
+        "to read them, or remove them)",
+        True,
+    )
     UNREADABLE = (
         "folders that cannot be read, so their photos are missing (give yourself the right to "
         "read them, or remove them)",
@@ -42,8 +47,19 @@ class Finding(Enum):
 
 #: These count single folders, so a number behind each name would say nothing.
 _NAMES_ONLY = frozenset(
-    {Finding.UNREADABLE, Finding.DEAD_LINK, Finding.LOOP, Finding.AGAIN, Finding.EMPTY}
+    {
+        Finding.UNREADABLE_CLASS,
+        Finding.UNREADABLE,
+        Finding.DEAD_LINK,
+        Finding.LOOP,
+        Finding.AGAIN,
+        Finding.EMPTY,
+    }
 )
+
+
+#: What is said again by every step that trains: it may end any day.
+OUT_OF_REACH = (Finding.UNREADABLE_CLASS, Finding.UNREADABLE, Finding.DEAD_LINK)
 
 
 class Sentence(NamedTuple):
@@ -72,10 +88,12 @@ class Findings:
         """What was counted under one finding."""
         return list(self._counts[finding])
 
-    def sentences(self, most: int = 5) -> Iterator[Sentence]:
+    def sentences(
+        self, most: int = 5, among: Collection[Finding] = tuple(Finding)
+    ) -> Iterator[Sentence]:
         """One for each finding, the most serious first; each lists ``most`` names."""
         for finding, counts in self._counts.items():
-            if counts:
+            if counts and finding in among:
                 listed = _listed(finding, counts, most)
                 yield Sentence(f"{finding.what}: {listed}", finding.is_warning)
 

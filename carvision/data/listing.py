@@ -183,13 +183,11 @@ def _photo_entries(start: Folder, findings: Findings) -> Iterator[tuple[Folder, 
             continue
         listed.add(identity)
         for entry in entries:
-            if pass_over(folder, entry, findings):
-                continue
-            if is_folder(entry):
+            if is_photo(entry.name) and not is_folder(entry):
+                yield folder, entry
+            elif not pass_over(folder, entry, findings):
                 child = folder.child(entry.name, identity)
                 (linked if entry.is_symlink() else pending).append(child)
-            else:
-                yield folder, entry
 
 
 def _identity(folder: Path) -> _Identity:

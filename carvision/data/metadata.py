@@ -35,11 +35,6 @@ class Bare(NamedTuple):
     exif: bytes
 
 
-def is_tiff(content: bytes) -> bool:
-    """Whether it is a TIFF file of the classic kind."""
-    return content[:4] in _TIFF
-
-
 def without_metadata(content: bytes) -> Bare | None:
     """``content`` without metadata; None where it is of a kind that needs no such thing."""
     try:
@@ -47,7 +42,7 @@ def without_metadata(content: bytes) -> Bare | None:
             return _bare_png(content)
         if content.startswith(_JPEG):
             return _bare_jpeg(content)
-        if is_tiff(content):
+        if content[:4] in _TIFF:
             return _bare_tiff(content)
     except struct.error:  # cut short
         pass
@@ -95,16 +90,23 @@ def _bare_jpeg(content: bytes) -> Bare:
     return Bare(b"".join([*parts, content[at:]]), exif)
 
 
-def _bare_tiff(content: bytes) -> Bare:
-    """Its first picture's directory, shortened in place, so that nothing else moves."""
+def _bare_tiff(content: bytes) -> Bare | None:
+    """Its first picture's directory, shortened in place, so that nothing else moves.
+
+    None where the directory itself is damaged: its tags ascend.
+    """
     order = _TIFF[content[:4]]
     (start,) = struct.unpack_from(f"{order}I", content, 4)
     (count,) = struct.unpack_from(f"{order}H", content, start)
-    kept = []
-    for at in range(start + 2, start + 2 + 12 * count, 12):
-        (tag,) = struct.unpack_from(f"{order}H", content, at)
-        if tag not in _TIFF_NOTES:
-            kept.append(content[at : at + 12])
+    places = range(start + 2, start + 2 + 12 * count, 12)
+    tags = [struct.unpack_from(f"{order}H", content, at)[0] for at in places]
+    if tags != sorted(set(tags)):
+        return None
+    kept = [
+        content[at : at + 12]
+        for at, tag in zip(places, tags, strict=True)
+        if tag not in _TIFF_NOTES
+    ]
     directory = struct.pack(f"{order}H", len(kept)) + b"".join(kept) + bytes(4)
     end = start + len(directory)
     return Bare(content[:start] + directory + content[end:], content)

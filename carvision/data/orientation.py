@@ -16,6 +16,8 @@ _ORIENTATION: Final = 0x0112
 _HEADER: Final = b"Exif\0\0"
 _XMP: Final = re.compile(rb'tiff:Orientation(?:="|>)([0-9])')
 
+#: The second of each is wrong, and written nevertheless.
+_ORDERS: Final = {b"II*\0": "<", b"II\0*": "<", b"MM\0*": ">", b"MM*\0": ">"}
 #: By TIFF's number of a type, what ``struct`` calls it.
 _NUMBERS: Final = {1: "B", 6: "B", 3: "H", 8: "H", 4: "I", 9: "I", 11: "f", 12: "d"}
 _BYTES_OF: Final = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
@@ -34,23 +36,30 @@ _TURNS: Final = {
 }
 
 
-def orientation_of(image: Image.Image, metadata: bytes | None = None) -> int:
+def orientation_of(image: Image.Image, metadata: bytes) -> int:
     """The orientation, 1 to 8, of an opened photo; 1 where nothing, or nothing valid, says it.
 
-    ``metadata`` is where to look instead of the image, which was opened without.
+    ``metadata`` is a TIFF file, or the EXIF block of a photo that was opened without its own.
     """
-    found = orientation_in(_exif_of(image) if metadata is None else metadata)
+    exif = _exif_of(image) or metadata
+    found = orientation_in(exif)
     if found is None:
-        match = _XMP.search(_xmp_of(image) if metadata is None else metadata)
+        match = _XMP.search(_xmp_of(image))
         found = int(match[1]) if match else 1
     return found if found in _TURNS else 1
+
+
+def is_turned_when_loaded(image: Image.Image) -> bool:
+    """Whether Pillow turns it by itself, as it does with a TIFF whose tag is as it should be."""
+    tags = getattr(image, "tag_v2", {})
+    return tags.get(_ORIENTATION) in _TURNS
 
 
 def orientation_in(exif: bytes) -> int | None:
     """What an EXIF block, or a TIFF file, says in its orientation tag; None where it has none."""
     while exif.startswith(_HEADER):
         exif = exif.removeprefix(_HEADER)
-    order = {b"II": "<", b"MM": ">"}.get(exif[:2])
+    order = _ORDERS.get(exif[:4])
     if order is None:
         return None
     found = None

@@ -8,9 +8,9 @@ from typing import Final, NamedTuple
 
 from PIL import Image, UnidentifiedImageError
 
-from carvision.data.metadata import is_tiff, without_metadata
+from carvision.data.metadata import without_metadata
 from carvision.data.names import printable
-from carvision.data.orientation import orientation_of, turned
+from carvision.data.orientation import is_turned_when_loaded, orientation_of, turned
 
 #: Pillow raises above twice this many pixels; beyond it a photo is a decompression bomb.
 Image.MAX_IMAGE_PIXELS = 100_000_000
@@ -54,12 +54,8 @@ def load_upright(content: bytes, needed: int | None = None) -> Upright:
     Raises:
         Exception: Pillow and its codecs raise nearly every kind on broken files.
     """
-    if is_tiff(content):
-        # Pillow turns a TIFF while it loads it, and reads all of its metadata for that.
-        bare = without_metadata(content)
-        return _loaded(*(bare or (content,)), needed=needed)
     try:
-        return _loaded(content, needed=needed)
+        return _loaded(content, content, needed)
     except (Image.DecompressionBombError, MemoryError):
         raise
     except Exception as error:
@@ -67,7 +63,7 @@ def load_upright(content: bytes, needed: int | None = None) -> Upright:
         if bare is None:
             raise
         try:
-            return _loaded(*bare, needed=needed)
+            return _loaded(bare.content, bare.exif, needed)
         except Exception:
             raise error from None
 
@@ -80,12 +76,13 @@ def reason_of(error: Exception) -> str:
     return printable(f"{type(error).__name__}: {words}"[:_LONGEST_REASON].rstrip(": "))
 
 
-def _loaded(content: bytes, exif: bytes | None = None, *, needed: int | None) -> Upright:
-    """``exif`` holds the orientation where ``content`` no longer does."""
+def _loaded(content: bytes, metadata: bytes, needed: int | None) -> Upright:
     image = Image.open(BytesIO(content))
     form, mode = image.format or "", image.mode
+    orientation = orientation_of(image, metadata)
+    turned_by_pillow = is_turned_when_loaded(image)
     if needed is not None:
         image.draft("RGB", (needed, needed))
     image.load()
-    orientation = orientation_of(image, exif)
-    return Upright(turned(image, orientation), form, mode, orientation)
+    shown = image if turned_by_pillow else turned(image, orientation)
+    return Upright(shown, form, mode, orientation)

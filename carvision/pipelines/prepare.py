@@ -6,13 +6,14 @@ Also how every other step finds its data: ``latest``, ``sample``, or a folder.
 import hashlib
 import logging
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from carvision.config import Config, SplitSettings
 from carvision.data.archive import unpacked, unpacked_size
 from carvision.data.exclusions import read_exclusions, refuse_unknown
-from carvision.data.findings import Findings
+from carvision.data.findings import OUT_OF_REACH, Findings, Sentence
 from carvision.data.layout import Layout, Listing, listing_digest
 from carvision.data.manifest import Manifest, build_manifest
 from carvision.data.names import printable
@@ -86,6 +87,7 @@ def prepared_data(config: Config, data: str) -> PreparedData:
     for run in same_root:
         if run.listing == digest and run.split == split and run.excludes(listed):
             run.mark_used()
+            _say(listing.findings.sentences(among=OUT_OF_REACH))
             manifest = run.manifest()
             announce(_description(layout.root, manifest))
             return PreparedData(manifest, layout)
@@ -208,11 +210,7 @@ def _prepare(
 
 def _report(manifest: Manifest, findings: Findings) -> None:
     """Name what was passed over, the first photos left out, and those under several labels."""
-    for sentence in findings.sentences():
-        if sentence.is_warning:
-            log.warning("%s", sentence.text)
-        else:
-            announce(sentence.text)
+    _say(findings.sentences())
     left_out = manifest.frame[manifest.frame["excluded"] != ""]
     reasons = zip(left_out["image_id"], left_out["excluded"], strict=True)
     _announce_first("left out", [f"{printable(name)}: {reason}" for name, reason in reasons])
@@ -221,6 +219,14 @@ def _report(manifest: Manifest, findings: Findings) -> None:
         "the same photo under several labels, kept out of validation",
         [printable(group) for group in groups],
     )
+
+
+def _say(sentences: Iterable[Sentence]) -> None:
+    for sentence in sentences:
+        if sentence.is_warning:
+            log.warning("%s", sentence.text)
+        else:
+            announce(sentence.text)
 
 
 def _announce_first(what: str, items: list[str]) -> None:
