@@ -27,6 +27,7 @@ from carvision.tracking.store import (
     quiet_mlflow,
     run_address,
 )
+from carvision.tracking.store_errors import store_problem
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,14 @@ log = logging.getLogger(__name__)
 _UsageError: type[Exception] = typer.BadParameter.mro()[1]
 
 #: What the user can mend without reading a traceback.
-_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+_DISK_ERRORS = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+)
 
 
 def run_entry_point(command: Callable[..., None]) -> NoReturn:
@@ -68,6 +76,10 @@ def run_entry_point(command: Callable[..., None]) -> NoReturn:
         if error.errno not in _DISK_ERRORS:
             raise
         _fail(f"the disk refused: {error}; make room or give write access, then run this again")
+    except Exception as error:
+        if (sentence := store_problem(error)) is None:
+            raise
+        _fail(sentence)
     sys.exit(status)
 
 
