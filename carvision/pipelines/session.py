@@ -29,6 +29,7 @@ from carvision.tracking.store import (
     quiet_mlflow,
     run_address,
 )
+from carvision.tracking.store_errors import store_problem
 from carvision.tracking.unstarted import unstarted_run_closed
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,14 @@ log = logging.getLogger(__name__)
 _UsageError: type[Exception] = typer.BadParameter.mro()[1]
 
 #: What the user can mend without reading a traceback.
-_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+_DISK_ERRORS = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+)
 
 #: A terminal that is closed hangs up; Windows knows no such signal.
 _HANG_UP = getattr(signal, "SIGHUP", None)
@@ -74,16 +82,22 @@ def run_entry_point(command: Callable[..., None]) -> NoReturn:
         status = _INTERRUPTED
     except CarvisionError as error:
         _fail(str(error))
-    except SERVER_ERRORS:
-        reason = unreachable()
-        if reason is None:
+    except Exception as error:
+        if (sentence := _sentence_about(error)) is None:
             raise
-        _fail(str(server_away(reason)))
-    except OSError as error:
-        if error.errno not in _DISK_ERRORS:
-            raise
-        _fail(f"the disk refused: {error}; make room or give write access, then run this again")
+        _fail(sentence)
     sys.exit(status)
+
+
+def _sentence_about(error: Exception) -> str | None:
+    """What the user can do about a server, a store or a disk that fails; None for a defect."""
+    if isinstance(error, SERVER_ERRORS) and (reason := unreachable()) is not None:
+        return str(server_away(reason))
+    if (sentence := store_problem(error)) is not None:
+        return sentence
+    if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
+        return f"the disk refused: {error}; make room or give write access, then run this again"
+    return None
 
 
 def _joined(arguments: Sequence[str]) -> list[str]:

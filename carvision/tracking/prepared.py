@@ -16,10 +16,10 @@ from carvision.data.exclusions import exclusions_digest, kept_exclusions, write_
 from carvision.data.manifest import Manifest, read_manifest, write_manifest
 from carvision.data.names import path_on_disk, portable_path, printable
 from carvision.files import scratch_folder
+from carvision.tracking.relocation import ROOT_TAG
 from carvision.tracking.store import DATA, client, fetch, find_runs
 
 STAGE_PREPARE: Final = "prepare"
-_ROOT = "carvision.root"
 _LISTING = "carvision.listing"
 _SPLIT = "carvision.split"
 _EXCLUSIONS = "carvision.exclusions"
@@ -35,7 +35,7 @@ class PreparedRun:
     @property
     def root(self) -> Path:
         """The data's folder on the machine that prepared it."""
-        return Path(path_on_disk(self.run.data.tags[_ROOT]))
+        return Path(path_on_disk(self.run.data.tags[ROOT_TAG]))
 
     @property
     def listing(self) -> str:
@@ -102,7 +102,7 @@ def log_prepared(manifest: Manifest, request: Request, page: str) -> None:
     mlflow.set_tags(
         {
             DATA: manifest.fingerprint,
-            _ROOT: portable_path(str(request.root)),
+            ROOT_TAG: portable_path(str(request.root)),
             _LISTING: request.listing,
             _SPLIT: request.split.model_dump_json(),
             _EXCLUSIONS: exclusions_digest(request.exclusions),

@@ -17,6 +17,7 @@ from mlflow.tracking import MlflowClient
 
 from carvision.errors import PrunedError, TrackingError
 from carvision.redaction import redacted
+from carvision.tracking.local_store import open_store
 from carvision.tracking.process import is_alive, is_gone, this_process
 from carvision.tracking.server import (
     no_patience,
@@ -52,6 +53,7 @@ def tracked_run(
     after Ctrl-C or when it was pruned, unless it was ended before.
     ``tags`` may name another parent.
     """
+    open_store()
     parent = mlflow.active_run()
     own = {STAGE: stage, _PROCESS: this_process()}
     if parent is not None:
@@ -106,6 +108,7 @@ def end_run(run: Run, status: str) -> None:
 
 def close_killed_runs() -> list[Run]:
     """End the runs whose process, of this machine since it was booted, is gone without doing so."""
+    open_store()
     running = mlflow.search_runs(
         filter_string="attributes.status = 'RUNNING'",
         search_all_experiments=True,
@@ -148,6 +151,7 @@ def exists(run_id: str) -> bool:
 
 def find_runs(stage: str, tags: Mapping[str, str]) -> list[Run]:
     """Finished runs with these tags in all experiments, the newest first."""
+    open_store()
     conditions = [f"tags.`{key}` = '{value}'" for key, value in {STAGE: stage, **tags}.items()]
     return mlflow.search_runs(
         filter_string=" and ".join([*conditions, "attributes.status = 'FINISHED'"]),
@@ -182,7 +186,12 @@ def fetch(run_id: str, path: str, into: Path) -> Path:
 
 
 def client() -> MlflowClient:
-    """A client of the store that is in use."""
+    """A client of the store that is in use.
+
+    Raises:
+        TrackingError: it is a local one that cannot be used.
+    """
+    open_store()
     return MlflowClient()
 
 
@@ -202,6 +211,8 @@ def quiet_mlflow() -> None:
     """Keep MLflow's own progress bars and address lines out of ours."""
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    # It prints a traceback of each error that it raises.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
