@@ -38,6 +38,11 @@ class PreparedRun:
         return Path(path_on_disk(self.run.data.tags[_ROOT]))
 
     @property
+    def data(self) -> str:
+        """The fingerprint of its manifest."""
+        return self.run.data.tags[DATA]
+
+    @property
     def listing(self) -> str:
         """Digest of the photos' names, sizes and times at that moment."""
         return self.run.data.tags[_LISTING]
