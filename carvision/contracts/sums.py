@@ -17,8 +17,7 @@ SUMS: Final = "carvision.sha256"
 
 def sums_of(folder: Path) -> str:
     """The sums of all files below ``folder``, as a tag holds them."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return json.dumps({path.relative_to(folder).as_posix(): sha256_of(path) for path in files})
+    return json.dumps({name: sha256_of(path) for name, path in files_below(folder).items()})
 
 
 def damage(files: Mapping[str, Path], stored: str) -> str | None:
@@ -26,15 +25,10 @@ def damage(files: Mapping[str, Path], stored: str) -> str | None:
 
     None where all are as they were.
     """
-    try:
-        sums = json.loads(stored)
-    except (ValueError, RecursionError):
-        sums = None
-    if not isinstance(sums, dict):
+    sums = _sums(stored)
+    if sums is None:
         return f"the tag {SUMS} holds no sums of files: {stored[:100]!r}"
     for name, path in files.items():
-        if not path.is_file():
-            return f"{name} is missing"
         if name not in sums:
             return f"{name} was not among the files that were stored"
         found = sha256_of(path)
@@ -44,6 +38,21 @@ def damage(files: Mapping[str, Path], stored: str) -> str | None:
                 f"{str(sums[name])[:16]}…"
             )
     return None
+
+
+def damage_below(folder: Path, stored: str) -> str | None:
+    """:func:`damage` of a folder that holds all files that were stored."""
+    files = files_below(folder)
+    missing = sorted((_sums(stored) or {}).keys() - files.keys())
+    return f"{missing[0][:100]} is missing" if missing else damage(files, stored)
+
+
+def _sums(stored: str) -> dict[str, object] | None:
+    try:
+        sums = json.loads(stored)
+    except (ValueError, RecursionError):
+        return None
+    return sums if isinstance(sums, dict) else None
 
 
 def files_below(folder: Path) -> dict[str, Path]:

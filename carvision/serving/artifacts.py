@@ -8,7 +8,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 from mlflow.models.model import MLMODEL_FILE_NAME
 
-from carvision.contracts.sums import SUMS, damage, files_below
+from carvision.contracts.sums import SUMS, damage, damage_below
 from carvision.errors import WeightsError
 
 #: Names of the artifacts that a model is logged with.
@@ -37,8 +37,8 @@ def loaded_artifact(context: Any, name: str) -> Path:
     model = _model_around(path)
     stored = None if model is None else (model.metadata or {}).get(SUMS)
     if model is not None and stored is not None:
-        files = files_below(path) if path.is_dir() else {path.name: path}
-        if (wrong := damage(files, stored)) is not None:
+        wrong = damage_below(path, stored) if path.is_dir() else damage({path.name: path}, stored)
+        if wrong is not None:
             raise WeightsError(f"the model {model.model_id} is damaged: {wrong}")
     return path
 

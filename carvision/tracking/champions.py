@@ -188,7 +188,7 @@ def _ensemble_named(alias: str) -> tuple[int, EnsembleSpec] | None:
 def _read_ensemble(entry: ModelVersion) -> EnsembleSpec:
     with scratch_folder() as folder:
         path = _fetch_spec(int(entry.version), folder)
-        wrong = damage_of(entry, {serving.SPEC_FILE: path})
+        wrong = damage_of(entry, path.parent)
         if wrong is not None:
             raise TrackingError(f"{wrong}; bring the file back from a copy")
         return read_spec(path)

@@ -15,7 +15,7 @@ from mlflow.entities.model_registry import ModelVersion
 
 from carvision.contracts import ClassMap
 from carvision.contracts.names import is_run_id, plain_name
-from carvision.contracts.sums import SUMS, damage, files_below
+from carvision.contracts.sums import SUMS, damage_below
 from carvision.errors import TrackingError, WeightsError
 from carvision.models import Bundle, read_bundle
 from carvision.serving import fetch_bundle
@@ -100,7 +100,7 @@ class MemberVersion:
             TrackingError: it is of other classes.
         """
         folder = fetch_bundle(self.name, self.version, into)
-        wrong = damage_of(self.entry, files_below(folder))
+        wrong = damage_of(self.entry, folder)
         if wrong is not None:
             raise WeightsError(
                 f"{self.name} version {self.version}: {wrong}. Bring the file back from a copy; or "
@@ -154,13 +154,13 @@ def member_or_none(entry: ModelVersion) -> MemberVersion | None:
         return None
 
 
-def damage_of(entry: ModelVersion, files: Mapping[str, Path]) -> str | None:
+def damage_of(entry: ModelVersion, folder: Path) -> str | None:
     """Which file of a version is not the one that was registered; None where all are."""
     stored = entry.tags.get(SUMS)
     if stored is None:
         _say_unchecked(str(entry.name), str(entry.version))
         return None
-    return damage(files, stored)
+    return damage_below(folder, stored)
 
 
 @cache
