@@ -5,11 +5,19 @@ The file is not MLflow's database: both keep alembic tables, and neither opens t
 
 import logging
 import sqlite3
+from collections.abc import Mapping
 from typing import Any, Final
 
 import optuna
+from alembic.util.exc import CommandError
+from optuna.distributions import BaseDistribution, check_distribution_compatibility
+from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
+
+from carvision.errors import ConfigError
 
 STORAGE: Final = "sqlite:///optuna.db"
 
@@ -24,6 +32,10 @@ def open_study(
 
     ``startup_trials`` are drawn at random before TPE has seen enough. ``storage`` is the address of
     an SQLite file; without one the study lives in memory.
+
+    Raises:
+        ConfigError: the file is no storage of this version of Optuna, or the study of this name
+            seeks something else.
     """
     study = optuna.create_study(
         study_name=name,
@@ -31,6 +43,8 @@ def open_study(
         direction="minimize",
         load_if_exists=True,
     )
+    if study.directions != [StudyDirection.MINIMIZE]:
+        raise ConfigError(f"the study {name!r} in {storage} {not_ours(name, storage)}")
     # The same seed again would draw the same first points again.
     study.sampler = optuna.samplers.TPESampler(
         seed=seed + len(study.trials), n_startup_trials=startup_trials
@@ -53,7 +67,43 @@ class _WriteAhead(sqlite3.Connection):
 
 
 def _file_storage(address: str) -> RDBStorage:
-    return RDBStorage(address, engine_kwargs={"connect_args": {"factory": _WriteAhead}})
+    try:
+        return RDBStorage(address, engine_kwargs={"connect_args": {"factory": _WriteAhead}})
+    # The last one is how Optuna tells a file of another version.
+    except (SQLAlchemyError, CommandError, StorageInternalError, RuntimeError) as error:
+        reason = str(error).strip().partition("\n")[0][:300]
+        raise ConfigError(
+            f"{address} cannot be used for studies: {reason}\nMove the file away, and searches "
+            f"begin anew; one of an older Optuna: optuna storage upgrade --storage {address}"
+        ) from error
+
+
+def refuse_other_choices(
+    study: optuna.Study, wanted: Mapping[str, BaseDistribution], storage: str | None
+) -> None:
+    """Refuse a study whose trials chose among other things: Optuna could not draw in it.
+
+    Raises:
+        ConfigError: a parameter of the same name is of another kind, or has other choices.
+    """
+    for trial in study.get_trials(deepcopy=False):
+        for name, kind in trial.distributions.items():
+            try:
+                if name in wanted:
+                    check_distribution_compatibility(kind, wanted[name])
+            except ValueError:
+                raise ConfigError(
+                    f"the study {study.study_name!r} in {storage} has a trial {trial.number} "
+                    f"whose {name[:100]!r} {not_ours(study.study_name, storage)}"
+                ) from None
+
+
+def not_ours(name: str, storage: str | None) -> str:
+    """What to do with a study that carvision did not make."""
+    return (
+        "is of another search; remove the study: "
+        f"optuna delete-study --study-name {name} --storage {storage}"
+    )
 
 
 def close_interrupted(study: optuna.Study) -> list[FrozenTrial]:

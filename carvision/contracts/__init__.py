@@ -1,7 +1,7 @@
 """The formats that pass between steps, and the protocol by which steps report."""
 
 from carvision.contracts.classes import ClassMap, nfc
-from carvision.contracts.ensemble import EnsembleSpec, Member, Score
+from carvision.contracts.ensemble import EnsembleSpec, Member, Score, read_spec
 from carvision.contracts.ensemble_oof import (
     EnsembleOof,
     read_ensemble_oof,
@@ -34,6 +34,7 @@ __all__ = [
     "nfc",
     "read_ensemble_oof",
     "read_predictions",
+    "read_spec",
     "read_true_class",
     "tempered",
     "write_ensemble_oof",

@@ -55,5 +55,35 @@ class ClassMap:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
-        """The inverse of :meth:`to_json`."""
-        return cls(tuple(value["names"]), tuple(tuple(group) for group in value["folders"]))
+        """The inverse of :meth:`to_json`.
+
+        Raises:
+            ValueError: it is not what :meth:`to_json` gives.
+        """
+        names, folders = value["names"], value["folders"]
+        if not isinstance(names, list) or not isinstance(folders, list):
+            raise ValueError("the classes are no lists of names")
+        if not all(isinstance(group, list) for group in folders):
+            raise ValueError("the folders of a class are no list")
+        return cls(*checked_classes(names, folders))
+
+
+def checked_classes(
+    names: Sequence[str], folders: Sequence[Sequence[str]]
+) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    """Class names and the folders of each, as they were stored, where they can be a class map.
+
+    Raises:
+        ValueError: there is none, a name occurs twice, or the lengths differ.
+    """
+    if not names or len(names) != len(folders):
+        raise ValueError(f"{len(names)} class names and folders of {len(folders)} classes")
+    for what, every in {"class": list(names), "folder": [f for g in folders for f in g]}.items():
+        wrong = next((name for name in every if not isinstance(name, str) or not name), None)
+        if wrong is not None:
+            raise ValueError(f"{str(wrong)[:100]!r} is no name of a {what}")
+        if len(set(every)) < len(every):
+            raise ValueError(f"the name of a {what} occurs twice")
+    if not all(folders):
+        raise ValueError("a class has no folder")
+    return tuple(names), tuple(tuple(group) for group in folders)

@@ -1,12 +1,24 @@
-"""``ensemble.json``: what an ensemble is made of, and by which score it was chosen."""
+"""``ensemble.json``: what an ensemble is made of, and by which score it was chosen.
 
-from typing import Annotated, Literal, Self
+It is read from a registry, to which others may write: all in it that becomes the name of a folder,
+a model or a run is checked.
+"""
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pathlib import Path
+from typing import Annotated, Final, Literal, Self
 
-from carvision.contracts.classes import ClassMap
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from carvision.contracts.classes import ClassMap, checked_classes
+from carvision.contracts.names import Ordinal, PlainName, RunId
 from carvision.contracts.views import VIEWS
-from carvision.errors import PredictionsError
+from carvision.errors import PredictionsError, TrackingError
+from carvision.files import read_json
+
+#: Bytes: a thousand times what the competition's ensemble takes.
+_LARGEST: Final = 64 * 2**20
+#: Colder ones make infinities of log-probabilities.
+_COLDEST: Final = 1e-6
 
 
 class _Frozen(BaseModel):
@@ -14,13 +26,19 @@ class _Frozen(BaseModel):
 
 
 class Member(_Frozen):
-    """A registered model at a pinned version, with a weight and a temperature for each view."""
+    """A registered model at a pinned version, with a weight and a temperature for each view.
 
-    preset: str
-    registered_model: str
-    version: int
+    ``fold_set`` and ``fold_runs`` say who the version was when it was pinned: numbers begin again
+    when a registered model is deleted. None and empty in specifications from before.
+    """
+
+    preset: PlainName
+    registered_model: PlainName
+    version: Ordinal
+    fold_set: PlainName | None = None
+    fold_runs: tuple[RunId, ...] = ()
     weights: dict[str, Annotated[float, Field(ge=0)]]
-    temperatures: dict[str, Annotated[float, Field(gt=0)]]
+    temperatures: dict[str, Annotated[float, Field(gt=0, le=1e6)]]
 
     @model_validator(mode="after")
     def _known_views(self) -> Self:
@@ -29,6 +47,8 @@ class Member(_Frozen):
             raise ValueError(f"unknown views {unknown}; known: {list(VIEWS)}")
         if set(self.temperatures) != set(self.weights):
             raise ValueError("weights and temperatures name different views")
+        if any(temperature < _COLDEST for temperature in self.temperatures.values()):
+            raise ValueError(f"a temperature is below {_COLDEST}")
         return self
 
     @property
@@ -54,9 +74,9 @@ class Score(_Frozen):
     nested: float | None = None
     low: float | None = None
     high: float | None = None
-    data: str
-    folds: tuple[int, ...]
-    images: int
+    data: PlainName
+    folds: tuple[Ordinal, ...]
+    images: Annotated[int, Field(ge=0)]
 
 
 class EnsembleSpec(_Frozen):
@@ -77,6 +97,23 @@ class EnsembleSpec(_Frozen):
         if abs(total - 1) > 1e-6:
             raise ValueError(f"the weights sum to {total}, not to 1")
         return self
+
+    @model_validator(mode="after")
+    def _possible_classes(self) -> Self:
+        checked_classes(self.class_names, self.class_folders)
+        return self
+
+    @property
+    def pinned(self) -> bool:
+        """Whether every member's identity is known; it is not in versions from before."""
+        return all(member.fold_set is not None for member in self.members)
+
+    @property
+    def without_pins(self) -> "EnsembleSpec":
+        """The same mixture, as versions from before described it."""
+        none = {"fold_set": None, "fold_runs": ()}
+        members = tuple(member.model_copy(update=none) for member in self.members)
+        return self.model_copy(update={"members": members})
 
     @property
     def classes(self) -> ClassMap:
@@ -107,3 +144,27 @@ class EnsembleSpec(_Frozen):
             if weights
         )
         return self.model_copy(update={"members": members})
+
+
+def read_spec(path: Path) -> EnsembleSpec:
+    """Read ``ensemble.json``.
+
+    Raises:
+        TrackingError: it is missing, damaged, or no specification of an ensemble.
+    """
+    try:
+        if path.stat().st_size > _LARGEST:
+            raise ValueError(f"it has more than {_LARGEST:,} bytes")
+        spec = EnsembleSpec.model_validate(read_json(path))
+        # Each member's predictions lie in a folder of its name; some disks ignore the case.
+        if len({member.preset.casefold() for member in spec.members}) < len(spec.members):
+            raise ValueError("two members have the same name")
+        return spec
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part)[:100] for part in first["loc"])
+        raise TrackingError(
+            f"{path.name} describes no ensemble: {f'{where}: ' if where else ''}{first['msg']}"
+        ) from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise TrackingError(f"{path.name} cannot be read: {error}") from error

@@ -5,6 +5,8 @@ relative, so it is the same on every machine.
 """
 
 import hashlib
+import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -45,6 +47,13 @@ _COLUMNS = [
 
 #: What the content hash pins already, but a library's next version may compute otherwise.
 _DERIVED = ["path", "format", "mode", "orientation", "width", "height", "perceptual_hash"]
+
+#: What leads out of the data's folder, or is no path: absolute ones, ``..``, NUL, and on Windows
+#: drives and the other separator, which elsewhere may stand in a name.
+_OUTSIDE = re.compile(
+    r"\A\Z|\A/|(?:\A|/)\.\.(?:/|\Z)|\x00"
+    + (r"|\A\\|(?:\A|[/\\])\.\.(?:[/\\]|\Z)|:" if os.name == "nt" else "")
+)
 
 
 @dataclass(frozen=True)
@@ -192,27 +201,36 @@ def read_manifest(folder: Path) -> Manifest:
     """The inverse of :func:`write_manifest`.
 
     Raises:
-        DataError: a file is missing or damaged.
+        DataError: a file is missing or damaged, or names what is no photo below the data's root.
     """
     try:
         frame = pd.read_parquet(folder / "manifest.parquet")
         classes = ClassMap.from_json(read_json(folder / "classes.json"))
-    except (OSError, ValueError, KeyError) as error:
+        # Manifests of earlier versions say nothing of these.
+        if "orientation" not in frame:
+            frame = frame.assign(format="", mode="", orientation=1)
+        frame = frame[_COLUMNS].assign(path=_paths_on_disk(frame["path"]))
+        _refuse_strangers(frame, classes)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"the manifest in {folder} cannot be read: {error}") from error
-    # Manifests of earlier versions say nothing of these.
-    if "orientation" not in frame:
-        frame = frame.assign(format="", mode="", orientation=1)
-    frame = frame[_COLUMNS].assign(path=_paths_on_disk(frame["path"]))
     return Manifest(frame, classes)
 
 
 def _paths_on_disk(portable: pd.Series) -> pd.Series:
-    """As plain objects: pandas' own text refuses names that are not UTF-8.
+    """As plain objects: pandas' own text refuses names that are not UTF-8."""
+    return pd.Series([path_on_disk(path) for path in portable], portable.index, dtype=object)
+
+
+def _refuse_strangers(frame: pd.DataFrame, classes: ClassMap) -> None:
+    """Refuse what no manifest of ours holds: it is read from a store, and its paths are opened.
 
     Raises:
-        DataError: a path would leave the data's folder.
+        ValueError: a path leaves the data's folder, or a class or fold does not exist.
     """
-    for path in portable:
-        if path.startswith("/") or ".." in path.split("/"):
-            raise DataError(f"the manifest names {path!r}, which lies outside of the data's folder")
-    return pd.Series([path_on_disk(path) for path in portable], portable.index, dtype=object)
+    for path in frame["path"]:
+        if _OUTSIDE.search(path):
+            raise ValueError(f"the path {path[:100]!r} lies outside of the data's folder")
+    if not frame["class_index"].between(0, len(classes.names) - 1).all():
+        raise ValueError(f"a class_index is not below {len(classes.names)}, the number of classes")
+    if (frame["fold"] < 0).any():
+        raise ValueError("a fold is below zero")

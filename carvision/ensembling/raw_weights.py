@@ -2,15 +2,16 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import optuna
 from numpy.typing import NDArray
-from optuna.trial import TrialState
+from optuna.distributions import FloatDistribution
 
 from carvision.ensembling.mixture import mixture_log_loss, normalised
 from carvision.ensembling.oof import Candidate
-from carvision.ensembling.studies import enqueue_missing, run_to, study_of
+from carvision.ensembling.studies import Space, checked, enqueue_missing, run_to, study_of
 from carvision.errors import ConfigError
 
 
@@ -69,18 +70,25 @@ def tune_weights(
     """
     if trials < 1:
         raise ConfigError(f"trials: expected at least 1, got {trials}")
-    study = study_of(problem, study_name, storage, seed)
     names = [f"{member}/{view}" for member, view in candidates]
-    enqueue_missing(study, {rule: _params(names, rules[rule]) for rule in rules})
+    space = Space(dict.fromkeys(names, FloatDistribution(0.0, 1.0)))
+
+    def weights_of(params: Mapping[str, Any]) -> NDArray[np.float64]:
+        return normalised(np.array([params[name] for name in names], dtype=np.float64))
+
+    def score(params: Mapping[str, Any]) -> float:
+        return mixture_log_loss(true_class, weights_of(params))
 
     def objective(trial: optuna.Trial) -> float:
-        raw = np.array([trial.suggest_float(name, 0.0, 1.0) for name in names])
-        return mixture_log_loss(true_class, normalised(raw))
+        space.suggest(trial)
+        return score(trial.params)
 
-    run_to(study, objective, trials, lambda study: on_trial(study.best_value))
-    best = normalised(np.array([study.best_params[name] for name in names]))
-    found = mixture_log_loss(true_class, best)
-    return Tuned(best, found, len(study.get_trials(states=(TrialState.COMPLETE,))), study)
+    study = study_of(problem, study_name, storage, seed, space)
+    opened = checked(study, space, score)
+    enqueue_missing(study, {rule: _params(names, rules[rule]) for rule in rules})
+    run_to(opened, objective, trials, on_trial)
+    best = weights_of(opened.best.params)
+    return Tuned(best, mixture_log_loss(true_class, best), len(opened.complete), study)
 
 
 def _params(names: Sequence[str], weights: NDArray[np.float64]) -> dict[str, float]:

@@ -5,13 +5,15 @@ a fitted one would always refuse shrinkage. Every rule is tried first, so the st
 any of them.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import optuna
 from numpy.typing import NDArray
+from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState
 from scipy.optimize import minimize_scalar
 
@@ -19,7 +21,7 @@ from carvision.ensembling.blend import Blend, Scorer
 from carvision.ensembling.mixture import mixture_log_loss
 from carvision.ensembling.oof import OofTable
 from carvision.ensembling.rules import RULES
-from carvision.ensembling.studies import enqueue_missing, run_to, study_of
+from carvision.ensembling.studies import Space, checked, enqueue_missing, run_to, study_of
 from carvision.ensembling.tempering import COLDEST, HOTTEST
 from carvision.errors import ConfigError
 from carvision.metrics import log_loss_of_true_class
@@ -66,27 +68,33 @@ def search(
     table = scorer.table
     if budget is not None:
         _check_budget(table, budget)
-    space = _Space(table)
+    space = _BlendSpace(table)
 
-    def objective(trial: optuna.Trial) -> float:
-        blend = space.suggest(trial)
+    def score(params: Mapping[str, Any]) -> float | None:
+        blend = space.blend(params)
         if not any(blend.admitted):
-            raise optuna.TrialPruned
+            return None
         if budget is not None and _cost(table, scorer.weights(blend, rows)) > budget:
-            raise optuna.TrialPruned
+            return None
         return log_loss_of_true_class(scorer.cross_fitted(blend, rows, parts))
 
-    study = study_of(problem, name, storage, seed)
+    def objective(trial: optuna.Trial) -> float:
+        space.space.suggest(trial)
+        value = score(trial.params)
+        if value is None:
+            raise optuna.TrialPruned
+        return value
+
+    study = study_of(problem, name, storage, seed, space.space)
+    opened = checked(study, space.space, score)
     first = starts(scorer, rows)
     if budget is not None:
         first |= affordable_starts(scorer, rows, budget)
     enqueue_missing(study, {key: space.params(blend) for key, blend in first.items()})
-    run_to(study, objective, trials, lambda study: on_trial(_best_value(study)))
-    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    best = min(complete, key=lambda trial: (trial.value, trial.number))
-    assert best.value is not None  # it is complete
-    tried = len(complete) + len(study.get_trials(deepcopy=False, states=(TrialState.PRUNED,)))
-    return Found(space.blend(best.params), best.value, tried, study)
+    run_to(opened, objective, trials, on_trial)
+    best, tried = opened.best, len(opened.complete)
+    tried += len(study.get_trials(deepcopy=False, states=(TrialState.PRUNED,)))
+    return Found(space.blend(best.params), opened.value(best), tried, study)
 
 
 def starts(scorer: Scorer, rows: NDArray[np.int64]) -> dict[str, Blend]:
@@ -172,43 +180,38 @@ def _cost(table: OofTable, weights: NDArray[np.float64]) -> float:
     return float(table.cost[weights > 0].sum())
 
 
-def _best_value(study: optuna.Study) -> float:
-    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    return min((t.value for t in complete if t.value is not None), default=float("nan"))
-
-
-class _Space:
+class _BlendSpace:
     """The parameters of a trial, and the blend that they describe."""
 
     def __init__(self, table: OofTable) -> None:
         self._table = table
         self._members = [member.name for member in table.members]
         self._views = list(dict.fromkeys(view for _, view in table.candidates))
+        self.space = Space(
+            {
+                "rule": CategoricalDistribution(list(RULES)),
+                "mixing": CategoricalDistribution(["arithmetic", "geometric"]),
+                "shrinkage": FloatDistribution(0.0, 1.0),
+            }
+            | {
+                f"temperature/{member}": FloatDistribution(COLDEST, HOTTEST, log=True)
+                for member in self._members
+            }
+            | {switch: CategoricalDistribution([True, False]) for switch in self._switches()}
+        )
 
-    def suggest(self, trial: optuna.Trial) -> Blend:
-        """Draw the parameters."""
-        trial.suggest_categorical("rule", list(RULES))
-        trial.suggest_categorical("mixing", ["arithmetic", "geometric"])
-        trial.suggest_float("shrinkage", 0.0, 1.0)
-        for member in self._members:
-            trial.suggest_float(f"temperature/{member}", COLDEST, HOTTEST, log=True)
-        for switch in self._switches():
-            trial.suggest_categorical(switch, [True, False])
-        return self.blend(trial.params)
-
-    def blend(self, params: dict[str, object]) -> Blend:
+    def blend(self, params: Mapping[str, Any]) -> Blend:
         """The blend of these parameters."""
         admitted = tuple(
             all(bool(params.get(switch, True)) for switch in _switches_of(*pair))
             for pair in self._table.candidates
         )
-        temperatures = tuple(float(params[f"temperature/{name}"]) for name in self._members)  # type: ignore[arg-type]
         return Blend(
-            str(params["rule"]),
-            temperatures,
+            params["rule"],
+            tuple(float(params[f"temperature/{name}"]) for name in self._members),
             admitted,
-            "geometric" if params["mixing"] == "geometric" else "arithmetic",
-            float(params["shrinkage"]),  # type: ignore[arg-type]
+            params["mixing"],
+            float(params["shrinkage"]),
         )
 
     def params(self, blend: Blend) -> dict[str, object]:

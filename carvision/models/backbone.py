@@ -2,8 +2,9 @@
 
 from dataclasses import asdict, dataclass
 from functools import cache
-from typing import Any, Self
+from typing import Any, Final, Self
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -14,6 +15,9 @@ from carvision.models._timm import pretrained_cfg, timm
 from carvision.models.pooling import put_gem
 from carvision.models.starters import load_starter
 from carvision.models.weights import read_state_dict
+
+#: The side that ``model.image_size`` may have at most.
+_LARGEST_IMAGE: Final = 4096
 
 
 @dataclass(frozen=True)
@@ -40,10 +44,21 @@ class Preprocessing:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
-        """The inverse of :meth:`to_json`."""
+        """The inverse of :meth:`to_json`.
+
+        Raises:
+            ValueError: it describes no input of a model.
+        """
         # What was stored before there was a choice is bicubic.
         how = value.get("interpolation", "bicubic")
-        return cls(value["image_size"], tuple(value["mean"]), tuple(value["std"]), how)
+        size, mean, std = value["image_size"], tuple(value["mean"]), tuple(value["std"])
+        if type(size) is not int or not 1 <= size <= _LARGEST_IMAGE:
+            raise ValueError(f"preprocessing.image_size is {str(size)[:100]}")
+        if not len(mean) == len(std) == 3 or not np.isfinite([*mean, *std]).all() or min(std) <= 0:
+            raise ValueError("preprocessing.mean and preprocessing.std are no three numbers each")
+        if how not in ("bicubic", "bilinear"):
+            raise ValueError(f"preprocessing.interpolation is {str(how)[:100]}")
+        return cls(size, mean, std, how)
 
 
 def preprocessing_of(config: Config) -> Preprocessing:

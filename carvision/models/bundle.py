@@ -8,15 +8,31 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from safetensors.torch import load_file
 from torch import nn
 
 from carvision.config import Config, restored_config
 from carvision.contracts import ClassMap
-from carvision.errors import WeightsError
+from carvision.errors import CarvisionError, WeightsError
 from carvision.files import read_json, replacing_folder, write_json
 from carvision.models.backbone import Preprocessing, build_network, preprocessing_of
+
+_DESCRIPTION: Final = "model.json"
+#: Bytes of a description, and folds: a thousand times what the competition takes.
+_LARGEST: Final = 64 * 2**20
+_MOST_FOLDS: Final = 1000
+#: What reading a description that somebody else wrote may run into.
+_NO_DESCRIPTION: Final = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+    CarvisionError,
+)
 
 
 @dataclass(frozen=True)
@@ -53,7 +69,7 @@ def write_bundle(
         for fold, path in weights.items():
             shutil.move(path, temporary / _fold_file(fold))
         write_json(
-            temporary / "model.json",
+            temporary / _DESCRIPTION,
             {
                 "config": config.model_dump(mode="json"),
                 "classes": classes.to_json(),
@@ -66,20 +82,36 @@ def write_bundle(
 def read_bundle(folder: Path) -> Bundle:
     """Read a bundle's description; weights are read fold by fold.
 
+    It may come from a registry to which others write: of its configuration only what builds the
+    network is used, no file and no package that it names.
+
     Raises:
         WeightsError: it is not a bundle.
     """
     try:
-        content = read_json(folder / "model.json")
+        path = folder / _DESCRIPTION
+        if path.stat().st_size > _LARGEST:
+            raise ValueError(f"{_DESCRIPTION} has more than {_LARGEST:,} bytes")
+        content = read_json(path)
         return Bundle(
             folder=folder,
             config=restored_config(content["config"]),
             classes=ClassMap.from_json(content["classes"]),
             preprocessing=Preprocessing.from_json(content["preprocessing"]),
-            folds=tuple(content["folds"]),
+            folds=_fold_numbers(content["folds"]),
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except _NO_DESCRIPTION as error:
         raise WeightsError(f"{folder} holds no model of carvision: {error}") from error
+
+
+def _fold_numbers(stored: object) -> tuple[int, ...]:
+    if not isinstance(stored, list) or not stored:
+        raise ValueError("folds is no list of numbers")
+    # A file's name is made of each.
+    wrong = [fold for fold in stored if type(fold) is not int or not 1 <= fold <= _MOST_FOLDS]
+    if wrong or len(set(stored)) < len(stored):
+        raise ValueError(f"folds are {str(stored)[:100]}")
+    return tuple(stored)
 
 
 def _fold_file(fold: int) -> str:

@@ -52,7 +52,7 @@ def announce_others(name: str, folder: Path, identity: str) -> None:
 
 def _settings(folder: Path) -> dict[str, object] | None:
     try:
-        settings: dict[str, object] = read_json(folder / _SETTINGS)
-    except (OSError, ValueError):
+        settings = read_json(folder / _SETTINGS)
+    except (OSError, ValueError, RecursionError):
         return None
-    return settings
+    return settings if isinstance(settings, dict) else None

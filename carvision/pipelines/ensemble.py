@@ -11,14 +11,16 @@ from numpy.typing import NDArray
 
 from carvision.config import Config
 from carvision.contracts import VIEWS, EnsembleOof, EnsembleSpec, Predictions, write_predictions
+from carvision.data.layout import Layout
 from carvision.data.submission import build_submission, write_submission
 from carvision.data.test_photos import TestPhotos
 from carvision.ensembling.averaging import FoldMixtures
-from carvision.errors import ConfigError, TrackingError
+from carvision.errors import ConfigError
 from carvision.files import check_writable, scratch_folder
 from carvision.inference import Engine, predict_ensemble, predict_member, resolve_device
 from carvision.inference.memory import keep_freed_memory, stay_below_swap
 from carvision.metrics import SMALLEST
+from carvision.pipelines.champion import champion_for
 from carvision.pipelines.forecasting import (
     forecast_basis,
     forecast_inputs,
@@ -39,7 +41,8 @@ from carvision.pipelines.true_scores import show_scores
 from carvision.pipelines.unreadable import Unreadable, class_prior
 from carvision.reporting.console import console, progress
 from carvision.reporting.tables import show_weights
-from carvision.tracking.registry import champion_ensemble, member_version
+from carvision.tracking.champions import registered_at
+from carvision.tracking.pins import pinned_members
 from carvision.tracking.store import DATA, tracked_run
 
 STAGE_ENSEMBLE = "ensemble"
@@ -62,14 +65,14 @@ def ensemble(config: Config, data: str, *, test: str, output: Path, tta_steps: i
     check_test(data, test)
     with tracked_run(STAGE_ENSEMBLE, "ensemble") as run:
         photos, beside = find_test(data, test)
-        version, tuned = _specification(config, data)
+        version, tuned = _specification(config, data, beside)
         spec = tuned.with_views(VIEWS[:tta_steps])
         if not test:
             refuse_other_classes(beside, spec)
         given = TestInput.checked(photos, beside, spec.classes)
         show_weights(spec)
         inputs = forecast_inputs(version, tuned, spec)
-        members, folds = _predict(config, spec, given.unreadable)
+        members, folds = _predict(config, version, spec, given.unreadable)
         _give_prior(given.unreadable, members, inputs, spec)
         _log_predictions(spec, photos, members)
         submitted = predict_ensemble(spec, members)
@@ -90,14 +93,12 @@ def ensemble(config: Config, data: str, *, test: str, output: Path, tta_steps: i
     return output
 
 
-def _specification(config: Config, data: str) -> tuple[int | None, EnsembleSpec]:
-    """The champion and its version, or the plan's fixed weights and none."""
-    champion = champion_ensemble()
+def _specification(config: Config, data: str, beside: Layout) -> tuple[int | None, EnsembleSpec]:
+    """The ensemble in use on ``data`` and its version, or the plan's fixed weights and none."""
+    champion = champion_for(config, data, beside)
     if champion is not None:
         version, spec = champion
-        tuned_on = spec.score.data if spec.score else "unknown"
-        announce(f"using carvision-ensemble version {version}, the champion, tuned on {tuned_on}")
-        mlflow.set_tag(DATA, tuned_on)
+        mlflow.set_tag(DATA, spec.score.data if spec.score else "unknown")
         return version, spec
     manifest = known_manifest(config, data)
     mlflow.set_tag(DATA, manifest.fingerprint)
@@ -114,30 +115,25 @@ def _specification(config: Config, data: str) -> tuple[int | None, EnsembleSpec]
 
 
 def _predict(
-    config: Config, spec: EnsembleSpec, unreadable: Unreadable
+    config: Config, version: int | None, spec: EnsembleSpec, unreadable: Unreadable
 ) -> tuple[list[NDArray[np.float64]], FoldMixtures]:
     """Each member's probabilities for its active views, ``[views, images, classes]``.
 
-    Beside them the ensemble's mixture of each fold that all members have. What is predicted of
-    unreadable photos has no meaning.
+    Beside them the ensemble's mixture of each fold that all members have. ``version`` is the
+    ensemble's, if it has one. What is predicted of unreadable photos has no meaning.
     """
     paths = unreadable.photos.paths
     # Here, and not where models predict in somebody else's process.
     keep_freed_memory(device := resolve_device(config.device))
     stay_below_swap(device)
-    versions = [member_version(member.registered_model, member.version) for member in spec.members]
-    common = set.intersection(*(set(version.folds) for version in versions))
+    pinned = pinned_members(spec, None if version is None else registered_at(version))
+    common = set.intersection(*(set(one.folds) for one in pinned))
     folds = FoldMixtures(spec.mixing, sorted(common))
     members = []
-    for member, version in zip(spec.members, versions, strict=True):
+    for member, registered in zip(spec.members, pinned, strict=True):
         # One member's weights at a time: together they are tens of gigabytes.
         with scratch_folder() as folder:
-            bundle = version.fetch(folder)
-            if bundle.classes != spec.classes:
-                raise TrackingError(
-                    f"{version.name} version {version.version} is of other classes than the "
-                    "ensemble; tune again: mlflow run . -e tune"
-                )
+            bundle = registered.fetch(folder, spec.classes)
             total = len(paths) * len(member.active_views) * len(bundle.folds)
             weights = np.array([member.weights[view] for view in member.active_views])
             with progress(f"predicting with {member.preset}", total) as predicted:

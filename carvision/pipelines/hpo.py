@@ -11,6 +11,7 @@ import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import mlflow
@@ -24,6 +25,7 @@ from carvision.data.cache import PhotoCache
 from carvision.data.tables import spreadsheet_csv
 from carvision.errors import CarvisionError, ConfigError, DivergedError, PrunedError
 from carvision.files import alone, check_writable, replacing_output
+from carvision.pipelines.believed_trials import BEST, RUN_ID, STUDY, BelievedTrials, run_named_by
 from carvision.pipelines.caching import chosen_cache, write_cache
 from carvision.pipelines.fold_run import train_for_search
 from carvision.pipelines.prepare import PreparedData, check_data, prepared_data
@@ -37,6 +39,7 @@ from carvision.tracking.prepared import log_data_input
 from carvision.tracking.store import DATA, MODEL, SET, log_settings, tracked_run
 from carvision.training.search import (
     CONTINUES,
+    Believe,
     TrialReporter,
     best_trials,
     done_trials,
@@ -54,9 +57,7 @@ from carvision.training.search_space import (
 STAGE_HPO = "hpo"
 STAGE_TRIAL = "hpo-trial"
 STAGE_TRIAL_FOLD = "hpo-fold"
-STUDY = "carvision.study"
 PRUNED = "carvision.pruned"
-_RUN_ID = "run_id"
 _SHOWN = 3
 
 
@@ -109,17 +110,19 @@ def hpo(config: Config, data: str, *, fold: str, trials: int, output: Path) -> P
         log_data_input(prepared.manifest, prepared.layout.root, "training")
         with alone(LOCKS / name, f"the study {name}"):
             study = open_search(name, STORAGE, config)
-            _announce_found(study, trials)
-            report = _Progress(study, trials)
-            search(study, config, trials, lambda trial, own: _train(trial, own, problem), report)
-            _conclude(study, problem, output)
+            believe = BelievedTrials(name, config)
+            _announce_found(study, trials, believe)
+            report = _Progress(study, trials, believe)
+            train_one = partial(_train, problem=problem)
+            search(study, config, trials, train_one, report, believe)
+            _conclude(study, problem, output, believe)
         show_address(run)
     return output
 
 
-def _announce_found(study: optuna.Study, trials: int) -> None:
-    done = done_trials(study)
-    best = best_trials(study, 1)
+def _announce_found(study: optuna.Study, trials: int, believe: Believe) -> None:
+    done = done_trials(study, believe)
+    best = best_trials(study, 1, believe)
     known = f", the best log loss is {best[0].value:.4f}" if best else ""
     announce(
         f"study {study.study_name} of {STORAGE}: {len(done)} of {trials} trials are done{known}"
@@ -135,14 +138,16 @@ def _announce_found(study: optuna.Study, trials: int) -> None:
 class _Progress:
     """A line a trial: what came out, what is done, how long the rest will take."""
 
-    def __init__(self, study: optuna.Study, trials: int) -> None:
+    def __init__(self, study: optuna.Study, trials: int, believe: Believe) -> None:
         self._study = study
         self._trials = trials
-        self._before = len(done_trials(study))
+        self._believe = believe
+        self._before = len(done_trials(study, believe))
         self._started = time.monotonic()
 
     def __call__(self, trial: FrozenTrial) -> None:
-        done, best = len(done_trials(self._study)), best_trials(self._study, 1)
+        done = len(done_trials(self._study, self._believe))
+        best = best_trials(self._study, 1, self._believe)
         minutes = (time.monotonic() - self._started) / 60 / (done - self._before)
         left = f", about {minutes * (self._trials - done):.0f} min left"
         what = f"log loss {trial.value:.4f}" if trial.value is not None else "no result"
@@ -167,9 +172,9 @@ def _train(trial: optuna.Trial, config: Config, problem: _Problem) -> float:
         STUDY: study,
         SET: f"{study}-{problem.set_id(config, cache)}",
     }
-    begun = trial.user_attrs.get(_RUN_ID, "")
+    begun = run_named_by(trial.user_attrs)
     with tracked_run(STAGE_TRIAL, f"trial {trial.number}", tags, begun) as run:
-        trial.set_user_attr(_RUN_ID, run.info.run_id)
+        trial.set_user_attr(RUN_ID, run.info.run_id)
         if run.info.run_id != begun:
             log_settings(config.model_dump(mode="json"))
         try:
@@ -180,7 +185,7 @@ def _train(trial: optuna.Trial, config: Config, problem: _Problem) -> float:
             _log_epochs(trial)
             raise
         _log_epochs(trial)
-        mlflow.log_metric("best/val_log_loss", value)
+        mlflow.log_metric(BEST, value)
     return value
 
 
@@ -215,30 +220,30 @@ def _log_epochs(trial: optuna.Trial) -> None:
         mlflow.log_metric("val/log_loss", value, step=step)
 
 
-def _conclude(study: optuna.Study, problem: _Problem, output: Path) -> None:
+def _conclude(study: optuna.Study, problem: _Problem, output: Path, believe: Believe) -> None:
     """Write the settings found, and show what they are worth."""
-    best = best_trials(study, _SHOWN)
+    best = best_trials(study, _SHOWN, believe)
     if not best:
         raise CarvisionError(
             f"the loss of every trial exploded; try a smaller optimizer.lr (now "
             f"{problem.config.optimizer.lr}) or precision=fp32"
         )
     start = starting_values(problem.config)
-    before = next((trial for trial in done_trials(study) if trial.params == start), None)
+    before = next((trial for trial in done_trials(study, believe) if trial.params == start), None)
     found = configured(problem.config, best[0].params)
+    done = len(done_trials(study, believe))
     text = yaml.safe_dump(as_settings_file(found), sort_keys=False, allow_unicode=True)
     folds = ", ".join(str(fold) for fold in problem.folds)
     heading = (
         f"# {found.name}, fold {folds} of data {problem.prepared.manifest.fingerprint}: log loss "
         f"{best[0].value:.4f}, as configured {_value(before)}.\n"
-        f"# The best of {len(done_trials(study))} trials, number {best[0].number} of study "
-        f"{study.study_name}.\n"
+        f"# The best of {done} trials, number {best[0].number} of study {study.study_name}.\n"
     )
     with replacing_output(output) as temporary:
         temporary.write_text(heading + text, encoding="utf-8")
     mlflow.log_artifact(str(output))
     mlflow.log_text(spreadsheet_csv(study.trials_dataframe()), "trials.csv")
-    shares = importance(study)
+    shares = importance(study, believe)
     mlflow.log_metrics({f"importance/{name}": share for name, share in shares.items()})
     show_trials(start, _value(before), best, shares)
     announce(f"written: {output.resolve()}")

@@ -38,6 +38,8 @@ def _member(
         preset=member.preset,
         registered_model=member.name,
         version=member.version,
+        fold_set=member.fold_set,
+        fold_runs=tuple(member.fold_runs),
         weights=own,
         temperatures=dict.fromkeys(own, temperature),
     )

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from carvision.config import LoaderConfig
-from carvision.contracts import VIEWS, EnsembleSpec
-from carvision.files import read_json
+from carvision.contracts import VIEWS, read_spec
 from carvision.inference import (
     Engine,
     predict_ensemble,
@@ -24,8 +23,9 @@ from carvision.inference import (
     resolve_precision,
 )
 from carvision.models import Bundle, read_bundle
-from carvision.serving.artifacts import BUNDLE, SPEC, fetch_bundle
+from carvision.serving.artifacts import BUNDLE, SPEC, loaded_artifact, logged_at
 from carvision.serving.face import SERVE_DEVICE, encoded_photos, paths_allowed
+from carvision.tracking.pins import pinned_members
 
 _BATCH = 32
 
@@ -42,8 +42,7 @@ class _ResidentBundle(Bundle):
         return self.models[fold]
 
 
-def _resident(folder: Path) -> _ResidentBundle:
-    bundle = read_bundle(folder)
+def _resident(bundle: Bundle) -> _ResidentBundle:
     return _ResidentBundle(
         bundle.folder, bundle.config, bundle.classes, bundle.preprocessing, bundle.folds
     )
@@ -85,7 +84,7 @@ class MemberModel(_PhotoModel):
 
     def load_context(self, context: Any) -> None:
         super().load_context(context)
-        self._bundle = _resident(Path(context.artifacts[BUNDLE]))
+        self._bundle = _resident(read_bundle(loaded_artifact(context, BUNDLE)))
 
     def _class_names(self) -> tuple[str, ...]:
         return self._bundle.classes.names
@@ -99,17 +98,16 @@ class EnsembleModel(_PhotoModel):
 
     def load_context(self, context: Any) -> None:
         super().load_context(context)
-        self._spec = EnsembleSpec.model_validate(read_json(Path(context.artifacts[SPEC])))
-        self._spec = self._spec.with_views(VIEWS)
+        artifact = loaded_artifact(context, SPEC)
+        self._spec = read_spec(artifact).with_views(VIEWS)
+        versions = pinned_members(self._spec, None if self._spec.pinned else logged_at(artifact))
         # Weights are read when a fold is first used; the folder lives as long as the model.
         self._folder = tempfile.TemporaryDirectory(prefix="carvision-")
         self._bundles = []
-        for member in self._spec.members:
-            into = Path(self._folder.name) / member.preset
+        for version in versions:
+            into = Path(self._folder.name) / version.preset
             into.mkdir()
-            self._bundles.append(
-                _resident(fetch_bundle(member.registered_model, member.version, into))
-            )
+            self._bundles.append(_resident(version.fetch(into, self._spec.classes)))
 
     def _class_names(self) -> tuple[str, ...]:
         return self._spec.class_names

@@ -4,6 +4,8 @@ import mlflow
 
 from carvision.contracts import EnsembleOof, read_ensemble_oof, write_ensemble_oof
 from carvision.contracts.ensemble_oof import FORECAST_FILE, OOF_FILE
+from carvision.contracts.sums import SUMS, damage, sums_of
+from carvision.errors import PredictionsError
 from carvision.files import scratch_folder
 from carvision.tracking.registry import ENSEMBLE
 from carvision.tracking.store import client, exists, fetch
@@ -13,6 +15,7 @@ def log_ensemble_oof(oof: EnsembleOof) -> None:
     """Keep an ensemble's out-of-fold photos in the open run, which registers its version."""
     with scratch_folder() as folder:
         write_ensemble_oof(folder, oof)
+        mlflow.set_tag(SUMS, sums_of(folder))
         mlflow.log_artifacts(str(folder))
 
 
@@ -29,6 +32,9 @@ def fetch_ensemble_oof(version: int) -> EnsembleOof | None:
     if not {item.path for item in client().list_artifacts(run_id)}.issuperset(names):
         return None
     with scratch_folder() as folder:
-        for name in names:
-            fetch(run_id, name, folder)
-        return read_ensemble_oof(folder)
+        files = {name: fetch(run_id, name, folder) for name in names}
+        oof = read_ensemble_oof(folder)
+        stored = client().get_run(run_id).data.tags.get(SUMS)
+        if stored is not None and (wrong := damage(files, stored)) is not None:
+            raise PredictionsError(f"run {run_id}: {wrong}; tune again: mlflow run . -e tune")
+        return oof

@@ -11,6 +11,7 @@ import json
 import logging
 import math
 import os
+import re
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -29,6 +30,9 @@ STEP: Final = "step"
 EPOCH: Final = "epoch"
 CHECKPOINT: Final = "checkpoint"
 WARNING: Final = "warning"
+
+#: What MLflow accepts as the ID of a run.
+_RUN_ID = re.compile(r"[a-zA-Z0-9][\w-]{0,255}")
 
 #: Steps between two ``step`` events.
 STEPS_APART: Final = 50
@@ -131,9 +135,32 @@ def epoch_metrics(events: Iterable[Event]) -> dict[int, dict[str, float]]:
 
 def _event(line: bytes) -> Event | None:
     try:
-        return Event(**json.loads(line))
-    except (ValueError, TypeError):
+        event = Event(**json.loads(line))
+        return event if _is_whole(event) else None
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
+
+
+def _is_whole(event: Event) -> bool:
+    """Whether an event says what its readers need; its run is asked for by name.
+
+    Raises:
+        ValueError, TypeError, KeyError, AttributeError: it does not.
+    """
+    if type(event.sequence) is not int or not math.isfinite(event.time):
+        return False
+    payload = event.payload
+    if event.kind == RUN:
+        return _RUN_ID.fullmatch(payload["run_id"]) is not None
+    if event.kind == EPOCH:
+        return type(payload["epoch"]) is int and all(
+            isinstance(name, str) for name in event.metrics
+        )
+    if event.kind == STARTED:
+        return math.isfinite(float(payload["total_steps"]))
+    if event.kind == WARNING:
+        return isinstance(payload["message"], str)
+    return isinstance(payload, dict)
 
 
 def _cut_torn_line(path: Path) -> None:

@@ -20,6 +20,7 @@ import numpy as np
 from mlflow.entities import Metric
 
 from carvision.contracts import write_predictions
+from carvision.contracts.sums import SUMS, sums_of
 from carvision.errors import TrackingError
 from carvision.files import alone, read_json, replacing_folder, write_json
 from carvision.tracking.event_log import EVENTS_FILE, EventLog, read_events, run_named_in
@@ -53,7 +54,7 @@ def write_finished(folder: Path, result: FoldResult, name: str, tags: Mapping[st
 
     ``name`` and ``tags`` are of the run that it is to be logged in.
     """
-    about = {
+    about: dict[str, Any] = {
         "name": name,
         "tags": dict(tags),
         "metrics": best_metrics(result),
@@ -67,6 +68,8 @@ def write_finished(folder: Path, result: FoldResult, name: str, tags: Mapping[st
         predictions = temporary / _ARTIFACTS / PREDICTIONS
         write_predictions(predictions, result.predictions)
         np.save(predictions / EPOCHS, result.epochs_true_class)
+        # Its run tells them: what is flipped on the way, or later, is noticed when it is read.
+        about["tags"][SUMS] = sums_of(temporary / _ARTIFACTS)
         write_json(temporary / _ABOUT, about)
         _flush(temporary)
     for path in (result.weights, *folder.glob("*step*")):
@@ -80,10 +83,9 @@ def is_finished(folder: Path) -> bool:
 
 def waiting_metrics(folder: Path) -> dict[str, float]:
     """The metrics of a finished fold that is not logged; of any other, none."""
-    try:
-        metrics: dict[str, float] = read_json(folder / _FINISHED / _ABOUT)["metrics"]
-    except FileNotFoundError:
+    if not is_finished(folder):
         return {}
+    metrics: dict[str, float] = _about(folder)["metrics"]
     return metrics
 
 
@@ -124,13 +126,33 @@ def deliver_all(set_folder: Path) -> list[Path]:
 
 
 def _deliver(folder: Path) -> Delivery:
-    about = read_json(folder / _FINISHED / _ABOUT)
+    about = _about(folder)
     begun = run_named_in(read_events(folder / EVENTS_FILE))
     with tracked_run(STAGE_FOLD, about["name"], about["tags"], begun) as run:
         delivery = _log(folder, run.info.run_id, about)
     log.info("%s is logged, in run %s", about["name"], run.info.run_id)
     _remove(folder)
     return delivery
+
+
+def _about(folder: Path) -> dict[str, Any]:
+    """What ``about.json`` says of a finished fold.
+
+    Raises:
+        TrackingError: it is damaged.
+    """
+    path = folder / _FINISHED / _ABOUT
+    try:
+        about = read_json(path)
+        texts = [about["name"], *about["tags"], *about["tags"].values(), *about["metrics"]]
+        if not all(isinstance(text, str) for text in texts):
+            raise ValueError("a name or a tag is no text")
+        metrics = {name: float(value) for name, value in about["metrics"].items()}
+        return {**about, "metrics": metrics, "time": int(about["time"])}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise TrackingError(
+            f"{path} is damaged ({error}); remove {folder}, and the fold is trained again"
+        ) from error
 
 
 def _log(folder: Path, run_id: str, about: Mapping[str, Any]) -> Delivery:

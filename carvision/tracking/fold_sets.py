@@ -6,6 +6,7 @@ different days or machines find each other in the tracking store.
 
 import hashlib
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -22,10 +23,14 @@ from carvision.contracts import (
     read_predictions,
     read_true_class,
 )
+from carvision.contracts.sums import SUMS, damage, files_below
+from carvision.errors import PredictionsError, WeightsError
 from carvision.files import sha256_of
 from carvision.inference import resolved_precision
 from carvision.tracking.store import FOLD, SET, client, fetch, find_runs
 from carvision.training import FoldResult
+
+log = logging.getLogger(__name__)
 
 STAGE_FOLD: Final = "fold"
 #: Where a fold's run keeps them.
@@ -62,7 +67,11 @@ def finished_folds(name: str, stage: str = STAGE_FOLD) -> dict[int, Run]:
     """The newest finished run of each fold of a set."""
     runs: dict[int, Run] = {}
     for run in find_runs(stage, {SET: name}):
-        runs.setdefault(int(run.data.tags[FOLD]), run)
+        fold = run.data.tags.get(FOLD, "")
+        if fold.isdecimal() and int(fold) >= 1:
+            runs.setdefault(int(fold), run)
+        else:
+            log.warning("run %s is passed over: its tag %s is %r", run.info.run_id, FOLD, fold)
     return dict(sorted(runs.items()))
 
 
@@ -77,13 +86,38 @@ def batch_size_of(name: str) -> int | None:
 
 
 def fetch_weights(runs: Mapping[int, Run], into: Path) -> dict[int, Path]:
-    """Download each fold's best weights."""
+    """Download each fold's best weights.
+
+    Raises:
+        WeightsError: a file is not the one that was logged.
+    """
     paths = {}
     for fold, run in runs.items():
         folder = into / f"fold{fold}"
         folder.mkdir()
-        paths[fold] = fetch(run.info.run_id, f"{WEIGHTS}/best.safetensors", folder)
+        name = f"{WEIGHTS}/best.safetensors"
+        paths[fold] = fetch(run.info.run_id, name, folder)
+        if (wrong := _damage(run, {name: paths[fold]})) is not None:
+            raise WeightsError(wrong)
     return paths
+
+
+def _damage(run: Run, files: Mapping[str, Path]) -> str | None:
+    """Which of a fold's files is not the one that was logged; runs from before have no sums."""
+    stored = run.data.tags.get(SUMS)
+    wrong = None if stored is None else damage(files, stored)
+    if wrong is None:
+        return None
+    return (
+        f"run {run.info.run_id} ({run.info.run_name}): {wrong}. Bring the file back from a copy, "
+        "or delete the run and train the fold again"
+    )
+
+
+def _refuse_damaged_predictions(run_id: str, folder: Path) -> None:
+    files = {f"{PREDICTIONS}/{name}": path for name, path in files_below(folder).items()}
+    if (wrong := _damage(client().get_run(run_id), files)) is not None:
+        raise PredictionsError(wrong)
 
 
 def fetch_true_class(run_ids: Sequence[str], into: Path) -> TrueClass:
@@ -99,6 +133,7 @@ def fetch_true_class(run_ids: Sequence[str], into: Path) -> TrueClass:
         folder = _own_folder(into, run_id)
         for name in ("index.parquet", "views.json", "true_class.npy"):
             fetch(run_id, f"{PREDICTIONS}/{name}", folder)
+        _refuse_damaged_predictions(run_id, folder)
         parts.append(read_true_class(folder))
     return concatenated(parts)
 
@@ -108,11 +143,17 @@ def fetch_epochs(run_id: str, into: Path) -> NDArray[np.float32] | None:
 
     Log-probabilities of the original view; images as in the fold's predictions. None where the run
     is older than these are.
+
+    Raises:
+        PredictionsError: they are not what was logged.
     """
     name = f"{PREDICTIONS}/{EPOCHS}"
     if name not in {file.path for file in client().list_artifacts(run_id, PREDICTIONS)}:
         return None
-    return np.load(fetch(run_id, name, _own_folder(into, run_id)))
+    path = fetch(run_id, name, _own_folder(into, run_id))
+    if (wrong := _damage(client().get_run(run_id), {name: path})) is not None:
+        raise PredictionsError(wrong)
+    return np.load(path)
 
 
 def _own_folder(into: Path, run_id: str) -> Path:
@@ -127,10 +168,12 @@ def fetch_predictions(run_ids: Sequence[str], into: Path) -> list[Predictions]:
     Raises:
         PredictionsError: a run's predictions are damaged.
     """
-    return [
-        read_predictions(fetch(run_id, PREDICTIONS, _own_folder(into, run_id)))
-        for run_id in run_ids
-    ]
+    parts = []
+    for run_id in run_ids:
+        folder = fetch(run_id, PREDICTIONS, _own_folder(into, run_id))
+        _refuse_damaged_predictions(run_id, folder)
+        parts.append(read_predictions(folder))
+    return parts
 
 
 def seconds_per_1000(run_ids: Sequence[str]) -> float | None:

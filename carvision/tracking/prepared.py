@@ -1,10 +1,11 @@
 """Prepared data in the tracking store: the run that holds a manifest, and how to find it."""
 
 import json
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Final
 
 import mlflow
@@ -12,12 +13,17 @@ from mlflow.data.sources import LocalArtifactDatasetSource
 from mlflow.entities import Run
 
 from carvision.config import SplitSettings
+from carvision.contracts.names import plain_name
+from carvision.contracts.sums import SUMS, damage_below, sums_of
 from carvision.data.exclusions import exclusions_digest, kept_exclusions, write_exclusions
 from carvision.data.manifest import Manifest, read_manifest, write_manifest
 from carvision.data.names import path_on_disk, portable_path, printable
+from carvision.errors import DataError
 from carvision.files import scratch_folder
 from carvision.tracking.relocation import ROOT_TAG
 from carvision.tracking.store import DATA, client, fetch, find_runs
+
+log = logging.getLogger(__name__)
 
 STAGE_PREPARE: Final = "prepare"
 _LISTING = "carvision.listing"
@@ -36,6 +42,11 @@ class PreparedRun:
     def root(self) -> Path:
         """The data's folder on the machine that prepared it."""
         return Path(path_on_disk(self.run.data.tags[ROOT_TAG]))
+
+    @property
+    def data(self) -> str:
+        """The fingerprint of its manifest."""
+        return self.run.data.tags[DATA]
 
     @property
     def listing(self) -> str:
@@ -61,9 +72,20 @@ class PreparedRun:
         return digest == exclusions_digest(exclusions)
 
     def manifest(self) -> Manifest:
-        """The manifest, read from the run's artifacts."""
-        with scratch_folder() as folder:
-            return read_manifest(fetch(self.run.info.run_id, "manifest", folder))
+        """The manifest, read from the run's artifacts.
+
+        Raises:
+            DataError: it is damaged, or not what was logged.
+        """
+        with scratch_folder() as scratch:
+            folder = fetch(self.run.info.run_id, "manifest", scratch)
+            stored = self.run.data.tags.get(SUMS)
+            if stored is not None and (wrong := damage_below(folder, stored)) is not None:
+                raise DataError(
+                    f"run {self.run.info.run_id}, which prepared {self.root}: {wrong}. Delete the "
+                    "run and prepare the data again: mlflow run . -e prepare"
+                )
+            return read_manifest(folder)
 
     def mark_used(self) -> None:
         """Make this the data that ``data=latest`` means."""
@@ -87,6 +109,7 @@ def log_prepared(manifest: Manifest, request: Request, page: str) -> None:
     with scratch_folder() as folder:
         write_manifest(folder, manifest)
         write_exclusions(folder, request.exclusions)
+        mlflow.set_tag(SUMS, sums_of(folder))
         mlflow.log_artifacts(str(folder), "manifest")
     usable = manifest.usable
     mlflow.log_metrics(
@@ -127,9 +150,24 @@ def log_data_input(manifest: Manifest, root: Path, context: str) -> None:
 
 
 def prepared_runs() -> list[PreparedRun]:
-    """Every prepare run of this store, the one used last first."""
-    runs = [run for run in find_runs(STAGE_PREPARE, {}) if _USED in run.data.tags]
+    """Every prepare run of this store, the one used last first; what others tagged is left out."""
+    runs = [run for run in find_runs(STAGE_PREPARE, {}) if _USED in run.data.tags and _is_ours(run)]
     return [PreparedRun(run) for run in sorted(runs, key=lambda r: r.data.tags[_USED])[::-1]]
+
+
+def _is_ours(run: Run) -> bool:
+    """Whether a run's tags say what a prepare run's say."""
+    prepared = PreparedRun(run)
+    try:
+        root = str(prepared.root)
+        # It may have been prepared on a machine of another kind.
+        absolute = PurePosixPath(root).is_absolute() or PureWindowsPath(root).is_absolute()
+        if absolute and "\0" not in root and prepared.listing and prepared.split:
+            return bool(plain_name(prepared.data))
+    except (KeyError, ValueError):
+        pass
+    log.warning("run %s is passed over: its tags are not of a prepare run", run.info.run_id)
+    return False
 
 
 def _now() -> str:

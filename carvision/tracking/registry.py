@@ -1,36 +1,40 @@
-"""The model registry: backbones by fold set, ensembles, and which version is the champion."""
+"""The model registry: backbones by fold set, and ensembles."""
 
-import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import mlflow
 from mlflow.entities import LoggedModelOutput
 from mlflow.entities.model_registry import ModelVersion
-from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 
 import carvision
 from carvision import serving
 from carvision.config import list_models
 from carvision.contracts import EnsembleSpec
-from carvision.errors import TrackingError
-from carvision.files import read_json, scratch_folder, write_json
-from carvision.models import Bundle, read_bundle
+from carvision.contracts.sums import SUMS, sums_of
+from carvision.files import scratch_folder, write_json
+from carvision.models import Bundle
+from carvision.tracking.champions import ENSEMBLE as ENSEMBLE
+from carvision.tracking.champions import champion_ensemble as champion_ensemble
+from carvision.tracking.champions import crown_ensemble as crown_ensemble
+from carvision.tracking.champions import crown_member
+from carvision.tracking.pins import member_version as member_version
 from carvision.tracking.store import DATA, FOLD, MODEL, SET, client
+from carvision.tracking.versions import (
+    FOLD_RUNS,
+    OOF,
+    TRIAL_RUN,
+    WEIGHT,
+    member_of,
+    member_or_none,
+    registered_name,
+)
+from carvision.tracking.versions import MemberVersion as MemberVersion
 
-ENSEMBLE: Final = "carvision-ensemble"
-CHAMPION: Final = "champion"
-_FOLD_RUNS = "carvision.fold_runs"
-_TRIAL_RUN = "carvision.trial_run"
-_OOF = "carvision.oof_log_loss"
-_WEIGHT = "carvision.ensemble_weight"
 _FOLDS = "folds"
-
-log = logging.getLogger(__name__)
 
 #: What a registered model needs to be loaded elsewhere; the pins are what it was written with.
 REQUIREMENTS = (
@@ -49,86 +53,22 @@ REQUIREMENTS = (
 )
 
 
-@dataclass(frozen=True)
-class MemberVersion:
-    """A version of a registered backbone, as its tags describe it."""
-
-    entry: ModelVersion
-
-    @property
-    def preset(self) -> str:
-        """The backbone's preset."""
-        return self.entry.tags[MODEL]
-
-    @property
-    def version(self) -> int:
-        """The registry's number."""
-        return int(self.entry.version)
-
-    @property
-    def name(self) -> str:
-        """The registered model's name."""
-        return str(self.entry.name)
-
-    @property
-    def data(self) -> str:
-        """Fingerprint of the data it was trained on."""
-        return self.entry.tags[DATA]
-
-    @property
-    def folds(self) -> tuple[int, ...]:
-        """The folds it holds."""
-        return tuple(int(fold) for fold in self.entry.tags[FOLD].split(","))
-
-    @property
-    def fold_runs(self) -> list[str]:
-        """Runs that hold its out-of-fold predictions, in the order of ``folds``."""
-        return self.entry.tags[_FOLD_RUNS].split(",")
-
-    @property
-    def trial_run(self) -> bool:
-        """Whether ``train.max_steps`` cut its training, and its predictions with it."""
-        return self.entry.tags[_TRIAL_RUN] == "true"
-
-    @property
-    def ensemble_weight(self) -> float:
-        """Its weight by the plan, as it was configured."""
-        return float(self.entry.tags[_WEIGHT])
-
-    @property
-    def oof_log_loss(self) -> float:
-        """Out-of-fold log loss of the original view."""
-        return float(self.entry.tags[_OOF])
-
-    @property
-    def rank(self) -> tuple[bool, int, float]:
-        """Sorts the version to use first: whole before trial, more folds, lower log loss."""
-        return (self.trial_run, -len(self.folds), self.oof_log_loss)
-
-    def fetch(self, into: Path) -> Bundle:
-        """Download its weights."""
-        return read_bundle(serving.fetch_bundle(self.name, self.version, into))
-
-
-def registered_name(preset: str) -> str:
-    """The registered model of a backbone."""
-    return f"carvision-{preset}"
-
-
 def find_member(preset: str, set_id: str, fold_runs: list[str]) -> MemberVersion | None:
     """The version that holds exactly these fold runs, if it was registered before."""
     filter_string = f"name = '{registered_name(preset)}' and tags.`{SET}` = '{set_id}'"
     for entry in client().search_model_versions(filter_string):
-        if entry.tags.get(_FOLD_RUNS) == ",".join(fold_runs):
-            return MemberVersion(entry)
+        member = member_or_none(entry)
+        if member is not None and member.fold_runs == fold_runs:
+            return member
     return None
 
 
 def members_of(data: str) -> list[MemberVersion]:
-    """All registered backbones' versions trained on ``data``."""
+    """All registered backbones' versions trained on ``data``; those of others are passed over."""
     known = {registered_name(preset) for preset in list_models()}
     entries = client().search_model_versions(f"tags.`{DATA}` = '{data}'")
-    return [MemberVersion(entry) for entry in entries if entry.name in known]
+    found = [member_or_none(entry) for entry in entries if entry.name in known]
+    return [member for member in found if member is not None]
 
 
 def register_member(
@@ -143,7 +83,7 @@ def register_member(
 ) -> MemberVersion:
     """Log a bundle as a model of the open run, and register it as a new version.
 
-    It becomes the backbone's champion when it ranks better on the same data, or is of other data.
+    It becomes the backbone's champion of its data when it ranks better there.
     """
     name = registered_name(bundle.config.name)
     tags = {
@@ -152,10 +92,11 @@ def register_member(
         SET: set_id,
         FOLD: ",".join(map(str, fold_runs)),
         _FOLDS: f"{len(fold_runs)}/{all_folds}",
-        _FOLD_RUNS: ",".join(fold_runs.values()),
-        _TRIAL_RUN: str(trial_run).lower(),
-        _WEIGHT: repr(bundle.config.model.ensemble_weight),
-        _OOF: repr(oof_log_loss),
+        FOLD_RUNS: ",".join(fold_runs.values()),
+        TRIAL_RUN: str(trial_run).lower(),
+        WEIGHT: repr(bundle.config.model.ensemble_weight),
+        OOF: repr(oof_log_loss),
+        SUMS: sums_of(bundle.folder),
     }
     entry = _log_and_register(
         name,
@@ -164,21 +105,9 @@ def register_member(
         bundle.classes.names,
         tags,
     )
-    member = MemberVersion(entry)
-    holder = _champion_entry(name)
-    if holder is None or _takes_over(member, MemberVersion(holder)):
-        client().set_registered_model_alias(name, CHAMPION, member.entry.version)
-        if holder is not None:
-            versions = (name, entry.version, holder.version)
-            log.info("%s: version %s is the champion, no longer %s", *versions)
+    member = member_of(entry)
+    crown_member(member)
     return member
-
-
-def _takes_over(new: MemberVersion, held: MemberVersion) -> bool:
-    """Better on the same data, or of other data; a trial run never replaces a whole one."""
-    if new.data != held.data:
-        return held.trial_run or not new.trial_run
-    return new.rank < held.rank
 
 
 def register_ensemble(spec: EnsembleSpec, data: str) -> int:
@@ -192,48 +121,9 @@ def register_ensemble(spec: EnsembleSpec, data: str) -> int:
             serving.ENSEMBLE_CODE,
             {serving.SPEC: str(path)},
             spec.class_names,
-            {DATA: data},
+            {DATA: data, SUMS: sums_of(folder)},
         )
     return int(entry.version)
-
-
-def crown_ensemble(version: int) -> None:
-    """Make a version of the ensemble the one in use."""
-    client().set_registered_model_alias(ENSEMBLE, CHAMPION, str(version))
-
-
-def champion_ensemble() -> tuple[int, EnsembleSpec] | None:
-    """The ensemble in use and its version; None when none was registered."""
-    entry = _champion_entry(ENSEMBLE)
-    if entry is None:
-        return None
-    with scratch_folder() as folder:
-        path = serving.fetch_spec(ENSEMBLE, int(entry.version), folder)
-        return int(entry.version), EnsembleSpec.model_validate(read_json(path))
-
-
-def member_version(name: str, version: int) -> MemberVersion:
-    """A pinned version.
-
-    Raises:
-        TrackingError: it was deleted from the registry.
-    """
-    try:
-        return MemberVersion(client().get_model_version(name, str(version)))
-    except MlflowException as error:
-        raise TrackingError(
-            f"the registry has no {name} version {version}, which the ensemble pins; "
-            f"tune again: mlflow run . -e tune ({error})"
-        ) from error
-
-
-def _champion_entry(name: str) -> ModelVersion | None:
-    try:
-        return client().get_model_version_by_alias(name, CHAMPION)
-    except MlflowException as error:
-        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            return None
-        raise
 
 
 def _log_and_register(
@@ -261,6 +151,8 @@ def _log_and_register(
             input_example=serving.input_example(),
             pip_requirements=[_pin(package) for package in REQUIREMENTS],
             model_config=serving.default_model_config(),
+            # Here, too, where the loaded model finds them: it does not know its version.
+            metadata={SUMS: tags[SUMS]},
         )
         client().log_model_artifacts(logged.model_id, str(folder / "model"))
     client().finalize_logged_model(logged.model_id, "READY")

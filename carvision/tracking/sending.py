@@ -138,10 +138,15 @@ def send_pending(log: Path) -> Delivery:
 
 
 def _sent(log: Path, run_id: str) -> int:
-    """The number of the last event that the run has."""
-    path = log.with_name(SENT_FILE)
-    about = read_json(path) if path.exists() else {}
-    return int(about["sequence"]) if about.get("run_id") == run_id else 0
+    """The number of the last event that the run has.
+
+    Where that cannot be read all is sent again, which MLflow takes for what it has.
+    """
+    try:
+        about = read_json(log.with_name(SENT_FILE))
+        return int(about["sequence"]) if about["run_id"] == run_id else 0
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return 0
 
 
 def _exists(run_id: str) -> bool:

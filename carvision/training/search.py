@@ -16,8 +16,14 @@ from optuna.trial import FrozenTrial, TrialState
 from carvision.config import Config
 from carvision.contracts import Tracker
 from carvision.errors import DivergedError, PrunedError
-from carvision.studies import close_interrupted, open_study
-from carvision.training.search_space import configured, starting_values, suggest
+from carvision.studies import close_interrupted, open_study, refuse_other_choices
+from carvision.training.search_space import (
+    are_within,
+    configured,
+    distributions,
+    starting_values,
+    suggest,
+)
 
 #: What a trial says of itself: the trial that it continues, and the loss that exploded.
 CONTINUES: Final = "continues"
@@ -30,6 +36,13 @@ _ENOUGH_TRIALS = 10
 
 #: Trains with a configuration; the log loss. It tells :class:`TrialReporter` of each epoch.
 Evaluate = Callable[[optuna.Trial, Config], float]
+#: Whether a finished trial really has the value that the study says.
+Believe = Callable[[FrozenTrial], bool]
+
+
+def _all(trial: FrozenTrial) -> bool:
+    """Of a study that nobody else writes to."""
+    return True
 
 
 class TrialReporter(Tracker):
@@ -66,8 +79,12 @@ def open_search(name: str, storage: str, config: Config) -> optuna.Study:
     """The study, new or gone on with; what comes first in a new one is the configuration itself.
 
     The first third of the epochs decides nothing: the learning rate is still high.
+
+    Raises:
+        ConfigError: the study of this name is of another search.
     """
     study = open_study(name, storage, config.seed, startup_trials=_STARTUP_TRIALS)
+    refuse_other_choices(study, distributions(config), storage)
     study.pruner = MedianPruner(n_warmup_steps=ceil(config.train.epochs / 3))
     if not study.trials:
         study.enqueue_trial(starting_values(config))
@@ -77,7 +94,22 @@ def open_search(name: str, storage: str, config: Config) -> optuna.Study:
         # A trial that had no time to draw its values had at least those that were waiting for it.
         values = trial.system_attrs.get("fixed_params", {}) | trial.params
         study.enqueue_trial(values, user_attrs=trial.user_attrs | {CONTINUES: trial.number})
+    _close_strangers(study, config)
     return study
+
+
+def _close_strangers(study: optuna.Study, config: Config) -> None:
+    """Close what waits with values that no trial can have: others enqueued it."""
+    waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+    fixed = [trial.system_attrs.get("fixed_params", {}) for trial in waiting]
+    if all(are_within(config, values) for values in fixed):
+        return
+    # They can be closed in their order alone; those of ours are enqueued again.
+    for values in fixed:
+        trial = study.ask()
+        study.tell(trial, state=TrialState.FAIL)
+        if are_within(config, values):
+            study.enqueue_trial(values, user_attrs=trial.user_attrs)
 
 
 def search(
@@ -86,13 +118,14 @@ def search(
     trials: int,
     evaluate: Evaluate,
     on_trial: Callable[[FrozenTrial], None],
+    believe: Believe = _all,
 ) -> None:
     """Try until ``trials``, the study's total, are done; ``on_trial`` gets each one that is.
 
     Any error but a loss that exploded ends the search; the trial goes on with the next one's
     :func:`open_search`.
     """
-    while len(done_trials(study)) < trials:
+    while len(done_trials(study, believe)) < trials:
         trial = study.ask()
         _replay(study, trial)
         suggest(trial, config)
@@ -108,38 +141,42 @@ def search(
         on_trial(ended)
 
 
-def done_trials(study: optuna.Study) -> list[FrozenTrial]:
+def done_trials(study: optuna.Study, believe: Believe = _all) -> list[FrozenTrial]:
     """Trials that need not be tried again: finished, pruned, or with a loss that exploded."""
-    ended = (TrialState.COMPLETE, TrialState.PRUNED)
     return [
         trial
         for trial in study.get_trials(deepcopy=False)
-        if trial.state in ended or DIVERGED in trial.user_attrs
+        if trial.state == TrialState.PRUNED
+        or DIVERGED in trial.user_attrs
+        or (trial.state == TrialState.COMPLETE and believe(trial))
     ]
 
 
-def best_trials(study: optuna.Study, count: int) -> list[FrozenTrial]:
+def best_trials(study: optuna.Study, count: int, believe: Believe = _all) -> list[FrozenTrial]:
     """The finished trials of the lowest log loss."""
     finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    return sorted(finished, key=lambda trial: trial.value or 0.0)[:count]
+    return sorted(filter(believe, finished), key=lambda trial: trial.value or 0.0)[:count]
 
 
-def importance(study: optuna.Study) -> dict[str, float]:
+def importance(study: optuna.Study, believe: Believe = _all) -> dict[str, float]:
     """Each setting's share in how much the log loss varies; empty while that cannot be told.
 
     fANOVA (Hutter et al., ICML 2014), of the settings that every finished trial has.
     """
-    if len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))) < _ENOUGH_TRIALS:
+    finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    believed = optuna.create_study()
+    believed.add_trials(filter(believe, finished))
+    if len(believed.trials) < _ENOUGH_TRIALS:
         return {}
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
-    return optuna.importance.get_param_importances(study, evaluator=evaluator)
+    return optuna.importance.get_param_importances(believed, evaluator=evaluator)
 
 
 def _replay(study: optuna.Study, trial: optuna.Trial) -> None:
     """What the trial that it continues has reported, which its training will not report again."""
-    if CONTINUES in trial.user_attrs:
-        continued = study.trials[trial.user_attrs[CONTINUES]]
-        for step, value in continued.intermediate_values.items():
+    number = trial.user_attrs.get(CONTINUES)
+    if isinstance(number, int) and 0 <= number < trial.number:
+        for step, value in study.trials[number].intermediate_values.items():
             trial.report(value, step)
 
 

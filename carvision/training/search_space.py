@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
 from carvision.config import Config, with_settings
 
@@ -89,6 +90,38 @@ def suggest(trial: optuna.Trial, config: Config) -> None:
     for dimension in search_space(config):
         if dimension.loss in ("", loss):
             trial.suggest_float(dimension.name, dimension.low, dimension.high, log=dimension.log)
+
+
+def distributions(config: Config) -> dict[str, BaseDistribution]:
+    """What the study draws each value from."""
+    numbers = {
+        dimension.name: FloatDistribution(dimension.low, dimension.high, log=dimension.log)
+        for dimension in search_space(config)
+    }
+    return {_LOSS: CategoricalDistribution(_LOSSES), **numbers}
+
+
+def is_of_space(config: Config, values: Values) -> bool:
+    """Whether a finished trial can have these values."""
+    names = {_LOSS} | {
+        dimension.name
+        for dimension in search_space(config)
+        if dimension.loss in ("", values.get(_LOSS))
+    }
+    return values.keys() == names and are_within(config, values)
+
+
+def are_within(config: Config, values: Values) -> bool:
+    """Whether the study can draw each of these values, perhaps not all that a trial needs."""
+    space = {dimension.name: dimension for dimension in search_space(config)}
+    return all(
+        value in _LOSSES
+        if name == _LOSS
+        else name in space
+        and isinstance(value, int | float)
+        and space[name].low <= value <= space[name].high
+        for name, value in values.items()
+    )
 
 
 def configured(config: Config, values: Values) -> Config:
