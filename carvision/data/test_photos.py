@@ -1,12 +1,14 @@
 """The photos to predict: from ``test.csv``, from a folder, or from a list of the user's own."""
 
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 
 import pandas as pd
 
 from carvision.contracts import nfc
 from carvision.data.layout import Layout, find_photos
+from carvision.data.text import decoded
 from carvision.errors import DataError
 
 
@@ -64,21 +66,14 @@ class TestPhotos:
 def read_table(path: Path, columns: list[str]) -> pd.DataFrame:
     """A CSV as text, with or without a byte-order mark, indexed by line number.
 
+    It may be in UTF-8, or as older Excel writes it: in UTF-16 or, in Korea, in cp949 (EUC-KR).
+
     Raises:
         DataError: it cannot be read, a row has too many fields, a column occurs twice, or one of
             ``columns`` is missing.
     """
     try:
-        # The header is read as a row: pandas would rename a column that occurs twice, and take the
-        # first for an index where rows are longer than the header.
-        raw = pd.read_csv(
-            path,
-            encoding="utf-8-sig",
-            dtype=str,
-            header=None,
-            keep_default_na=False,
-            skip_blank_lines=False,
-        )
+        raw = _rows(path)
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
     names = pd.Index(raw.iloc[0])
@@ -92,6 +87,26 @@ def read_table(path: Path, columns: list[str]) -> pd.DataFrame:
     table = raw.iloc[1:].set_axis(names, axis=1)
     table.index += 1
     return table[(table != "").any(axis=1)]
+
+
+def _rows(path: Path) -> pd.DataFrame:
+    try:
+        return _parsed(path)
+    except UnicodeDecodeError:
+        return _parsed(StringIO(decoded(path.read_bytes(), str(path))))
+
+
+def _parsed(source: Path | StringIO) -> pd.DataFrame:
+    # The header is read as a row: pandas would rename a column that occurs twice, and take the
+    # first for an index where rows are longer than the header.
+    return pd.read_csv(
+        source,
+        encoding="utf-8-sig",
+        dtype=str,
+        header=None,
+        keep_default_na=False,
+        skip_blank_lines=False,
+    )
 
 
 def _existing(folder: Path, name: str) -> Path | None:
