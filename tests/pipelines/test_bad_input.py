@@ -176,7 +176,7 @@ def test_a_zip_is_the_same_data_as_its_folder(store: Path, tmp_path: Path) -> No
     ("name", "content", "message"),
     [
         ("open.tar.gz", b"\x1f\x8b\x08", "is a gzip archive .* unpack it by hand"),
-        ("open.7z", b"7z\xbc\xaf\x27\x1c", "is a 7-Zip archive .* unpack it by hand"),
+        ("open.7z", b"7z\xbc\xaf\x27\x1c", "is a 7-Zip archive, .* unpack it by hand"),
         ("open", b"PK\3\4", r"is a zip, .*: rename it to \.zip"),
         ("open.zip", b"<html>", "is a web page"),
         ("open.ZIP", b"", "it is empty: download it again"),
