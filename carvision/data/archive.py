@@ -21,6 +21,7 @@ from typing import IO
 from carvision.data.archive_damage import DAMAGE
 from carvision.data.archive_entries import Entry, checked_entries
 from carvision.data.file_kinds import why_no_zip
+from carvision.data.names import first_few
 from carvision.errors import DataError
 from carvision.files import one_at_a_time, replacing_folder
 
@@ -233,10 +234,9 @@ def _tell_inner_archives(archive: Path, entries: Sequence[Entry]) -> None:
     inner = [str(entry.path) for entry in entries if entry.path.suffix.lower() in _INNER]
     if inner:
         log.warning(
-            "%s holds archives, which are not unpacked: %s; unpack them by hand and give the "
-            "folder",
+            "%s holds archives, which are not unpacked: %s; unpack them by hand, give the folder",
             archive,
-            ", ".join(inner[:5]),
+            first_few(inner),
         )
 
 

@@ -9,12 +9,12 @@ def looks_korean(text: str) -> bool:
     """Whether ``text``, decoded from cp949, was meant as Korean.
 
     cp949 also decodes much that is not Korean: ``ën`` in cp437 is the syllable 뎝. Such accidents
-    give the rare syllables that cp949 adds to KS X 1001, while Korean itself is written with the
-    2,350 syllables of KS X 1001, both of whose bytes are above 0xA0.
+    give the rare syllables that cp949 adds to KS X 1001, while most of any Korean text is in KS X
+    1001, both of whose bytes are above 0xA0.
     """
     foreign = {character for character in text if not character.isascii()}
     common = [character for character in foreign if min(character.encode("cp949")) > 0xA0]
-    return 2 * len(common) > len(foreign)
+    return bool(foreign) and 2 * len(common) >= len(foreign)
 
 
 def decoded(raw: bytes, what: str) -> str:
