@@ -1,31 +1,104 @@
-"""Unpack a zip of photos, trusting nothing that is written in it."""
+"""Unpack a zip of photos, trusting nothing that is written in it.
 
+A folder of unpacked photos is named after what its archive holds, so an archive that was touched,
+moved or renamed is not unpacked again.
+"""
+
+import logging
 import os
+import re
+import shlex
 import shutil
-import stat
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
+from typing import IO
 
-from carvision.contracts import nfc
+from carvision.data.archive_damage import DAMAGE
+from carvision.data.archive_entries import Entry, checked_entries
+from carvision.data.file_kinds import why_no_zip
+from carvision.data.names import first_few
 from carvision.errors import DataError
-from carvision.files import replacing_folder
+from carvision.files import one_at_a_time, replacing_folder
+
+log = logging.getLogger(__name__)
 
 #: The competition's archive is below 10 GB; what unpacks to more than this is a mistake or a bomb.
 LARGEST_TOTAL = 200 * 2**30
-#: No photo shrinks by more: a JPEG hardly shrinks at all.
-LARGEST_RATIO = 200
 _CHUNK = 2**20
-_UTF8_FLAG = 0x800
+#: Characters of the archive's own name that its folder begins with: a name has room for more.
+_STEM = 40
+_DIGITS = 12
+_INTERRUPTED = re.compile(r"\..*-[0-9a-f]{12}\.\w{8}")
+_INNER = frozenset({".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".egg", ".alz"})
 
 
 @dataclass(frozen=True)
-class _Entry:
-    info: zipfile.ZipInfo
-    path: PurePosixPath
+class Unpacking:
+    """What is to be unpacked, and where."""
+
+    archive: Path
+    folder: Path
+    entries: Sequence[Entry]
+
+    @classmethod
+    def of(cls, archive: Path, below: Path) -> "Unpacking":
+        """Read and check an archive's table of contents, unless it was unpacked before.
+
+        Raises:
+            DataError: it is no zip, holds nothing, more than ``LARGEST_TOTAL`` bytes, or an entry
+                that :func:`~carvision.data.archive_entries.checked_entries` refuses.
+        """
+        with _opened(archive) as content:
+            digits = _digest(content)
+            if same := sorted(below.glob(f"*-{digits}")):
+                return cls(archive, same[0], ())
+            entries = checked_entries(archive, content)
+        if not entries:
+            raise DataError(f"{archive} holds no file")
+        if sum(entry.info.file_size for entry in entries) > LARGEST_TOTAL:
+            raise DataError(f"{archive} unpacks to more than {LARGEST_TOTAL / 2**30:.0f} GiB")
+        earlier = _earlier_folder(archive, below)
+        if earlier.is_dir() and all((earlier / folder).is_dir() for folder in _folders(entries)):
+            return cls(archive, earlier, ())
+        return cls(archive, below / f"{_stem(archive)}-{digits}", entries)
+
+    @property
+    def size(self) -> int:
+        """Bytes that are going to be written; 0 when it was unpacked before."""
+        return sum(entry.info.file_size for entry in self.entries)
+
+    def run(self, progress: Callable[[int], None] = lambda done: None) -> Path:
+        """Unpack, and return the folder of the content; ``progress`` gets the bytes just written.
+
+        Raises:
+            DataError: the disk has too little room, or an entry is damaged.
+        """
+        below = self.folder.parent
+        if self.entries:
+            with _alone_in(below):
+                if not self.folder.exists():
+                    _clear_interrupted(below)
+                    self._write(progress)
+        return _without_wrapper(self.folder)
+
+    def _write(self, progress: Callable[[int], None]) -> None:
+        below = self.folder.parent
+        free = shutil.disk_usage(below).free
+        if self.size > free:
+            raise DataError(
+                f"{self.archive} unpacks to {self.size / 2**30:.1f} GiB, more than the "
+                f"{free / 2**30:.1f} GiB that are free below {below}"
+            )
+        with _opened(self.archive) as content, replacing_folder(self.folder) as temporary:
+            for entry in self.entries:
+                _write(self.archive, content, entry, temporary, progress)
+        _tell_inner_archives(self.archive, self.entries)
+        _tell_superseded(self.archive, self.folder)
 
 
 def unpacked(
@@ -36,21 +109,9 @@ def unpacked(
     ``progress`` gets the number of bytes just written; :func:`unpacked_size` tells the total.
 
     Raises:
-        DataError: it is no zip, holds an entry that would leave the folder, a link or an encrypted
-            file, two entries of one name, or more than ``LARGEST_TOTAL`` bytes.
+        DataError: the archive is broken, or not safe to unpack (see :class:`Unpacking`).
     """
-    folder = _folder_of(archive, below)
-    if not folder.exists():
-        with _opened(archive) as content:
-            entries = list(_checked(archive, content))
-            total = sum(entry.info.file_size for entry in entries)
-            below.mkdir(parents=True, exist_ok=True)
-            if total > shutil.disk_usage(below).free:
-                raise DataError(f"{archive} unpacks to {total / 2**30:.1f} GiB, more than is free")
-            with replacing_folder(folder) as temporary:
-                for entry in entries:
-                    _write(archive, content, entry, temporary, progress)
-    return _without_wrapper(folder)
+    return Unpacking.of(archive, below).run(progress)
 
 
 def unpacked_size(archive: Path, below: Path) -> int:
@@ -59,89 +120,88 @@ def unpacked_size(archive: Path, below: Path) -> int:
     Raises:
         DataError: as :func:`unpacked`.
     """
-    if _folder_of(archive, below).exists():
-        return 0
-    with _opened(archive) as content:
-        return sum(entry.info.file_size for entry in _checked(archive, content))
+    return Unpacking.of(archive, below).size
 
 
-def _folder_of(archive: Path, below: Path) -> Path:
-    """Named by what tells one archive from the next without reading gigabytes."""
+def _earlier_folder(archive: Path, below: Path) -> Path:
+    """The name that earlier versions gave: by the archive's path, size and time."""
     status = archive.stat()
     key = f"{archive.resolve()}\0{status.st_size}\0{status.st_mtime_ns}"
-    return below / f"{archive.stem}-{sha256(key.encode()).hexdigest()[:12]}"
+    return below / f"{archive.stem}-{sha256(os.fsencode(key)).hexdigest()[:_DIGITS]}"
 
 
-def _opened(archive: Path) -> zipfile.ZipFile:
-    try:
-        return zipfile.ZipFile(archive)
-    except (zipfile.BadZipFile, OSError) as error:
-        raise DataError(f"{archive} cannot be read as a zip: {error}") from error
+def _folders(entries: Sequence[Entry]) -> set[PurePosixPath]:
+    """The folders of an archive; earlier versions left out what begins with a dot."""
+    folders = {entry.path.parent for entry in entries}
+    return {path for path in folders if not any(part.startswith(".") for part in path.parts)}
 
 
-def _checked(archive: Path, content: zipfile.ZipFile) -> Iterator[_Entry]:
-    """The files of an archive, each at a safe path; folders and macOS's extras are left out."""
-    total = 0
-    seen: set[PurePosixPath] = set()
+def _digest(content: zipfile.ZipFile) -> str:
+    """What tells one archive's content from another's without reading gigabytes."""
+    digest = sha256()
     for info in content.infolist():
-        name = _name(info)
-        path = PurePosixPath(name)
-        if path.is_absolute() or ".." in path.parts or ":" in path.parts[0] or "\0" in name:
-            raise DataError(f"{archive}: the entry {name!r} would leave the target folder")
-        if stat.S_ISLNK(info.external_attr >> 16):
-            raise DataError(f"{archive}: the entry {name!r} is a link")
-        if info.is_dir() or any(part == "__MACOSX" or part.startswith(".") for part in path.parts):
-            continue
-        if info.flag_bits & 1:
-            raise DataError(f"{archive}: the entry {name!r} is encrypted")
-        total += info.file_size
-        if total > LARGEST_TOTAL:
-            raise DataError(f"{archive} unpacks to more than {LARGEST_TOTAL / 2**30:.0f} GiB")
-        if info.file_size > LARGEST_RATIO * max(info.compress_size, 1024):
-            raise DataError(
-                f"{archive}: the entry {name!r} grows from {info.compress_size:,} to "
-                f"{info.file_size:,} bytes; no photo does"
-            )
-        if path in seen:
-            raise DataError(f"{archive}: two entries are called {name!r}")
-        seen.add(path)
-        yield _Entry(info, path)
+        line = (info.orig_filename, info.CRC, info.file_size, info.date_time)
+        digest.update(repr(line).encode())
+    return digest.hexdigest()[:_DIGITS]
 
 
-def _name(info: zipfile.ZipInfo) -> str:
-    """The entry's name in NFC; Korean programs write cp949 without saying so."""
-    name = info.orig_filename if "\0" in info.orig_filename else info.filename
-    if not info.flag_bits & _UTF8_FLAG:
-        raw = name.encode("cp437", errors="surrogateescape")
-        for encoding in ("utf-8", "cp949"):
-            try:
-                name = raw.decode(encoding)
-                break
-            except UnicodeDecodeError:
-                continue
-    return nfc(name.replace("\\", "/"))
+def _stem(archive: Path) -> str:
+    name = "".join(sign if sign.isprintable() else "_" for sign in archive.stem)
+    return name.lstrip(".")[:_STEM]
+
+
+@contextmanager
+def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
+    try:
+        content = zipfile.ZipFile(archive)
+    except DAMAGE as error:
+        try:
+            reason = why_no_zip(archive)
+        except OSError as unreadable:
+            reason = unreadable.strerror or str(unreadable)
+        raise DataError(f"{archive} cannot be read as a zip: {reason} ({error})") from error
+    with content:
+        yield content
 
 
 def _write(
     archive: Path,
     content: zipfile.ZipFile,
-    entry: _Entry,
+    entry: Entry,
     folder: Path,
     progress: Callable[[int], None],
 ) -> None:
     target = folder / entry.path
-    try:
+    with _damage_named(archive, entry):
         target.parent.mkdir(parents=True, exist_ok=True)
-        with content.open(entry.info) as source, target.open("xb") as written:
-            while chunk := source.read(_CHUNK):
-                written.write(chunk)
-                progress(len(chunk))
-    # zipfile says NotImplementedError of a compression that it does not know.
-    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError) as error:
-        raise DataError(f"{archive}: {str(entry.path)!r} cannot be unpacked: {error}") from error
+        source, written = content.open(entry.info), target.open("xb")
+    with source, written:
+        while chunk := _copied(archive, entry, source, written):
+            progress(chunk)
+    size = target.stat().st_size
+    # zipfile stops at the size that the archive tells, but is content with less.
+    if size != entry.info.file_size:
+        raise DataError(
+            f"{archive}: {str(entry.path)!r} unpacks to {size:,} bytes instead of "
+            f"{entry.info.file_size:,}: download the archive again"
+        )
     # The time in the archive: a second unpacking lists the same.
     seconds = _modified(entry.info)
     os.utime(target, (seconds, seconds))
+
+
+def _copied(archive: Path, entry: Entry, source: IO[bytes], written: IO[bytes]) -> int:
+    with _damage_named(archive, entry):
+        return written.write(source.read(_CHUNK))
+
+
+@contextmanager
+def _damage_named(archive: Path, entry: Entry) -> Iterator[None]:
+    try:
+        yield
+    except DAMAGE as error:
+        reason = str(error) or type(error).__name__
+        raise DataError(f"{archive}: {str(entry.path)!r} cannot be unpacked: {reason}") from error
 
 
 def _modified(info: zipfile.ZipInfo) -> float:
@@ -151,9 +211,54 @@ def _modified(info: zipfile.ZipInfo) -> float:
         return 0.0
 
 
+@contextmanager
+def _alone_in(below: Path) -> Iterator[None]:
+    lock = below / ".lock"
+    with one_at_a_time(lock):
+        try:
+            yield
+        finally:
+            # While it is held: who waits for a removed lock notices, and takes a new one.
+            with suppress(PermissionError):  # Windows keeps a file that is open
+                lock.unlink(missing_ok=True)
+
+
+def _clear_interrupted(below: Path) -> None:
+    """Remove what killed processes had unpacked; nobody else unpacks while the lock is held."""
+    for folder in below.iterdir():
+        if _INTERRUPTED.fullmatch(folder.name):
+            shutil.rmtree(folder)
+
+
+def _tell_inner_archives(archive: Path, entries: Sequence[Entry]) -> None:
+    inner = [str(entry.path) for entry in entries if entry.path.suffix.lower() in _INNER]
+    if inner:
+        log.warning(
+            "%s holds archives, which are not unpacked: %s; unpack them by hand, give the folder",
+            archive,
+            first_few(inner),
+        )
+
+
+def _tell_superseded(archive: Path, folder: Path) -> None:
+    """Name what archives of this name were unpacked to before: it may be gigabytes."""
+    pattern = re.compile(re.escape(_stem(archive)) + rf"-[0-9a-f]{{{_DIGITS}}}")
+    for old in sorted(folder.parent.iterdir()):
+        if old != folder and old.is_dir() and pattern.fullmatch(old.name):
+            size = sum(path.stat().st_size for path in old.rglob("*") if path.is_file())
+            log.warning(
+                "an earlier archive called %s was unpacked to %s (%.1f GB); if you need it no "
+                "more: rm -r %s",
+                archive.name,
+                old,
+                size / 1e9,
+                shlex.quote(str(old)),
+            )
+
+
 def _without_wrapper(folder: Path) -> Path:
     """Archives often wrap everything in one folder, which says nothing."""
-    inside = list(folder.iterdir())
+    inside = [path for path in folder.iterdir() if not path.name.startswith(".")]
     if len(inside) == 1 and inside[0].is_dir() and inside[0].name not in ("train", "test"):
         return inside[0]
     return folder

@@ -6,13 +6,12 @@ they fit it.
 """
 
 import os
-import re
 from collections.abc import Sequence
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from carvision.contracts import nfc
+from carvision.data.text import looks_korean
 
-_OTHER_THAN_ASCII = re.compile(r"[^\x00-\x7f]+")
 #: Begins a path that is written percent-encoded; no path of a photo begins so otherwise.
 _ENCODED = "./"
 
@@ -27,7 +26,7 @@ def text_of(name: str) -> str | None:
             text = raw.decode(encoding)
         except UnicodeDecodeError:
             continue
-        if encoding == "utf-8" or _is_korean(text):
+        if encoding == "utf-8" or looks_korean(text):
             return nfc(text)
     return None
 
@@ -67,22 +66,3 @@ def path_on_disk(portable: str) -> str:
     if not portable.startswith(_ENCODED):
         return os.fsdecode(portable.encode("utf-8"))
     return os.fsdecode(unquote_to_bytes(portable.removeprefix(_ENCODED)))
-
-
-def _is_korean(text: str) -> bool:
-    """Whether each word in other letters than ASCII has one that EUC-KR knows.
-
-    cp949 gives a meaning to nearly every pair of a byte above 127 and a letter: a lone accented
-    letter, ``ë`` in ``Citroën``, would become a syllable that no Korean word has.
-    """
-    return all(
-        any(_is_euc_kr(letter) for letter in word) for word in _OTHER_THAN_ASCII.findall(text)
-    )
-
-
-def _is_euc_kr(letter: str) -> bool:
-    try:
-        letter.encode("euc_kr")
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -1,11 +1,13 @@
 """CSV files: the user's own, read as text; and those that people open in a spreadsheet."""
 
 import re
+from io import StringIO
 from pathlib import Path
 from typing import Final
 
 import pandas as pd
 
+from carvision.data.text import decoded
 from carvision.errors import DataError
 from carvision.files import replacing_output
 
@@ -23,6 +25,7 @@ WINDOWS_LINES: Final = "\r\n"
 def read_table(path: Path, columns: list[str], *, key: str | None = None) -> pd.DataFrame:
     """A CSV as text, with or without a byte-order mark, indexed by line number.
 
+    It may be in UTF-8, or as older Excel writes it: in UTF-16 or, in Korea, in cp949 (EUC-KR).
     The first column called ``key`` may have a namesake: a class may be called as the ID column is.
 
     Raises:
@@ -30,16 +33,7 @@ def read_table(path: Path, columns: list[str], *, key: str | None = None) -> pd.
             ``columns`` is missing.
     """
     try:
-        # The header is read as a row: pandas would rename a column that occurs twice, and take the
-        # first for an index where rows are longer than the header.
-        raw = pd.read_csv(
-            path,
-            encoding="utf-8-sig",
-            dtype=str,
-            header=None,
-            keep_default_na=False,
-            skip_blank_lines=False,
-        )
+        raw = _rows(path)
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
     # pandas fills rows that are shorter than the header.
@@ -58,6 +52,26 @@ def read_table(path: Path, columns: list[str], *, key: str | None = None) -> pd.
     table = raw.iloc[1:].set_axis(names, axis=1)
     table.index += 1
     return table[(table != "").any(axis=1)]
+
+
+def _rows(path: Path) -> pd.DataFrame:
+    try:
+        return _parsed(path)
+    except UnicodeDecodeError:
+        return _parsed(StringIO(decoded(path.read_bytes(), str(path))))
+
+
+def _parsed(source: Path | StringIO) -> pd.DataFrame:
+    # The header is read as a row: pandas would rename a column that occurs twice, and take the
+    # first for an index where rows are longer than the header.
+    return pd.read_csv(
+        source,
+        encoding="utf-8-sig",
+        dtype=str,
+        header=None,
+        keep_default_na=False,
+        skip_blank_lines=False,
+    )
 
 
 def refuse_repeated(ids: list[str], source: Path) -> None:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from carvision.config import Config, SplitSettings
-from carvision.data.archive import unpacked, unpacked_size
+from carvision.data.archive import Unpacking
 from carvision.data.exclusions import read_exclusions, refuse_unknown
+from carvision.data.file_kinds import archive_kind
 from carvision.data.findings import OUT_OF_REACH, Findings, Sentence
 from carvision.data.layout import Layout, Listing, listing_digest
 from carvision.data.manifest import Manifest, build_manifest
@@ -129,7 +130,21 @@ def check_data(data: str) -> None:
 
 
 def _is_zip(source: Path) -> bool:
-    return source.suffix.lower() == ".zip" and source.is_file()
+    """Whether ``source`` is a zip to unpack.
+
+    Raises:
+        DataError: it is an archive of another kind or name, or cannot be read.
+    """
+    try:
+        if not source.is_file():
+            return False
+        kind = "a zip" if source.suffix.lower() == ".zip" else archive_kind(source)
+    except OSError as error:
+        raise DataError(f"{source} cannot be read: {error.strerror}") from error
+    if kind is not None and source.suffix.lower() != ".zip":
+        what = "rename it to .zip" if kind == "a zip" else "unpack it by hand and give its folder"
+        raise DataError(f"{source} is {kind}, and only a file called .zip is unpacked here: {what}")
+    return kind is not None
 
 
 def opened(source: Path) -> Path:
@@ -140,12 +155,12 @@ def opened(source: Path) -> Path:
     """
     if not _is_zip(source):
         return source
-    total = unpacked_size(source, ARCHIVES)
-    if total == 0:
-        return unpacked(source, ARCHIVES)
-    announce(f"unpacking {source} ({total / 2**20:,.0f} MiB)")
-    with progress("unpacking", total) as written:
-        return unpacked(source, ARCHIVES, written)
+    archive = Unpacking.of(source, ARCHIVES)
+    if not archive.entries:
+        return archive.run()
+    announce(f"unpacking {source} ({archive.size / 2**20:,.0f} MiB)")
+    with progress("unpacking", archive.size) as written:
+        return archive.run(written)
 
 
 def _locate(data: str) -> tuple[Layout, PreparedRun | None]:

@@ -6,7 +6,9 @@ import unicodedata
 
 import pytest
 
+from carvision.data.exclusions import read_exclusions
 from carvision.data.layout import Layout
+from carvision.data.submission import Template
 from carvision.data.test_photos import ALLOW_PATHS, TestPhotos, read_table
 from carvision.errors import DataError
 
@@ -48,6 +50,29 @@ def test_csv(root, start, end):
     # In the order of the list, not of the disk.
     assert photos.ids == ("TEST_00001", "TEST_00000")
     assert photos.paths == (root / "test/TEST_00001.jpg", root / "test/TEST_00000.jpg")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp949", "euc_kr"])
+def test_lists_in_the_encodings_of_korean_excel(root, encoding):
+    _photo(root, "test/쏘렌토_4세대.jpg")
+    _csv(root, "ID,img_path\n쏘렌토,test/쏘렌토_4세대.jpg\n", encoding=encoding)
+    photos = TestPhotos.of(Layout.at(root))
+    assert photos.ids == ("쏘렌토",)
+    assert photos.paths == (root / "test/쏘렌토_4세대.jpg",)
+    path = _csv(root, "ID,쏘렌토,Niro\na,0,0\n", "sample_submission.csv", encoding)
+    assert Template.read(path).columns == ("쏘렌토", "Niro")
+    path = _csv(root, "image_id,reason\ntrain/쏘렌토/1.jpg,흐림\n", "exclude.csv", encoding)
+    assert read_exclusions(path) == {"train/쏘렌토/1.jpg": "listed: 흐림"}
+
+
+@pytest.mark.parametrize(
+    ("name", "encoding"),
+    [("Citroën", "cp1252"), ("Citroën", "cp850"), ("Ärger", "cp1252"), ("トヨタ", "shift_jis")],
+)
+def test_lists_in_other_encodings_are_refused(root, name, encoding):
+    path = _csv(root, f"ID,img_path\n1,test/{name}.jpg\n", encoding=encoding)
+    with pytest.raises(DataError, match=r"test\.csv cannot be read: .*save it as UTF-8"):
+        read_table(path, ["ID", "img_path"])
 
 
 def test_ids_stay_text(root):
@@ -133,12 +158,6 @@ def test_rows_that_are_longer_than_the_header(root):
     except DataError:
         return
     assert table["ID"].tolist() == ["a", "b"]
-
-
-def test_another_encoding_is_refused(root):
-    path = _csv(root, "ID,img_path\n라브,./test/라브.jpg\n", encoding="cp949")
-    with pytest.raises(DataError, match=r"test\.csv cannot be read"):
-        read_table(path, ["ID"])
 
 
 @pytest.mark.parametrize(

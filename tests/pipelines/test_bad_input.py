@@ -16,7 +16,7 @@ from carvision.data.layout import Layout
 from carvision.errors import CarvisionError, ConfigError, DataError, TrackingError, WeightsError
 from carvision.pipelines import ensemble, main, prepare, train, tune
 from carvision.pipelines.ensemble import find_test
-from carvision.pipelines.prepare import prepared_data
+from carvision.pipelines.prepare import find_layout, prepared_data
 from carvision.tracking.store import find_runs
 from tests.conftest import write_photos
 
@@ -170,6 +170,25 @@ def test_a_zip_is_the_same_data_as_its_folder(store: Path, tmp_path: Path) -> No
     assert len(find_runs("prepare", {})) == runs
     photos, beside = find_test("latest", str(archive))
     assert (len(photos.ids), beside) == (6, from_zip.layout)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("open.tar.gz", b"\x1f\x8b\x08", "is a gzip archive .* unpack it by hand"),
+        ("open.7z", b"7z\xbc\xaf\x27\x1c", "is a 7-Zip archive, .* unpack it by hand"),
+        ("open", b"PK\3\4", r"is a zip, .*: rename it to \.zip"),
+        ("open.zip", b"<html>", "is a web page"),
+        ("open.ZIP", b"", "it is empty: download it again"),
+        ("open.rar", b"no archive", "is not a folder"),
+    ],
+)
+def test_a_file_that_is_no_zip_is_told_apart(
+    store: Path, tmp_path: Path, name: str, content: bytes, message: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        find_layout(str(tmp_path / name))
 
 
 def test_copies_share_a_fold_and_are_not_validated_under_two_labels(

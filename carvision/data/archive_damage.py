@@ -1,0 +1,22 @@
+"""What reading a damaged archive raises."""
+
+import lzma
+import struct
+import zipfile
+import zlib
+from typing import Final
+
+#: What zipfile and its decompressors raise of damaged archives; NotImplementedError and
+#: RecursionError are RuntimeErrors, UnicodeDecodeError is a ValueError.
+DAMAGE: Final = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    OSError,
+    EOFError,
+    RuntimeError,
+    ValueError,
+    OverflowError,
+    MemoryError,
+)
