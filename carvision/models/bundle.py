@@ -4,7 +4,6 @@
 ``fold<k>.safetensors`` a fold.
 """
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from torch import nn
 from carvision.config import Config, restored_config
 from carvision.contracts import ClassMap
 from carvision.errors import CarvisionError, WeightsError
-from carvision.files import read_json, replacing_folder, write_json
+from carvision.files import link_or_copy, read_json, replacing_folder, write_json
 from carvision.models.backbone import Preprocessing, build_network, preprocessing_of
 
 _DESCRIPTION: Final = "model.json"
@@ -64,10 +63,10 @@ class Bundle:
 def write_bundle(
     folder: Path, config: Config, classes: ClassMap, weights: Mapping[int, Path]
 ) -> None:
-    """Write a bundle of ``weights``, a safetensors file for each fold, which are moved into it."""
+    """Write a bundle of ``weights``, a safetensors file for each fold, without copying them."""
     with replacing_folder(folder) as temporary:
         for fold, path in weights.items():
-            shutil.move(path, temporary / _fold_file(fold))
+            link_or_copy(path, temporary / _fold_file(fold))
         write_json(
             temporary / _DESCRIPTION,
             {

@@ -31,7 +31,7 @@ from carvision.tracking.fold_sets import (
     finished_folds,
     set_name,
 )
-from carvision.tracking.registry import MemberVersion, find_member, register_member
+from carvision.tracking.registry import MemberVersion, find_member, register_member, superseded_by
 from carvision.tracking.server import require_server
 from carvision.tracking.store import DATA, MODEL, SET
 
@@ -121,6 +121,11 @@ def _register(fold_set: FoldSet) -> MemberVersion | None:
         f"{how} {version.name} version {version.version}, "
         f"{len(fold_runs)} of {manifest.folds} folds"
     )
+    if older := ", ".join(map(str, superseded_by(version))):
+        announce(
+            f"version {older} of it holds a part of these folds. On this disk it takes no room of "
+            "its own, on a server it does: delete it in the UI unless an ensemble pins it"
+        )
     if version.trial_run:
         announce("a trial run (train.max_steps): its predictions cover a part of the photos")
     return version

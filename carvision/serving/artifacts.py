@@ -10,11 +10,14 @@ from mlflow.models.model import MLMODEL_FILE_NAME
 
 from carvision.contracts.sums import SUMS, damage, damage_below
 from carvision.errors import WeightsError
+from carvision.tracking.artifacts import linked, local_folder
 
 #: Names of the artifacts that a model is logged with.
 BUNDLE: Final = "bundle"
 SPEC: Final = "spec"
 SPEC_FILE: Final = "ensemble.json"
+#: Where MLflow puts the artifacts that a pyfunc model is saved with.
+_ARTIFACTS: Final = "artifacts"
 
 
 def fetch_bundle(name: str, version: int, into: Path) -> Path:
@@ -62,5 +65,9 @@ def _model_around(artifact: Path) -> Model | None:
 
 
 def _fetch(name: str, version: int, item: str, into: Path) -> Path:
-    uri = f"models:/{name}/{version}/artifacts/{item}"
+    uri = f"models:/{name}/{version}"
+    folder = local_folder(uri)
+    if folder is not None:
+        return linked(folder / _ARTIFACTS, item, into)
+    uri = f"{uri}/{_ARTIFACTS}/{item}"
     return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(into)))

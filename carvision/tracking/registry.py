@@ -1,5 +1,6 @@
 """The model registry: backbones by fold set, and ensembles."""
 
+import shutil
 from collections.abc import Mapping
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -15,8 +16,9 @@ from carvision import serving
 from carvision.config import list_models
 from carvision.contracts import EnsembleSpec
 from carvision.contracts.sums import SUMS, sums_of
-from carvision.files import scratch_folder, write_json
+from carvision.files import link_or_copy, scratch_folder, write_json
 from carvision.models import Bundle
+from carvision.tracking.artifacts import log_model_files
 from carvision.tracking.champions import ENSEMBLE as ENSEMBLE
 from carvision.tracking.champions import champion_ensemble as champion_ensemble
 from carvision.tracking.champions import crown_ensemble as crown_ensemble
@@ -35,6 +37,7 @@ from carvision.tracking.versions import (
 from carvision.tracking.versions import MemberVersion as MemberVersion
 
 _FOLDS = "folds"
+_WEIGHTS = "*.safetensors"
 
 #: What a registered model needs to be loaded elsewhere; the pins are what it was written with.
 REQUIREMENTS = (
@@ -61,6 +64,15 @@ def find_member(preset: str, set_id: str, fold_runs: list[str]) -> MemberVersion
         if member is not None and member.fold_runs == fold_runs:
             return member
     return None
+
+
+def superseded_by(member: MemberVersion) -> list[int]:
+    """Versions that hold some of a version's folds and no others."""
+    filter_string = f"name = '{member.name}' and tags.`{SET}` = '{member.fold_set}'"
+    others = map(member_or_none, client().search_model_versions(filter_string))
+    return sorted(
+        one.version for one in others if one and set(one.fold_runs) < set(member.fold_runs)
+    )
 
 
 def members_of(data: str) -> list[MemberVersion]:
@@ -99,11 +111,7 @@ def register_member(
         SUMS: sums_of(bundle.folder),
     }
     entry = _log_and_register(
-        name,
-        serving.MEMBER_CODE,
-        {serving.BUNDLE: str(bundle.folder)},
-        bundle.classes.names,
-        tags,
+        name, serving.MEMBER_CODE, serving.BUNDLE, bundle.folder, bundle.classes.names, tags
     )
     member = member_of(entry)
     crown_member(member)
@@ -119,7 +127,8 @@ def register_ensemble(spec: EnsembleSpec, data: str) -> int:
         entry = _log_and_register(
             ENSEMBLE,
             serving.ENSEMBLE_CODE,
-            {serving.SPEC: str(path)},
+            serving.SPEC,
+            path,
             spec.class_names,
             {DATA: data, SUMS: sums_of(folder)},
         )
@@ -129,10 +138,12 @@ def register_ensemble(spec: EnsembleSpec, data: str) -> int:
 def _log_and_register(
     name: str,
     code: Path,
-    artifacts: dict[str, str],
+    kind: str,
+    artifact: Path,
     class_names: tuple[str, ...],
     tags: dict[str, Any],
 ) -> ModelVersion:
+    """Log the file or folder ``artifact`` as a model, which finds it by the name ``kind``."""
     run = mlflow.active_run()
     assert run is not None  # every pipeline registers inside its run
     logged = client().create_logged_model(
@@ -141,12 +152,13 @@ def _log_and_register(
     # Saved and sent in two steps: log_model would also load what it logged and predict with it,
     # which for an ensemble means to fetch and run every member's every fold.
     with scratch_folder() as folder:
+        model = folder / "model"
         mlflow.pyfunc.save_model(
-            str(folder / "model"),
+            str(model),
             mlflow_model=Model(run_id=run.info.run_id, model_id=logged.model_id),
             python_model=str(code),
             code_paths=[str(Path(carvision.__file__).parent)],
-            artifacts=artifacts,
+            artifacts={kind: str(_without_weights(artifact, folder))},
             signature=serving.model_signature(class_names),
             input_example=serving.input_example(),
             pip_requirements=[_pin(package) for package in REQUIREMENTS],
@@ -154,11 +166,22 @@ def _log_and_register(
             # Here, too, where the loaded model finds them: it does not know its version.
             metadata={SUMS: tags[SUMS]},
         )
-        client().log_model_artifacts(logged.model_id, str(folder / "model"))
+        for weights in artifact.glob(_WEIGHTS):
+            link_or_copy(weights, model / "artifacts" / artifact.name / weights.name)
+        log_model_files(logged.model_id, model)
     client().finalize_logged_model(logged.model_id, "READY")
     client().log_outputs(run.info.run_id, [LoggedModelOutput(logged.model_id, step=0)])
     version = mlflow.register_model(f"models:/{logged.model_id}", name, tags=tags)
     return client().get_model_version(name, version.version)
+
+
+def _without_weights(artifact: Path, into: Path) -> Path:
+    """What MLflow may copy several times of ``artifact``: all of it but gigabytes of weights."""
+    if artifact.is_file():
+        return artifact
+    light = into / artifact.name
+    shutil.copytree(artifact, light, ignore=shutil.ignore_patterns(_WEIGHTS))
+    return light
 
 
 def _pin(package: str) -> str:

@@ -17,6 +17,7 @@ from mlflow.tracking import MlflowClient
 
 from carvision.errors import PrunedError, TrackingError
 from carvision.redaction import redacted
+from carvision.tracking.artifacts import linked, local_folder
 from carvision.tracking.local_store import open_store
 from carvision.tracking.process import is_alive, is_gone, this_process
 from carvision.tracking.server import (
@@ -175,7 +176,10 @@ def log_settings(settings: Mapping[str, Any]) -> None:
 
 
 def fetch(run_id: str, path: str, into: Path) -> Path:
-    """Download an artifact of a run below ``into``; return where it lies."""
+    """An artifact of a run below ``into``, downloaded, or linked to a local store's; its place."""
+    folder = local_folder(client().get_run(run_id).info.artifact_uri)
+    if folder is not None:
+        return linked(folder, path, into)
     download = partial(
         mlflow.artifacts.download_artifacts,
         run_id=run_id,

@@ -21,7 +21,7 @@ from carvision.inference import Engine, predict_member
 from carvision.metrics import competition_log_loss, log_loss_of_true_class
 from carvision.pipelines import ensemble, train, tune
 from carvision.pipelines.prepare import prepared_data
-from carvision.tracking.registry import MemberVersion, crown_ensemble
+from carvision.tracking.registry import MemberVersion, crown_ensemble, superseded_by
 from carvision.tracking.store import find_runs
 from tests.conftest import SAME_CLASSES, write_photos
 
@@ -80,6 +80,23 @@ def test_folds_of_other_days_join_one_set(members: list[MemberVersion]) -> None:
     assert len(runs) == 2, "fold 1 was trained again"
     parents = {run.data.tags["mlflow.parentRunId"] for run in runs}
     assert len(parents) == 2
+
+
+def test_a_version_of_fewer_folds_is_superseded(members: list[MemberVersion]) -> None:
+    assert superseded_by(members[0]) == [1]
+    assert superseded_by(members[1]) == []
+
+
+def test_a_version_keeps_no_copy_of_its_folds_weights(
+    members: list[MemberVersion], tmp_path: Path
+) -> None:
+    kept = {path.stat().st_ino for path in Path("mlruns").rglob("checkpoint/best.safetensors")}
+    for member in members:
+        # Links to the version's files.
+        bundle = member.fetch(tmp_path / member.preset)
+        weights = list(bundle.folder.glob("*.safetensors"))
+        assert len(weights) == len(member.folds)
+        assert {path.stat().st_ino for path in weights} <= kept
 
 
 def test_a_second_training_takes_everything_over(members: list[MemberVersion]) -> None:
