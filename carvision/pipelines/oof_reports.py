@@ -1,7 +1,7 @@
 """What a ``tune`` run keeps of the ensemble's out-of-fold photos: for forecasts and for readers."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import mlflow
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from carvision.contracts import EnsembleOof
 from carvision.data.manifest import Manifest
-from carvision.ensembling import OofTable
+from carvision.ensembling import OofTable, Scorer
 from carvision.ensembling.selection import selection_optimism
 from carvision.files import replacing_output, scratch_folder
 from carvision.pipelines.methods import Tuning
@@ -27,7 +27,7 @@ from carvision.tracking.store import DATA
 def log_oof_photos(
     manifest: Manifest,
     members: Sequence[MemberVersion],
-    table: OofTable,
+    scorer: Scorer,
     tuning: Tuning,
     seed: int,
     folder: Path,
@@ -37,11 +37,11 @@ def log_oof_photos(
     The latter are written into the working folder, too. What is fetched goes to ``folder``. Returns
     what the forecast needs.
     """
-    tuned, log_p = tuning.contestant, tuning.held_out
-    optimism = _selection_optimism(members, table, tuned.weights, seed, folder)
+    table, log_p = scorer.table, tuning.held_out
+    optimism = _selection_optimism(members, table, tuning.contestant.weights, seed, folder)
     mlflow.log_metric("oof/selection_optimism", optimism)
     folds = {member.preset: member.folds for member in members}
-    oof = EnsembleOof.of(table.index, log_p, -tuned.nested_log_p, optimism, folds)
+    oof = oof_photos(scorer, tuning, optimism, folds)
     log_ensemble_oof(oof)
     rows = table.index.merge(manifest.frame[["image_id", "path"]], on="image_id", how="left")
     with scratch_folder() as own:
@@ -59,6 +59,16 @@ def log_oof_photos(
         else "no label is suspicious"
     )
     return oof
+
+
+def oof_photos(
+    scorer: Scorer, tuning: Tuning, optimism: float, folds: Mapping[str, tuple[int, ...]]
+) -> EnsembleOof:
+    """Each photo's honest loss and class, and how sure the ensemble that is submitted is of it."""
+    tuned, index = tuning.contestant, scorer.table.index
+    submitted = scorer.log_probabilities(tuned.blend, tuned.weights, np.arange(len(index)))
+    honest = tuning.held_out.argmax(axis=1)
+    return EnsembleOof.of(index, submitted, -tuned.nested_log_p, optimism, folds, honest)
 
 
 def _selection_optimism(
