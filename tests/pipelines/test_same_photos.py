@@ -1,4 +1,4 @@
-"""A test of the out-of-fold photos themselves: whatever was tuned, the forecast stays where it is."""
+"""A test of the out-of-fold photos themselves: whatever was tuned, its forecast does not move."""
 
 from dataclasses import replace
 from pathlib import Path
