@@ -12,11 +12,17 @@ from numpy.typing import NDArray
 from carvision.contracts import EnsembleOof
 from carvision.data.manifest import Manifest
 from carvision.ensembling import OofTable, Scorer
+from carvision.ensembling.label_issues import LabelJudgement
 from carvision.ensembling.selection import selection_optimism
 from carvision.files import replacing_output, scratch_folder
 from carvision.pipelines.methods import Tuning
 from carvision.pipelines.session import announce
-from carvision.reporting.suspicious_labels import CSV, write_suspicious_labels
+from carvision.reporting.suspicious_labels import (
+    CSV,
+    PAGE,
+    judgement_line,
+    write_suspicious_labels,
+)
 from carvision.tracking.ensemble_oof import log_ensemble_oof
 from carvision.tracking.fold_sets import fetch_epochs
 from carvision.tracking.prepared import prepared_runs
@@ -34,7 +40,8 @@ def log_oof_photos(
 ) -> EnsembleOof:
     """Log what a forecast needs, and the photos whose labels are suspicious.
 
-    The latter are written into the working folder, too. What is fetched goes to ``folder``. Returns
+    The latter are written into the working folder, too, unless the ensemble is too weak to judge
+    labels. What is fetched goes to ``folder``. Returns
     what the forecast needs.
     """
     table, log_p = scorer.table, tuning.held_out
@@ -45,20 +52,31 @@ def log_oof_photos(
     log_ensemble_oof(oof)
     rows = table.index.merge(manifest.frame[["image_id", "path"]], on="image_id", how="left")
     with scratch_folder() as own:
-        found = write_suspicious_labels(
-            own, rows, log_p, manifest.classes.names, _photos_root(manifest.fingerprint)
-        )
+        root = _photos_root(manifest.fingerprint)
+        found = write_suspicious_labels(own, rows, log_p, manifest.classes.names, root)
         mlflow.log_artifacts(str(own))
-        # Where the command below finds it.
-        with replacing_output(Path(CSV)) as temporary:
-            shutil.copyfile(own / CSV, temporary)
-    announce(
-        f"{len(found):,} labels are suspicious: {Path(CSV).resolve()}, with a page in this run; "
-        f"what you agree with, leave out by `mlflow run . -e prepare -P exclude={CSV}`"
-        if len(found)
-        else "no label is suspicious"
-    )
+        if (own / CSV).exists():
+            # Where the command below finds it.
+            with replacing_output(Path(CSV)) as temporary:
+                shutil.copyfile(own / CSV, temporary)
+    _announce_labels(len(found), LabelJudgement.of(log_p, table.targets))
     return oof
+
+
+def _announce_labels(found: int, judgement: LabelJudgement) -> None:
+    if not found:
+        announce("no label is suspicious")
+    elif judgement.too_weak:
+        announce(
+            f"{found:,} labels are contradicted, but {judgement_line(judgement)}; no list to "
+            f"exclude is written, and {PAGE} in this run shows the most suspicious photos"
+        )
+    else:
+        announce(
+            f"{found:,} labels are suspicious: {Path(CSV).resolve()}, with a page in this run; "
+            f"{judgement_line(judgement)}. Look at them, and what you agree with, leave out by "
+            f"`mlflow run . -e prepare -P exclude={CSV}`"
+        )
 
 
 def oof_photos(
