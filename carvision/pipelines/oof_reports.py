@@ -40,8 +40,8 @@ def log_oof_photos(
 ) -> EnsembleOof:
     """Log what a forecast needs, and the photos whose labels are suspicious.
 
-    The latter are written into the working folder, too, unless the ensemble is too weak to judge
-    labels. What is fetched goes to ``folder``. Returns
+    The latter are written into the working folder, too; an ensemble that is too weak to judge
+    labels lists none. What is fetched goes to ``folder``. Returns
     what the forecast needs.
     """
     table, log_p = scorer.table, tuning.held_out
@@ -55,10 +55,9 @@ def log_oof_photos(
         root = _photos_root(manifest.fingerprint)
         found = write_suspicious_labels(own, rows, log_p, manifest.classes.names, root)
         mlflow.log_artifacts(str(own))
-        if (own / CSV).exists():
-            # Where the command below finds it.
-            with replacing_output(Path(CSV)) as temporary:
-                shutil.copyfile(own / CSV, temporary)
+        # Where the command below finds it.
+        with replacing_output(Path(CSV)) as temporary:
+            shutil.copyfile(own / CSV, temporary)
     _announce_labels(len(found), LabelJudgement.of(log_p, table.targets))
     return oof
 
@@ -68,8 +67,8 @@ def _announce_labels(found: int, judgement: LabelJudgement) -> None:
         announce("no label is suspicious")
     elif judgement.too_weak:
         announce(
-            f"{found:,} labels are contradicted, but {judgement_line(judgement)}; no list to "
-            f"exclude is written, and {PAGE} in this run shows the most suspicious photos"
+            f"{found:,} labels are contradicted, but {judgement_line(judgement)}. {CSV} lists none "
+            f"to exclude; {PAGE} in this run shows the most suspicious photos"
         )
     else:
         announce(

@@ -28,8 +28,8 @@ def write_suspicious_labels(
 ) -> pd.DataFrame:
     """Write ``suspicious_labels.csv`` and ``suspicious_labels.html`` into ``folder``.
 
-    The CSV is not written where the predictions are too weak to judge labels: it would be taken for
-    a list to exclude. The page shows the most suspicious photos, and says so.
+    The CSV lists nothing where the predictions are too weak to judge labels: it is a list to
+    exclude. The page then says so, and shows the most suspicious photos all the same.
 
     ``rows`` are the manifest's (``image_id``, ``path``, ``class_index``) of the out-of-fold
     predictions ``log_probabilities`` ``[images, classes]``; ``root`` is the photos' folder, which
@@ -42,8 +42,8 @@ def write_suspicious_labels(
     ids, targets = rows["image_id"].tolist(), rows["class_index"].to_numpy()
     found = suspicious_labels(log_probabilities, targets, ids, class_names)
     judgement = LabelJudgement.of(log_probabilities, targets)
-    if not judgement.too_weak:
-        write_spreadsheet_csv(folder / CSV, found, "%.6f")
+    listed = found.head(0) if judgement.too_weak else found
+    write_spreadsheet_csv(folder / CSV, listed, "%.6f")
     paths = dict(zip(ids, rows["path"], strict=True))
     surest = dict(zip(class_names, _surest(rows, log_probabilities), strict=True))
     shown = found.head(_MOST_PHOTOS)
