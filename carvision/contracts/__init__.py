@@ -15,6 +15,7 @@ from carvision.contracts.predictions import (
     read_true_class,
     write_predictions,
 )
+from carvision.contracts.same_ensemble import same_ensemble
 from carvision.contracts.temperature import tempered
 from carvision.contracts.tracker import Tracker, TrackerGroup
 from carvision.contracts.views import VIEWS
@@ -36,6 +37,7 @@ __all__ = [
     "read_predictions",
     "read_spec",
     "read_true_class",
+    "same_ensemble",
     "tempered",
     "write_ensemble_oof",
     "write_predictions",

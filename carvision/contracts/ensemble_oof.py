@@ -19,6 +19,7 @@ from carvision.metrics import CLIP, entropy
 
 OOF_FILE: Final = "oof.parquet"
 FORECAST_FILE: Final = "forecast_inputs.json"
+_OF_SUBMITTED = "of_submitted"
 _INDEX = ["image_id", "group", "fold", "class_index"]
 _NUMBERS = ["confidence", "entropy", "log_loss"]
 _COLUMNS = [*_INDEX, "predicted", *_NUMBERS]
@@ -28,18 +29,22 @@ _COLUMNS = [*_INDEX, "predicted", *_NUMBERS]
 class EnsembleOof:
     """An ensemble on the photos that its members never trained on.
 
-    ``photos`` has a row a photo: ``image_id``, ``group``, ``fold``, ``class_index`` (the truth),
-    ``predicted`` (the most probable class), ``confidence`` (its probability), ``entropy`` of the
-    mixture and ``log_loss`` of the photo, both in nats: all of it under weights that were searched
-    and fitted without its fold.
+    ``photos`` has a row a photo: ``image_id``, ``group``, ``fold`` and ``class_index`` (the truth).
+    ``log_loss`` of the photo, in nats, and the ``predicted`` class are by weights that were
+    searched and fitted without its fold: they are the honest score. ``confidence`` (the largest
+    probability) and ``entropy`` in nats are those of the ensemble that is submitted, with its own
+    weights and temperatures: they can be compared with those of test photos.
 
     ``selection_optimism`` is by how many nats the choice of each fold's best epoch on the scored
-    fold flatters the log loss; ``folds`` are each member's, by its preset.
+    fold flatters the log loss; ``folds`` are each member's, by its preset. ``of_submitted`` is
+    False for files of earlier versions: there confidence and entropy, too, are by weights that were
+    searched without the photo's fold, and cannot be compared with a test's.
     """
 
     photos: pd.DataFrame
     selection_optimism: float
     folds: Mapping[str, tuple[int, ...]]
+    of_submitted: bool = True
 
     @classmethod
     def of(
@@ -49,10 +54,12 @@ class EnsembleOof:
         log_loss: NDArray[np.floating],
         selection_optimism: float,
         folds: Mapping[str, tuple[int, ...]],
+        predicted: NDArray[np.integer] | None = None,
     ) -> "EnsembleOof":
-        """From the held-out mixture ``[images, classes]`` and each photo's loss by it ``[images]``.
+        """From the submitted mixture ``[images, classes]`` and the honest losses ``[images]``.
 
         ``index`` holds ``image_id``, ``group``, ``fold`` and ``class_index`` in the same order.
+        ``predicted`` are the honest classes ``[images]``; without them, the mixture's own.
 
         Raises:
             PredictionsError: the lengths differ.
@@ -63,7 +70,7 @@ class EnsembleOof:
                 "losses: expected as many of each"
             )
         photos = index[_INDEX].reset_index(drop=True)
-        photos["predicted"] = log_probabilities.argmax(axis=1)
+        photos["predicted"] = log_probabilities.argmax(axis=1) if predicted is None else predicted
         photos["confidence"] = np.exp(log_probabilities.max(axis=1).astype(np.float64))
         photos["entropy"] = entropy(log_probabilities)
         # A zero on the true class costs what the competition clips it to.
@@ -81,7 +88,11 @@ def write_ensemble_oof(folder: Path, oof: EnsembleOof) -> None:
     with replacing(folder / OOF_FILE) as temporary:
         oof.photos[_COLUMNS].to_parquet(temporary, index=False)
     folds = {member: list(own) for member, own in oof.folds.items()}
-    values = {"selection_optimism": oof.selection_optimism, "folds": folds}
+    values = {
+        "selection_optimism": oof.selection_optimism,
+        "folds": folds,
+        _OF_SUBMITTED: oof.of_submitted,
+    }
     write_json(folder / FORECAST_FILE, values)
 
 
@@ -95,7 +106,10 @@ def read_ensemble_oof(folder: Path) -> EnsembleOof:
         photos = pd.read_parquet(folder / OOF_FILE)
         values = read_json(folder / FORECAST_FILE)
         folds = {member: tuple(own) for member, own in values["folds"].items()}
-        oof = EnsembleOof(photos, float(values["selection_optimism"]), folds)
+        of_submitted = values.get(_OF_SUBMITTED, False)
+        if not isinstance(of_submitted, bool):
+            raise ValueError(f"{_OF_SUBMITTED} is {of_submitted!r}, not true or false")
+        oof = EnsembleOof(photos, float(values["selection_optimism"]), folds, of_submitted)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise PredictionsError(
             f"{folder}: not the out-of-fold photos of an ensemble: {error}"

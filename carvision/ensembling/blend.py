@@ -11,7 +11,6 @@ from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logsumexp
 
 from carvision.contracts import tempered
 from carvision.ensembling.mixture import SMALLEST_LOG, normalised
@@ -132,13 +131,21 @@ class Scorer:
         if blend.mixing == "geometric":
             return np.concatenate([log_p for _, log_p in self._geometric(blend, weights, rows)])
         each = np.array(blend.temperatures)[self.table.member_of]
-        blocks = []
+        found = np.empty((len(rows), self.table.classes), np.float32)
+        done = 0
         for own in self.table.blocks(rows):
-            used = np.flatnonzero(weights).tolist()
-            log_p = [tempered(self.table.read(k, own), float(each[k])) for k in used]
-            mixed = logsumexp(log_p, axis=0, b=weights[used][:, None, None])
-            blocks.append(mixed.astype(np.float32))
-        return np.concatenate(blocks)
+            mixed = np.zeros((len(own), self.table.classes), np.float32)
+            for k in np.flatnonzero(weights).tolist():
+                # Log-probabilities, even divided by the coldest temperature, need no peak
+                # subtracted: a row's largest is at most the logarithm of the classes below zero.
+                power = np.exp(self.table.read(k, own) / np.float32(each[k]))
+                power *= np.float32(weights[k]) / power.sum(axis=1, keepdims=True)
+                mixed += power
+            # What is too small for float32 is zero: the metric clips it long before.
+            with np.errstate(divide="ignore"):
+                np.log(np.minimum(mixed, 1), out=found[done : done + len(own)])
+            done += len(own)
+        return found
 
 
 def _floored(log_p: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:

@@ -3,10 +3,11 @@
 The out-of-fold photos have known losses, under weights fitted without them. Four steps lead from
 them to the test photos:
 
-1. Weigh them by the confidence that a single fold's models have in the test photos.
+1. Weigh them by the confidence that a single fold's models have in the test photos. Both sides'
+   confidence is the submitted ensemble's: the same photos move nothing.
 2. Add what choosing each fold's best epoch on the scored fold flattered.
 3. Subtract what the mean over all folds gains over a single one (:mod:`.averaging`).
-4. Draw the training groups again, and the noise of a test of this size, for an interval.
+4. Draw the training groups again, and a test of this size, for an interval (:mod:`.chance`).
 
 Losses are in nats. Test photos are taken as unrelated to each other: copies among them would widen
 the interval.
@@ -21,13 +22,18 @@ from numpy.typing import NDArray
 
 from carvision.contracts import EnsembleOof
 from carvision.ensembling.averaging import TestFolds
+from carvision.ensembling.chance import accuracy_interval, loss_deviations
 from carvision.ensembling.shift import Shift
+from carvision.ensembling.strata import Strata
+from carvision.ensembling.thresholded import ThresholdedConfidence
 from carvision.metrics import CLIP
 
 _DRAWS: Final = 1000
 _LEVEL: Final = 0.9
-_BINS: Final = 10
-_PER_BIN: Final = 20
+#: Below it a difference is a rounding error.
+_NOTHING: Final = 1e-6
+#: Drawn at a time: 8 MB of them.
+_AT_A_TIME: Final = 2**20
 
 
 @dataclass(frozen=True)
@@ -35,10 +41,13 @@ class Forecast:
     """The expected score of a submission, and what it was put together from.
 
     ``low`` to ``high`` holds the log loss with 90 % confidence, ``accuracy_low`` to
-    ``accuracy_high`` the accuracy. The ``accuracy`` is by average thresholded confidence (Garg et
-    al., arXiv 2201.04234), ``reweighted_accuracy`` by the weights of the log loss. Then:
-    ``oof_log_loss`` as it is, ``reweighted`` to the test's confidence, the ``selection_optimism``
-    added, the ``averaging_gain`` subtracted.
+    ``accuracy_high`` the accuracy. The ``accuracy`` is by average thresholded confidence
+    (:mod:`.thresholded`) as far as that departs by more than chance from ``reweighted_accuracy``,
+    which is by the weights of the log loss. Then: ``oof_log_loss`` as it is, ``reweighted`` to the
+    test's confidence, the ``selection_optimism`` added, the ``averaging_gain`` subtracted.
+
+    ``shift`` is None where the out-of-fold confidence is not the submitted ensemble's, so that
+    nothing can be weighed by it.
     """
 
     log_loss: float
@@ -52,7 +61,17 @@ class Forecast:
     reweighted: float
     selection_optimism: float
     averaging_gain: float
-    shift: Shift
+    shift: Shift | None
+
+    @property
+    def warning(self) -> str | None:
+        """Why the forecast is less to be trusted; None where nothing speaks against it."""
+        if self.shift is not None:
+            return self.shift.warning
+        return (
+            "the ensemble was tuned by an earlier version, so this forecast cannot tell whether "
+            "the test photos are unlike the training photos; tune again: mlflow run . -e tune"
+        )
 
 
 def forecast(oof: EnsembleOof, test: TestFolds, seed: int) -> Forecast:
@@ -62,110 +81,71 @@ def forecast(oof: EnsembleOof, test: TestFolds, seed: int) -> Forecast:
     correct = np.asarray(photos["predicted"] == photos["class_index"], dtype=np.float64)
     confidence = photos["confidence"].to_numpy(dtype=np.float64)
     _, group_of = np.unique(photos["group"].to_numpy(dtype=str), return_inverse=True)
-    strata = _Strata.of(confidence, test.confidence)
-    accuracy_of = _ThresholdedConfidence(confidence, test.confidence)
+    groups, images = int(group_of.max()) + 1, test.confidence.shape[1]
+    compared = test.confidence if oof.of_submitted else confidence
+    strata = Strata.of(confidence, compared)
+    threshold = ThresholdedConfidence(confidence, compared)
 
-    # The first column is the estimate itself, the others are its redrawings.
-    reweighted, by_threshold = np.array(
+    # The first of each is the estimate itself, the others are its redrawings.
+    reweighted, reweighted_accuracy, by_threshold = np.concatenate(
         [
-            (strata.mean(losses, times), accuracy_of(correct, times))
+            (
+                strata.carried_over(losses, times),
+                strata.carried_over(correct, times),
+                threshold.accuracy(correct, times),
+            )
             for times in _redrawn(group_of, seed)
-        ]
-    ).T
+        ],
+        axis=1,
+    )
+    departure = by_threshold - reweighted_accuracy
+    # What two sets of photos that are alike differ by, as they are both a sample.
+    smoothed = strata.smoothed(losses), strata.smoothed(correct)
+    noise = np.std([*smoothed, threshold.is_above(correct) - smoothed[1]], axis=1)
+    noise = np.maximum(noise * np.sqrt(1 / images + 1 / groups), _NOTHING)
+    moved = [reweighted[0] - losses.mean(), reweighted_accuracy[0] - correct.mean(), departure[0]]
+    # The positive-part estimator of James and Stein (1961).
+    trust = max(0.0, 1 - (noise[2] / max(abs(departure[0]), _NOTHING)) ** 2)
+
     single = reweighted + oof.selection_optimism
     gain, accuracy_gain = test.gain(single), test.accuracy_gain(single)
-    log_loss, accuracy = single - gain, np.clip(by_threshold + accuracy_gain, 0, 1)
-
-    noise = np.random.default_rng(seed).normal(size=(2, _DRAWS))
-    images = test.confidence.shape[1]
+    log_loss = single - gain
+    accuracy = np.clip(reweighted_accuracy + trust * departure + accuracy_gain, 0, 1)
+    generator = np.random.default_rng(seed)
     # Averaged predictions scatter less than one fold's, about as their loss is lower.
-    spread = np.sqrt(strata.variance(losses) / images) * log_loss[0] / max(single[0], CLIP)
-    chance = np.sqrt(accuracy[0] * (1 - accuracy[0]) / images)
-    bounds = [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2]
-    low, high = np.quantile(log_loss[1:] + spread * noise[0], bounds)
-    worst, best = np.quantile(accuracy[1:] + chance * noise[1], bounds)
-    reweighted_accuracy = strata.mean(correct, np.ones(len(photos))) + accuracy_gain[0]
+    scale = log_loss[0] / max(single[0], CLIP)
+    deviations = scale * loss_deviations(losses, strata, images, _DRAWS, generator)
+    low, high = np.quantile(log_loss[1:] + deviations, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
+    worst, best = accuracy_interval(accuracy, groups, images, _LEVEL, generator)
+    shift = Shift.between(confidence, test.confidence, float(np.max(np.abs(moved) / noise)))
     return Forecast(
         log_loss=float(max(log_loss[0], 0.0)),
         low=float(max(low, 0.0)),
         high=float(high),
         accuracy=float(accuracy[0]),
-        accuracy_low=float(max(worst, 0.0)),
-        accuracy_high=float(min(best, 1.0)),
-        reweighted_accuracy=float(min(reweighted_accuracy, 1.0)),
+        accuracy_low=worst,
+        accuracy_high=best,
+        reweighted_accuracy=float(np.clip(reweighted_accuracy[0] + accuracy_gain[0], 0, 1)),
         oof_log_loss=float(losses.mean()),
         reweighted=float(reweighted[0]),
         selection_optimism=oof.selection_optimism,
         averaging_gain=float(gain[0]),
-        shift=Shift.between(confidence, test.confidence),
+        shift=shift if oof.of_submitted else None,
     )
 
 
 def _redrawn(group_of: NDArray[np.integer], seed: int) -> Iterator[NDArray[np.float64]]:
-    """How often each photo counts, ``[photos]``: once, then as whole groups are drawn anew.
+    """How often each photo counts, ``[draws, photos]``: once, then as groups are drawn anew.
 
     Photos of one group are one observation.
     """
-    yield np.ones(len(group_of))
+    yield np.ones((1, len(group_of)))
     generator = np.random.default_rng(seed)
     groups = int(group_of.max()) + 1
-    for _ in range(_DRAWS):
-        drawn = np.bincount(generator.integers(groups, size=groups), minlength=groups)
-        yield drawn[group_of].astype(np.float64)
-
-
-@dataclass(frozen=True)
-class _Strata:
-    """Photos by confidence, in bins that hold as many of them each.
-
-    ``bin_of`` is ``[photos]``; ``shares`` ``[bins]`` is how the test photos fall into the bins.
-    """
-
-    bin_of: NDArray[np.integer]
-    shares: NDArray[np.float64]
-
-    @classmethod
-    def of(cls, confidence: NDArray[np.float64], test: NDArray[np.float64]) -> "_Strata":
-        bins = int(np.clip(len(confidence) // _PER_BIN, 1, _BINS))
-        inner = np.unique(np.quantile(confidence, np.arange(1, bins) / bins))
-        counts = np.bincount(np.searchsorted(inner, test.ravel()), minlength=len(inner) + 1)
-        return cls(np.searchsorted(inner, confidence), counts / test.size)
-
-    def mean(self, values: NDArray[np.float64], times: NDArray[np.float64]) -> float:
-        """Mean over the test's shares; a bin without photos takes the mean of all."""
-        means = self._by_bin(values, times, float(np.average(values, weights=times)))
-        return float(self.shares @ means)
-
-    def variance(self, values: NDArray[np.float64]) -> float:
-        """Mean variance within a bin: what is left by chance once the confidence is known."""
-        times = np.ones(len(values))
-        means = self._by_bin(values, times, 0.0)
-        within = (values - means[self.bin_of]) ** 2
-        return float(self.shares @ self._by_bin(within, times, float(within.mean())))
-
-    def _by_bin(
-        self, values: NDArray[np.float64], times: NDArray[np.float64], otherwise: float
-    ) -> NDArray[np.float64]:
-        count = np.bincount(self.bin_of, weights=times, minlength=len(self.shares))
-        total = np.bincount(self.bin_of, weights=times * values, minlength=len(self.shares))
-        return np.divide(total, count, out=np.full(len(count), otherwise), where=count > 0)
-
-
-class _ThresholdedConfidence:
-    """Average thresholded confidence: the share of test photos above a threshold.
-
-    The threshold is the one above which lies as large a share of the known photos as is right.
-    """
-
-    def __init__(self, confidence: NDArray[np.float64], test: NDArray[np.float64]) -> None:
-        # From the surest down, both.
-        self._order = np.argsort(-confidence, kind="stable")
-        self._known = -confidence[self._order]
-        self._test = np.sort(-test.ravel())
-
-    def __call__(self, correct: NDArray[np.float64], times: NDArray[np.float64]) -> float:
-        counted = times[self._order]
-        above = np.cumsum(counted)
-        last = np.searchsorted(above, counted @ correct[self._order])
-        threshold = self._known[min(int(last), len(above) - 1)]
-        return float(np.searchsorted(self._test, threshold, side="right") / len(self._test))
+    at_a_time = max(1, _AT_A_TIME // len(group_of))
+    for start in range(0, _DRAWS, at_a_time):
+        drawn = [
+            np.bincount(generator.integers(groups, size=groups), minlength=groups)
+            for _ in range(min(at_a_time, _DRAWS - start))
+        ]
+        yield np.stack(drawn)[:, group_of].astype(np.float64)

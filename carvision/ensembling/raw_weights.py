@@ -58,12 +58,13 @@ def tune_weights(
     storage: str | None,
     seed: int,
     on_trial: Callable[[float], None] = lambda best: None,
+    on_start: Callable[[int, int], None] = lambda done, total: None,
 ) -> Tuned:
     """Minimise the out-of-fold log loss over raw weights with TPE.
 
     ``true_class`` holds probabilities ``[images, candidates]``. ``trials`` is the study's total: a
-    study that was interrupted goes on, one that is complete is only read. ``on_trial`` gets the
-    best log loss so far.
+    study that was interrupted goes on, one that is complete is only read. ``on_start`` gets the
+    number of trials that are done already and that of all, ``on_trial`` the best log loss so far.
 
     Raises:
         ConfigError: ``trials`` is below one.
@@ -86,7 +87,7 @@ def tune_weights(
     study = study_of(problem, study_name, storage, seed, space)
     opened = checked(study, space, score)
     enqueue_missing(study, {rule: _params(names, rules[rule]) for rule in rules})
-    run_to(opened, objective, trials, on_trial)
+    run_to(opened, objective, trials, on_trial, on_start)
     best = weights_of(opened.best.params)
     return Tuned(best, mixture_log_loss(true_class, best), len(opened.complete), study)
 

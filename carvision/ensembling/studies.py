@@ -169,15 +169,19 @@ def run_to(
     objective: Callable[[optuna.Trial], float],
     trials: int,
     on_trial: Callable[[float], None] = lambda best: None,
+    on_start: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
     """Try until the study has ``trials`` in total; what was enqueued is tried in any case.
 
-    Trials whose values are not believed do not count. ``on_trial`` gets the best value so far.
+    Trials whose values are not believed do not count. ``on_start`` gets the number of trials that
+    are done already and that of all, ``on_trial`` the best value so far.
     """
     study = opened.study
     waiting = len(study.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
     done = len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)))
-    remaining = max(trials - done + len(opened.corrected), waiting)
+    done -= len(opened.corrected)
+    remaining = max(trials - done, waiting, 0)
+    on_start(done, done + remaining)
     if remaining > 0:
         study.optimize(
             objective, n_trials=remaining, callbacks=[lambda study, _: on_trial(opened.lowest)]

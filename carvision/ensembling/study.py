@@ -54,11 +54,13 @@ def search(
     problem: str = "",
     storage: str | None = None,
     on_trial: Callable[[float], None] = lambda best: None,
+    on_start: Callable[[int, int], None] = lambda done, total: None,
 ) -> Found:
     """Search on the photos ``rows``, whose ``parts`` are left out by turns.
 
     ``trials`` is the study's total; one in a storage goes on, if it is of the same ``problem``.
-    ``budget`` is the most that an ensemble may cost, in seconds for 1,000 photos.
+    ``budget`` is the most that an ensemble may cost, in seconds for 1,000 photos. ``on_start`` gets
+    the number of trials that are done already and that of all, ``on_trial`` the best value so far.
 
     Raises:
         ConfigError: no trial is asked for, a budget without known costs, or one that nothing meets.
@@ -91,7 +93,7 @@ def search(
     if budget is not None:
         first |= affordable_starts(scorer, rows, budget)
     enqueue_missing(study, {key: space.params(blend) for key, blend in first.items()})
-    run_to(opened, objective, trials, on_trial)
+    run_to(opened, objective, trials, on_trial, on_start)
     best, tried = opened.best, len(opened.complete)
     tried += len(study.get_trials(deepcopy=False, states=(TrialState.PRUNED,)))
     return Found(space.blend(best.params), opened.value(best), tried, study)

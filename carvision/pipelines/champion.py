@@ -6,7 +6,7 @@ from pathlib import Path
 import mlflow
 
 from carvision.config import Config
-from carvision.contracts import EnsembleOof, EnsembleSpec, Score, nfc
+from carvision.contracts import EnsembleOof, EnsembleSpec, Score, nfc, same_ensemble
 from carvision.data.layout import Layout
 from carvision.data.submission import Template
 from carvision.errors import DataError, PredictionsError, TrackingError
@@ -105,7 +105,7 @@ def register_and_crown(spec: EnsembleSpec, fingerprint: str, oof: EnsembleOof) -
     """
     held = _held(fingerprint)
     unusable = _why_unusable(held)
-    if held is not None and held[1] == spec and not unusable:
+    if held is not None and same_ensemble(held[1], spec) and not unusable:
         why = f"the result is carvision-ensemble version {held[0]}, the champion already"
         _tag(False, why)
         announce(why)
@@ -116,7 +116,7 @@ def register_and_crown(spec: EnsembleSpec, fingerprint: str, oof: EnsembleOof) -
         name = f"version {held[0]}"
         if unusable:
             why = f"{name}, the champion so far, cannot be used: {unusable}"
-        elif not held[1].pinned and held[1] == spec.without_pins:
+        elif not held[1].pinned and same_ensemble(held[1], spec.without_pins):
             why = f"it is {name}, and tells in addition who its members are"
         else:
             photos = _photos_of(held[0])

@@ -1,7 +1,8 @@
 """The ways to tune: the study of blends around exact weights, and raw weights for comparison."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -94,7 +95,7 @@ def outer_trials(trials: int, study: optuna.Study) -> int:
 def by_study(scorer: Scorer, parts: NDArray[np.int64], settings: Settings) -> Tuning:
     """Search rule, temperatures, mixing, admission and shrinkage; weights are solved."""
     rows = np.arange(len(scorer.table.index))
-    with progress("tuning", settings.trials) as advance:
+    with _trials_bar() as (on_start, on_trial):
         found = search(
             scorer,
             rows,
@@ -105,7 +106,8 @@ def by_study(scorer: Scorer, parts: NDArray[np.int64], settings: Settings) -> Tu
             name=_study_name(scorer, settings),
             problem=_problem(scorer, settings),
             storage=STORAGE,
-            on_trial=lambda best: advance(1, f"tuning, best {best:.4f}"),
+            on_trial=on_trial,
+            on_start=on_start,
         )
     with progress("the search again, without each fold", len(np.unique(parts))) as advance:
         held_out = nested_log_probabilities(
@@ -129,7 +131,7 @@ def by_raw_weights(scorer: Scorer, parts: NDArray[np.int64], settings: Settings)
     plan = {member.name: member.plan for member in table.members}
     rules = starting_points(table.candidates, plan)
     trials = max(settings.trials, len(rules))
-    with progress("tuning", trials) as advance:
+    with _trials_bar() as (on_start, on_trial):
         tuned = tune_weights(
             true_class,
             table.candidates,
@@ -139,7 +141,8 @@ def by_raw_weights(scorer: Scorer, parts: NDArray[np.int64], settings: Settings)
             problem=_problem(scorer, settings),
             storage=STORAGE,
             seed=settings.seed,
-            on_trial=lambda best: advance(1, f"tuning, best {best:.4f}"),
+            on_trial=on_trial,
+            on_start=on_start,
         )
     blend = Blend.plain(table, _RAW)
     held_out = np.empty((len(true_class), table.classes), np.float32)
@@ -159,6 +162,26 @@ def by_raw_weights(scorer: Scorer, parts: NDArray[np.int64], settings: Settings)
             held_out[rows] = scorer.log_probabilities(blend, outer.weights, rows)
             advance(1)
     return Tuning.of(scorer, blend, tuned.weights, held_out, tuned.study)
+
+
+@contextmanager
+def _trials_bar() -> Iterator[tuple[Callable[[int, int], None], Callable[[float], None]]]:
+    """A bar over the trials of a study; one that goes on begins with what is done.
+
+    Gives what is to be called once with the trials that are done and all, and after each with the
+    best log loss.
+    """
+    with ExitStack() as stack:
+        advance: Callable[..., None]
+
+        def on_start(done: int, total: int) -> None:
+            nonlocal advance
+            advance = stack.enter_context(progress("tuning", total, done))
+
+        def on_trial(best: float) -> None:
+            advance(1, f"tuning, best {best:.4f}")
+
+        yield on_start, on_trial
 
 
 METHODS: Final[dict[str, Callable[[Scorer, NDArray[np.int64], Settings], Tuning]]] = {

@@ -1,7 +1,7 @@
 """What a ``tune`` run keeps of the ensemble's out-of-fold photos: for forecasts and for readers."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import mlflow
@@ -11,12 +11,18 @@ from numpy.typing import NDArray
 
 from carvision.contracts import EnsembleOof
 from carvision.data.manifest import Manifest
-from carvision.ensembling import OofTable
+from carvision.ensembling import OofTable, Scorer
+from carvision.ensembling.label_issues import LabelJudgement
 from carvision.ensembling.selection import selection_optimism
 from carvision.files import replacing_output, scratch_folder
 from carvision.pipelines.methods import Tuning
 from carvision.pipelines.session import announce
-from carvision.reporting.suspicious_labels import CSV, write_suspicious_labels
+from carvision.reporting.suspicious_labels import (
+    CSV,
+    PAGE,
+    judgement_line,
+    write_suspicious_labels,
+)
 from carvision.tracking.ensemble_oof import log_ensemble_oof
 from carvision.tracking.fold_sets import fetch_epochs
 from carvision.tracking.prepared import prepared_runs
@@ -27,38 +33,59 @@ from carvision.tracking.store import DATA
 def log_oof_photos(
     manifest: Manifest,
     members: Sequence[MemberVersion],
-    table: OofTable,
+    scorer: Scorer,
     tuning: Tuning,
     seed: int,
     folder: Path,
 ) -> EnsembleOof:
     """Log what a forecast needs, and the photos whose labels are suspicious.
 
-    The latter are written into the working folder, too. What is fetched goes to ``folder``. Returns
+    The latter are written into the working folder, too; an ensemble that is too weak to judge
+    labels lists none. What is fetched goes to ``folder``. Returns
     what the forecast needs.
     """
-    tuned, log_p = tuning.contestant, tuning.held_out
-    optimism = _selection_optimism(members, table, tuned.weights, seed, folder)
+    table, log_p = scorer.table, tuning.held_out
+    optimism = _selection_optimism(members, table, tuning.contestant.weights, seed, folder)
     mlflow.log_metric("oof/selection_optimism", optimism)
     folds = {member.preset: member.folds for member in members}
-    oof = EnsembleOof.of(table.index, log_p, -tuned.nested_log_p, optimism, folds)
+    oof = oof_photos(scorer, tuning, optimism, folds)
     log_ensemble_oof(oof)
     rows = table.index.merge(manifest.frame[["image_id", "path"]], on="image_id", how="left")
     with scratch_folder() as own:
-        found = write_suspicious_labels(
-            own, rows, log_p, manifest.classes.names, _photos_root(manifest.fingerprint)
-        )
+        root = _photos_root(manifest.fingerprint)
+        found = write_suspicious_labels(own, rows, log_p, manifest.classes.names, root)
         mlflow.log_artifacts(str(own))
         # Where the command below finds it.
         with replacing_output(Path(CSV)) as temporary:
             shutil.copyfile(own / CSV, temporary)
-    announce(
-        f"{len(found):,} labels are suspicious: {Path(CSV).resolve()}, with a page in this run; "
-        f"what you agree with, leave out by `mlflow run . -e prepare -P exclude={CSV}`"
-        if len(found)
-        else "no label is suspicious"
-    )
+    _announce_labels(len(found), LabelJudgement.of(log_p, table.targets))
     return oof
+
+
+def _announce_labels(found: int, judgement: LabelJudgement) -> None:
+    if not found:
+        announce("no label is suspicious")
+    elif judgement.too_weak:
+        announce(
+            f"{found:,} labels are contradicted, but {judgement_line(judgement)}. {CSV} lists none "
+            f"to exclude; {PAGE} in this run shows the most suspicious photos"
+        )
+    else:
+        announce(
+            f"{found:,} labels are suspicious: {Path(CSV).resolve()}, with a page in this run; "
+            f"{judgement_line(judgement)}. Look at them, and what you agree with, leave out by "
+            f"`mlflow run . -e prepare -P exclude={CSV}`"
+        )
+
+
+def oof_photos(
+    scorer: Scorer, tuning: Tuning, optimism: float, folds: Mapping[str, tuple[int, ...]]
+) -> EnsembleOof:
+    """Each photo's honest loss and class, and how sure the ensemble that is submitted is of it."""
+    tuned, index = tuning.contestant, scorer.table.index
+    submitted = scorer.log_probabilities(tuned.blend, tuned.weights, np.arange(len(index)))
+    honest = tuning.held_out.argmax(axis=1)
+    return EnsembleOof.of(index, submitted, -tuned.nested_log_p, optimism, folds, honest)
 
 
 def _selection_optimism(

@@ -130,7 +130,7 @@ def _tune(
         folds=tuple(sorted(set(table.index["fold"].astype(int)))),
         images=len(table.index),
     )
-    oof = log_oof_photos(manifest, members, table, tuning, settings.seed, folder)
+    oof = log_oof_photos(manifest, members, scorer, tuning, settings.seed, folder)
     blend = tuned.blend
     mlflow.log_params({"rule": blend.rule, "mixing": blend.mixing, "shrinkage": blend.shrinkage})
     spec = build_spec(

@@ -69,19 +69,22 @@ def progress_bar(*extra: TextColumn) -> Progress:
 
 
 @contextmanager
-def progress(description: str, total: int) -> Iterator[Callable[..., None]]:
-    """A bar over ``total`` items; in a file, a line now and then.
+def progress(description: str, total: int, done: int = 0) -> Iterator[Callable[..., None]]:
+    """A bar over ``total`` items, ``done`` of them before; in a file, a line now and then.
 
     What it gives is called with the number of items just done, and may be given a new description.
     """
-    with _bar(description, total) if console.is_interactive else _lines(description, total) as told:
+    shown = _bar if console.is_interactive else _lines
+    with shown(description, total, done) as told:
         yield told
 
 
 @contextmanager
-def _bar(description: str, total: int) -> Iterator[Callable[..., None]]:
+def _bar(description: str, total: int, before: int) -> Iterator[Callable[..., None]]:
     with progress_bar() as bar:
-        task = bar.add_task(description, total=total)
+        task = bar.add_task(description, total=total, completed=before)
+        # Otherwise a bar with nothing left to do is not taken for finished.
+        bar.update(task, completed=before)
 
         def advance(done: int, description: str | None = None) -> None:
             bar.update(task, advance=done, description=description)
@@ -90,9 +93,9 @@ def _bar(description: str, total: int) -> Iterator[Callable[..., None]]:
 
 
 @contextmanager
-def _lines(description: str, total: int) -> Iterator[Callable[..., None]]:
-    lines, count = ProgressLines(), 0
-    lines.advanced(description, 0, total)
+def _lines(description: str, total: int, before: int) -> Iterator[Callable[..., None]]:
+    lines, count = ProgressLines(), before
+    lines.advanced(description, before, total)
     now = description
 
     def advance(done: int, description: str | None = None) -> None:

@@ -120,6 +120,7 @@ def _plot(table: pd.DataFrame, basis: Basis | None) -> str:
         samples = {"test, as submitted": table[what].to_numpy()}
         if basis:
             samples["test, one fold"] = getattr(basis.test, what).ravel()
+        if basis and basis.oof.of_submitted:
             samples["out of fold"] = basis.oof.photos[what].to_numpy()
         _distributions(axis, samples)
         axis.set(xlabel=what + (" in nats" if what == "entropy" else ""), ylabel="share of photos")

@@ -111,8 +111,8 @@ def show_forecast(forecast: Forecast, truth: tuple[float, float] | None) -> None
         ["", "expected", "90 % between", "true"],
         forecast_rows(forecast, truth),
     )
-    if forecast.shift.warning:
-        console.print(f"warning: {forecast.shift.warning}", style="yellow", soft_wrap=True)
+    if forecast.warning:
+        console.print(f"warning: {forecast.warning}", style="yellow", soft_wrap=True)
 
 
 def forecast_rows(

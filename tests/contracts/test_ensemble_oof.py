@@ -1,5 +1,6 @@
 """The ensemble's out-of-fold photos: written, read, and refused where they cannot be right."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -97,3 +98,26 @@ def test_a_damaged_folder_is_refused(name: str, content: bytes | None, tmp_path:
 def test_lengths_that_differ_are_refused() -> None:
     with pytest.raises(PredictionsError, match="6 photos, 5 predictions and 6 losses"):
         EnsembleOof.of(_index(), _LOG_P[:5], np.zeros(6), 0.0, {})
+
+
+def test_honest_classes_stand_beside_the_submitted_confidence() -> None:
+    honest = np.array([3, 3, 0, 0, 1, 2])
+    photos = EnsembleOof.of(_index(), _LOG_P, np.zeros(6), 0.0, {}, honest).photos
+    np.testing.assert_array_equal(photos["predicted"], honest)
+    np.testing.assert_allclose(photos["confidence"], np.exp(_LOG_P).max(axis=1))
+
+
+def test_files_of_earlier_versions_say_whose_confidence_they_hold(tmp_path: Path) -> None:
+    write_ensemble_oof(tmp_path, _oof())
+    assert read_ensemble_oof(tmp_path).of_submitted
+    path = tmp_path / "forecast_inputs.json"
+    values = json.loads(path.read_text())
+    path.write_text(json.dumps({key: values[key] for key in ("selection_optimism", "folds")}))
+    earlier = read_ensemble_oof(tmp_path)
+    assert not earlier.of_submitted
+    (tmp_path / "again").mkdir()
+    write_ensemble_oof(tmp_path / "again", earlier)
+    assert not read_ensemble_oof(tmp_path / "again").of_submitted
+    path.write_text(json.dumps(values | {"of_submitted": "yes"}))
+    with pytest.raises(PredictionsError, match="of_submitted is 'yes'"):
+        read_ensemble_oof(tmp_path)

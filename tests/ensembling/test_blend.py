@@ -1,5 +1,6 @@
 """Blends: mixing, shrinkage, admission, and cross-fitting that never sees what it scores."""
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -7,7 +8,8 @@ import pytest
 from scipy.special import log_softmax
 
 from carvision.contracts import tempered
-from carvision.ensembling import Blend, Scorer, parts_of
+from carvision.ensembling import Blend, Scorer, TemperatureGrid, parts_of
+from carvision.ensembling.oof import BLOCK
 from tests.ensembling.conftest import MakeTable, everything, scorer_of, with_a_zero
 
 
@@ -98,3 +100,28 @@ def test_scorers_of_equal_tables_agree(make_table: MakeTable) -> None:
     blend = Blend.plain(first.table, "greedy")
     rows = everything(first)
     np.testing.assert_array_equal(first.fitted(blend, rows), second.fitted(blend, rows))
+
+
+@pytest.mark.parametrize("temperature", [0.4, 1.0, 4.0])
+def test_many_candidates_are_mixed_block_by_block(
+    temperature: float, make_table: MakeTable
+) -> None:
+    views = ("original", "hflip", "vflip", "hvflip", "rot90")
+    table = make_table(
+        photos=2500, classes=20, skills=(9.0,) * 6, views=views, view_shift=(0.0,) * 5
+    )
+    scorer = Scorer(table, TemperatureGrid(table, np.empty(0, np.float32)))
+    rows = np.random.default_rng(0).permutation(2500)
+    weights = np.random.default_rng(1).dirichlet(np.ones(30))
+    blend = replace(Blend.plain(table, "equal"), temperatures=(temperature,) * 6)
+    tracemalloc.start()
+    found = scorer.log_probabilities(blend, weights, rows)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    # A few blocks beside the result; all candidates of one block would be 30.
+    block = BLOCK * 20 * 4
+    assert peak - found.nbytes < 8 * block
+    every = [tempered(table.read(k, rows).astype(np.float64), temperature) for k in range(30)]
+    expected = np.tensordot(weights, np.exp(every), axes=1)
+    np.testing.assert_allclose(found, np.log(expected), atol=5e-6)
+    assert found.max() <= 0

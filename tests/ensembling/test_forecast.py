@@ -12,16 +12,29 @@ from carvision.ensembling.forecast import Forecast, forecast
 _FOLDS, _CLASSES = 4, 6
 
 
+#: Models that are right in 78, 97 and 50 % of the photos, and some that are far too sure.
+_WORLDS = {
+    "usual": {},
+    "sharp": {"skill": 4.0, "temperature": 0.7},
+    "weak": {"skill": 1.2},
+    "too sure": {"temperature": 0.4},
+}
+
+
 def _photos(
-    generator: np.random.Generator, images: int, signal: tuple[float, float] = (0.5, 1.5)
+    generator: np.random.Generator,
+    images: int,
+    signal: tuple[float, float] = (0.5, 1.5),
+    skill: float = 2.2,
+    temperature: float = 1.0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """True classes, and log-probabilities by each fold's models ``[folds, images, classes]``."""
     truth = generator.integers(0, _CLASSES, images)
-    strength = 2.2 * generator.uniform(*signal, (images, 1))
+    strength = skill * generator.uniform(*signal, (images, 1))
     evidence = generator.normal(0, 1, (images, _CLASSES))
     evidence[np.arange(images), truth] += strength[:, 0]
     noise = generator.normal(0, 1, (_FOLDS, images, _CLASSES))
-    return truth, log_softmax(strength * evidence + noise, axis=2)
+    return truth, log_softmax((strength * evidence + noise) / temperature, axis=2)
 
 
 def _oof(truth: np.ndarray, log_q: np.ndarray, copies: int = 1, optimism: float = 0.0):
@@ -41,9 +54,9 @@ def _oof(truth: np.ndarray, log_q: np.ndarray, copies: int = 1, optimism: float 
 
 
 def _test(log_q: np.ndarray) -> tuple[TestFolds, np.ndarray]:
-    folds = FoldMixtures("arithmetic", range(_FOLDS))
-    for fold in range(_FOLDS):
-        folds.add(np.ones(1), fold, log_q[fold][None])
+    folds = FoldMixtures("arithmetic", range(len(log_q)))
+    for fold, own in enumerate(log_q):
+        folds.add(np.ones(1), fold, own[None])
     submitted = np.exp(log_q).mean(axis=0)
     return TestFolds.of(folds, submitted), submitted
 
@@ -168,3 +181,93 @@ def test_perfect_predictions() -> None:
     assert (found.log_loss, found.low, found.high) == pytest.approx((0, 0, 0), abs=1e-9)
     assert found.accuracy == found.reweighted_accuracy == 1
     assert found.shift.warning is None
+
+
+@pytest.mark.parametrize("copies", [1, 3])
+@pytest.mark.parametrize("world", _WORLDS)
+def test_the_same_photos_move_nothing(world: str, copies: int) -> None:
+    """Each out-of-fold photo is a test photo, seen by the models of its own fold alone."""
+    truth, log_q = _photos(np.random.default_rng(0), 301, **_WORLDS[world])
+    rows = np.arange(301)
+    own = np.repeat(log_q[rows % _FOLDS, rows], copies, axis=0)
+    oof = _oof(truth, log_q, copies, optimism=0.01)
+    found = forecast(oof, _test(own[None])[0], 0)
+    assert found.reweighted == pytest.approx(found.oof_log_loss, rel=1e-6)
+    assert found.averaging_gain == pytest.approx(0, abs=1e-6)
+    assert found.log_loss == pytest.approx(found.oof_log_loss + 0.01, abs=1e-5)
+    right = (oof.photos["predicted"] == oof.photos["class_index"]).mean()
+    assert (found.accuracy, found.reweighted_accuracy) == pytest.approx((right, right), abs=1e-5)
+    assert found.warning is None
+
+
+def test_a_test_of_one_fold_is_compared_with_the_submitted_ensemble_not_with_its_judges() -> None:
+    """The losses and classes are those of the nested searches, which chose other temperatures."""
+    truth, log_q = _photos(np.random.default_rng(0), 300)
+    own = log_q[np.arange(300) % _FOLDS, np.arange(300)]
+    judges = log_softmax(own / 2.5, axis=1)
+    judges[:30] = judges[:30][:, ::-1]
+    losses, classes = -judges[np.arange(300), truth], judges.argmax(axis=1)
+    index = _oof(truth, log_q).photos
+    oof = EnsembleOof.of(index, own, losses, 0.0, {}, classes)
+    found = forecast(oof, _test(own[None])[0], 0)
+    assert found.warning is None
+    assert found.log_loss == pytest.approx(losses.mean(), abs=1e-5)
+    assert found.accuracy == pytest.approx((classes == truth).mean(), abs=1e-5)
+    # As earlier versions kept it, the other temperature would be taken for a shift.
+    index = EnsembleOof.of(index, judges, losses, 0.0, {}).photos
+    mistaken = forecast(EnsembleOof(index, 0.0, {}), _test(own[None])[0], 0)
+    assert mistaken.warning is not None
+    # So what they kept is compared with nothing, and that is said.
+    earlier = forecast(EnsembleOof(index, 0.0, {}, of_submitted=False), _test(own[None])[0], 0)
+    assert earlier.shift is None
+    assert earlier.reweighted == pytest.approx(earlier.oof_log_loss)
+    assert earlier.warning is not None and "tune again: mlflow run . -e tune" in earlier.warning
+
+
+@pytest.mark.parametrize(("world", "splits"), [("sharp", 100), ("too sure", 40)])
+def test_of_a_hundred_alike_splits_at_most_five_warn(world: str, splits: int) -> None:
+    generator = np.random.default_rng(0)
+    truth, log_q = _photos(generator, 300, **_WORLDS[world])
+    warned = 0
+    for _ in range(splits):
+        order = generator.permutation(300)
+        known, asked = order[:200], order[200:]
+        oof = _oof(truth[known], log_q[:, known])
+        warned += forecast(oof, _test(log_q[:, asked])[0], 0).warning is not None
+    assert warned <= 0.05 * splits
+
+
+@pytest.mark.parametrize("images", [40, 400])
+def test_darker_photos_are_said_and_cost_more(images: int) -> None:
+    generator = np.random.default_rng(0)
+    light = _photos(generator, 500, signal=(1.2, 1.8))
+    truth, dark = _photos(generator, images, signal=(0.4, 0.8))
+    folds, submitted = _test(dark)
+    found = forecast(_oof(*light), folds, 0)
+    assert found.shift is not None and found.warning is not None
+    assert found.shift.oof_confidence > 0.88 and found.shift.test_confidence < 0.62
+    assert found.reweighted > 2 * found.oof_log_loss
+    assert found.accuracy == pytest.approx((submitted.argmax(axis=1) == truth).mean(), abs=0.12)
+
+
+@pytest.mark.parametrize("world", ["usual", "sharp"])
+def test_three_photos_are_a_matter_of_luck(world: str) -> None:
+    inside = []
+    for seed in range(40):
+        generator = np.random.default_rng(seed)
+        oof = _oof(*_photos(generator, 300, **_WORLDS[world]))
+        truth, log_q = _photos(generator, 3, **_WORLDS[world])
+        folds, submitted = _test(log_q)
+        found = forecast(oof, folds, seed)
+        assert found.accuracy_high - found.accuracy_low > 0.3
+        assert found.high > found.low
+        loss = -np.log(submitted[np.arange(3), truth]).mean()
+        right = (submitted.argmax(axis=1) == truth).mean()
+        inside.append(
+            (
+                found.low <= loss <= found.high,
+                found.accuracy_low - 1e-9 <= right <= found.accuracy_high + 1e-9,
+            )
+        )
+    # Of 40 draws with 0.9 each, fewer than 31 are one in a hundred.
+    assert (np.sum(inside, axis=0) >= 31).all()

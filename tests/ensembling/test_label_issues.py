@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax
 
-from carvision.ensembling.label_issues import class_thresholds, suspicious_labels
+from carvision.ensembling.label_issues import (
+    LabelJudgement,
+    class_thresholds,
+    suspicious_labels,
+)
 from carvision.errors import PredictionsError
 
 _CLASSES = ("Niro", "RAV4", "K5", "Sorento", "라브4")
@@ -110,3 +114,61 @@ def test_arrays_that_do_not_fit(shape: tuple[int, int], targets: list[int], ids:
 def test_nan_is_refused() -> None:
     with pytest.raises(PredictionsError, match="NaN"):
         suspicious_labels(np.array([[np.nan, 0.0]]), np.array([0]), ["a"], ("Niro", "K5"))
+
+
+def _of_many_classes(skill: float, flipped: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """4,000 photos of 100 classes that come in pairs which look alike; the flipped labels."""
+    generator = np.random.default_rng(0)
+    truth = generator.integers(0, 100, 4000)
+    strength = np.maximum(0.05, skill + generator.normal(0, 1, (4000, 1)))
+    logits = np.sqrt(strength) * generator.normal(0, 1, (4000, 100))
+    logits[np.arange(4000), truth] += strength[:, 0]
+    logits[np.arange(4000), truth ^ 1] += strength[:, 0] / 2
+    wrong = generator.random(4000) < flipped
+    labels = np.where(wrong, (truth + generator.integers(1, 100, 4000)) % 100, truth)
+    return log_softmax(logits, axis=1), labels, wrong
+
+
+@pytest.mark.parametrize(
+    ("skill", "accuracy", "too_weak", "least_of_the_top"),
+    [(4.0, 0.3, True, 0.0), (8.5, 0.58, True, 0.4), (24.0, 0.9, False, 0.95)],
+)
+def test_a_weak_model_is_no_judge_of_labels(
+    skill: float, accuracy: float, too_weak: bool, least_of_the_top: float
+) -> None:
+    log_p, labels, wrong = _of_many_classes(skill, flipped=0.04)
+    judgement = LabelJudgement.of(log_p, labels)
+    assert judgement.accuracy == pytest.approx(accuracy, abs=0.05)
+    assert judgement.too_weak is too_weak
+    names = tuple(f"class {i}" for i in range(100))
+    found = suspicious_labels(log_p, labels, _ids(4000), names)
+    rows = found["image_id"].str[6:10].astype(int).to_numpy()
+    # All that it contradicts would be the wrong list: hardly any of it is flipped.
+    assert bool(wrong[rows].mean() < 0.2) is too_weak
+    assert wrong[rows[:100]].mean() >= least_of_the_top
+
+
+@pytest.mark.parametrize("flipped", [0.0, 0.05, 0.1])
+def test_a_strong_model_estimates_how_many_labels_are_wrong(flipped: float) -> None:
+    log_p, labels, wrong = _noisy(flipped=flipped, signal=9.0)
+    judgement = LabelJudgement.of(log_p, labels)
+    assert judgement.wrong == pytest.approx(wrong.mean(), abs=0.01)
+    assert not judgement.too_weak
+
+
+def test_the_estimate_is_the_papers_calibrated_joint() -> None:
+    log_p, labels, _ = _noisy(200, flipped=0.2, signal=2.0)
+    p = np.exp(log_p)
+    joint = np.zeros((5, 5))
+    for i in range(200):
+        sure = [j for j in range(5) if p[i, j] >= p[labels == j, j].mean()]
+        if sure:
+            joint[labels[i], max(sure, key=lambda j: p[i, j])] += 1
+    joint *= (np.bincount(labels) / joint.sum(axis=1))[:, None]
+    expected = 1 - np.trace(joint) / joint.sum()
+    assert LabelJudgement.of(log_p, labels).wrong == pytest.approx(expected)
+
+
+def test_a_class_that_no_photo_is_surely_of_is_not_counted() -> None:
+    log_p = np.log(np.array([[0.9, 0.1], [0.8, 0.2], [0.55, 0.45]]))
+    assert LabelJudgement.of(log_p, np.array([0, 0, 1])).wrong == 0.0

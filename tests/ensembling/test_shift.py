@@ -33,3 +33,18 @@ def test_both_size_and_significance_count(distance: float, p_value: float, warne
     if warning:
         assert "less sure of them (0.700 on average, 0.900 out of fold" in warning
         assert "differ by up to 30%" in warning
+
+
+def test_a_difference_that_moves_no_forecast_is_not_said() -> None:
+    assert Shift(0.3, 1e-6, 0.977, 0.975, move=0.8).warning is None
+    assert Shift(0.3, 1e-6, 0.9, 0.6, move=12.0).warning is not None
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_rounding_near_one_is_no_shift(dtype: type) -> None:
+    """Models that are sure of everything: float32 knows sixteen numbers between 1 - 1e-6 and 1."""
+    oof = 1 - 10 ** np.random.default_rng(0).uniform(-12, -6.5, 2000)
+    assert ks_2samp(oof, oof.astype(np.float32)).statistic > 0.1
+    found = Shift.between(oof, oof.astype(dtype)[None])
+    assert found.distance < 0.02
+    assert found.warning is None

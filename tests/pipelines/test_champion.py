@@ -121,3 +121,38 @@ def test_the_same_result_says_so(monkeypatch: pytest.MonkeyPatch, store: object)
     tags = mlflow.get_run(run.info.run_id).data.tags
     assert tags["carvision.comparison"].endswith("version 3, the champion already")
     assert tags["carvision.crowned"] == "false"
+
+
+def test_a_result_of_another_number_of_threads_registers_no_version(
+    monkeypatch: pytest.MonkeyPatch, store: object
+) -> None:
+    """BLAS adds in another order there: weights and scores are 1e-15 apart."""
+    held, found = _spec(0.3), _spec(0.3 + 1e-15)
+    weights = {"original": 1 - 1e-15, "hflip": 0.0}
+    temperatures = {"original": 1.0 + 1e-15, "hflip": 1.0}
+    (member,) = held.members
+    held = held.model_copy(
+        update={
+            "members": (
+                member.model_copy(
+                    update={
+                        "weights": {"original": 1.0, "hflip": 1e-16},
+                        "temperatures": dict.fromkeys(weights, 1.0),
+                    }
+                ),
+            )
+        }
+    )
+    found = found.model_copy(
+        update={
+            "members": (
+                member.model_copy(update={"weights": weights, "temperatures": temperatures}),
+            )
+        }
+    )
+    assert held != found
+    monkeypatch.setattr(champion, "champion_ensemble", lambda: (3, held))
+    with mlflow.start_run() as run:
+        register_and_crown(found, "d", _oof(range(10), 0.3))
+    tags = mlflow.get_run(run.info.run_id).data.tags
+    assert tags["carvision.comparison"].endswith("version 3, the champion already")

@@ -1,5 +1,7 @@
 """The ways to tune, on members that are made up."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 from carvision.ensembling import Scorer, parts_of
 from carvision.errors import CarvisionError
 from carvision.metrics import CLIP, log_loss_of_true_class
+from carvision.pipelines import methods
 from carvision.pipelines.methods import (
     METHODS,
     Settings,
@@ -84,3 +87,31 @@ def test_the_plot_of_errors_takes_a_zero_on_the_truth() -> None:
     figure = errors_plot(with_a_zero(made_up_table(photos=60)))
     shown = figure.axes[0].images[0].get_array()
     assert shown is not None and np.isfinite(np.asarray(shown)).all()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_bar_of_a_resumed_study_begins_with_what_is_done_and_ends_complete(
+    method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bars: list[list[int]] = []
+
+    @contextmanager
+    def watched(description: str, total: int, done: int = 0) -> Iterator[Callable[..., None]]:
+        bar = [done, done, total]
+        if description == "tuning":
+            bars.append(bar)
+
+        def advance(more: int, description: str | None = None) -> None:
+            bar[1] += more
+
+        yield advance
+
+    monkeypatch.setattr(methods, "progress", watched)
+    table = made_up_table(photos=60)
+    scorer, parts = scorer_of(table), parts_of(table.index, seed=0)
+    for trials in (14, 20, 20, 5):
+        tuned_by_method(scorer, parts, Settings(method, trials, seed=0, budget=None))
+    # Where the bar begins, where it ends, and what it is to hold.
+    assert bars[0][0] == 0 and bars[0][1] == bars[0][2] >= 14
+    assert bars[1] == [bars[0][2], 20, 20]
+    assert bars[2] == bars[3] == [20, 20, 20]

@@ -85,3 +85,26 @@ def test_nothing_suspicious(root: Path, tmp_path: Path) -> None:
     assert read_exclusions(tmp_path / "suspicious_labels.csv") == {}
     page = (tmp_path / "suspicious_labels.html").read_text(encoding="utf-8")
     assert f"None: of {len(rows)} photos" in page
+
+
+def test_a_weak_models_list_is_empty_and_its_page_says_why(root: Path, tmp_path: Path) -> None:
+    rows, names = _rows(root)
+    wrong = list(range(0, len(rows), 2))
+    log_p = _predictions(rows, len(names), wrong)
+    found = write_suspicious_labels(tmp_path, rows, log_p, names, root)
+    assert len(found) == len(wrong)
+    assert read_exclusions(tmp_path / "suspicious_labels.csv") == {}
+    page = (tmp_path / "suspicious_labels.html").read_text(encoding="utf-8")
+    assert "right in 50% of the photos" in page and "too weak to judge labels" in page
+    assert "exclude=" not in page
+    assert page.count("<figure>") == 2 * len(wrong)
+
+
+def test_a_strong_models_page_says_how_many_labels_it_takes_for_wrong(
+    root: Path, tmp_path: Path
+) -> None:
+    rows, names = _rows(root)
+    write_suspicious_labels(tmp_path, rows, _predictions(rows, len(names), [9]), names, root)
+    page = (tmp_path / "suspicious_labels.html").read_text(encoding="utf-8")
+    assert "of the labels are wrong" in page and "too weak" not in page
+    assert "-P exclude=suspicious_labels.csv" in page
