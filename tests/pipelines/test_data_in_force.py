@@ -86,7 +86,8 @@ def test_a_run_of_an_earlier_version(store: Path, tmp_path: Path) -> None:
     run = find_runs("prepare", {})[0]
     artifacts = Path(run.info.artifact_uri.removeprefix("file://"))
     (artifacts / "manifest" / "exclusions.json").unlink()
-    client().delete_tag(run.info.run_id, "carvision.exclusions")
+    for tag in ("carvision.exclusions", "carvision.sha256"):
+        client().delete_tag(run.info.run_id, tag)
     runs = len(find_runs("prepare", {}))
     assert _excluded(prepared_data(_config(), str(root)).manifest) == [LISTED]
     assert len(find_runs("prepare", {})) == runs
