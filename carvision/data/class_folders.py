@@ -14,7 +14,7 @@ from carvision.data.listing import (
     is_folder,
     pass_over,
 )
-from carvision.data.names import printable, text_of
+from carvision.data.names import is_utf8, printable, text_of
 from carvision.data.splits import TEST, split_of
 from carvision.errors import DataError
 
@@ -44,8 +44,9 @@ def class_folders(folder: Folder, own_files: Collection[str], findings: Findings
         if not os.access(child.full, os.R_OK | os.X_OK):
             findings.add(Finding.UNREADABLE_CLASS, child.text)
             continue
-        if text_of(entry.name) is None:
-            _refuse_unless_empty(child)
+        if not is_utf8(entry.name):
+            findings.add(Finding.RECODED, child.text)
+            _refuse_unknown_encoding(child, entry.name)
         classes.append(child)
     if not is_root:
         _refuse_splits_as_classes(folder, classes)
@@ -87,8 +88,8 @@ def describe_depth(classes: Sequence[Folder], photos: Sequence[Photo], findings:
         findings.add(Finding.EMPTY, folder.rpartition("/")[2])
 
 
-def _refuse_unless_empty(folder: Folder) -> None:
-    if has_photo(folder):
+def _refuse_unknown_encoding(folder: Folder, name: str) -> None:
+    if text_of(name) is None and has_photo(folder):
         raise DataError(
             f"the class folder {printable(folder.full)} has a name that is neither UTF-8 nor "
             "Korean (cp949): rename it, for example with convmv"

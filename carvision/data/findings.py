@@ -34,7 +34,7 @@ class Finding(Enum):
         True,
     )
     DEEPER = ("photos in subfolders, used as photos of the class folder", False)
-    RECODED = ("names that are not UTF-8, read as Korean (cp949)", False)
+    RECODED = ("names that are not UTF-8, read as Korean (cp949), or with their bytes shown", False)
     SPLIT = ("named like a split, so no class", False)
     EMPTY = ("class folders without a photo, so no classes", False)
     SUFFIX = ("passed over, no photo formats that are read here", False)
@@ -101,5 +101,6 @@ class Findings:
 def _listed(finding: Finding, counts: Counter[str], most: int) -> str:
     if finding in _NAMES_ONLY:
         return first_few(sorted(map(printable, counts)), most)
-    named = [f"{printable(name)} ({count:,})" for name, count in counts.most_common()]
+    largest = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    named = [f"{printable(name)} ({count:,})" for name, count in largest]
     return first_few(named, most)

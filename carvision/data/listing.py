@@ -102,8 +102,8 @@ def photos_below(folder: Folder, findings: Findings) -> Iterator[Photo]:
     for parent, entry in _photo_entries(folder, findings):
         path = _joined(parent.path, entry.name)
         text = parent.text_of(entry.name)
-        if not entry.name.isascii() and not is_utf8(entry.name):
-            findings.add(Finding.RECODED, text)
+        if not is_utf8(entry.name):
+            findings.add(Finding.RECODED, parent.text)
         try:
             status = entry.stat()
         except OSError:  # a link to nowhere, or gone by now: the scan will say so

@@ -139,3 +139,126 @@ def test_a_class_with_a_folder_called_train_is_a_class(tmp_path):
         "bikes/2.jpg",
         "cars/train/1.jpg",
     ]
+
+
+def _with_photos(root, *folders):
+    return _touch(root, *(f"{folder}/1.jpg" for folder in folders))
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        ("Train", "Test"),
+        ("TRAIN", "TEST"),
+        ("training", "testing"),
+        ("Training", "Test"),
+        ("train_set", "Test-Set"),
+        ("Train Data", "test_images"),
+        (unicodedata.normalize("NFKC", "train").translate({ord("t"): "ｔ"}), "ＴＥＳＴ"),
+    ],
+)
+@pytest.mark.parametrize("valid", [None, "valid", "Val", "VALIDATION", "eval", "dev"])
+def test_names_of_splits_are_no_classes(tmp_path, train, test, valid):
+    _with_photos(
+        tmp_path, f"{train}/K5", f"{train}/Niro", test, *([f"{valid}/K5"] if valid else [])
+    )
+    layout = Layout.at(tmp_path)
+    assert layout.train == layout.root / train
+    assert layout.test == layout.root / test
+    assert layout.labels_of(layout.training_photos()) == ["K5", "Niro"]
+
+
+@pytest.mark.parametrize("test", ["test", "Test", "TESTING", "test_set"])
+def test_photos_to_predict_are_no_class(tmp_path, test):
+    layout = Layout.at(_with_photos(tmp_path, "K5", "Niro", test))
+    assert _ids(tmp_path) == ["K5/1.jpg", "Niro/1.jpg"]
+    assert layout.test == layout.root / test
+
+
+@pytest.mark.parametrize(
+    "folders",
+    [
+        ("train/test", "train/K5"),
+        ("train/valid", "train/K5", "train/dev"),
+        ("train/Train", "train/K5"),
+        ("Training/test", "Training/K5"),
+    ],
+)
+def test_a_class_may_be_called_like_a_split(tmp_path, folders):
+    assert _ids(_with_photos(tmp_path, *folders)) == sorted(f"{folder}/1.jpg" for folder in folders)
+
+
+@pytest.mark.parametrize(
+    ("folders", "message"),
+    [
+        (("train/K5", "Training/K5"), "'Training' and 'train'.* rename or remove all but one"),
+        (("Train/K5", "training/K5"), "'Train' and 'training'"),
+        (("K5", "Niro", "valid"), "'valid' may be photos for validation, or classes: put every"),
+        (("K5", "Niro", "Val/K5"), "'Val' may be"),
+        (("valid/K5", "test"), "holds no folder train, and 'valid'"),
+        (("walking", "running", "Training"), "'Training' may be a class, or the folder of all"),
+        (("train/train/K5", "train/test/K5"), "named like splits, .*: test, train; .* give data="),
+    ],
+)
+def test_what_is_ambiguous_is_asked(tmp_path, folders, message):
+    layout = Layout.at(_with_photos(tmp_path, *folders))
+    with pytest.raises(DataError, match=message):
+        layout.training_photos()
+
+
+def test_several_folders_of_test_photos(tmp_path):
+    _with_photos(tmp_path, "train/K5", "test", "Testing")
+    assert _ids(tmp_path) == ["train/K5/1.jpg"]
+    with pytest.raises(DataError, match=r"'Testing' and 'test', .* give test=PATH"):
+        _ = Layout.at(tmp_path).test
+    _touch(tmp_path, "test.csv")
+    assert Layout.at(tmp_path).test == tmp_path.resolve() / "test.csv"
+
+
+def test_a_folder_without_photos_is_no_question(tmp_path):
+    _with_photos(tmp_path, "train/K5")
+    _touch(tmp_path, "training/log.txt", "Test/notes.txt", "test/1.jpg")
+    assert _ids(tmp_path) == ["train/K5/1.jpg"]
+    assert Layout.at(tmp_path).test == tmp_path.resolve() / "test"
+
+
+def test_two_names_of_one_folder(tmp_path):
+    _with_photos(tmp_path, "train/K5")
+    (tmp_path / "Training").symlink_to("train")
+    assert _ids(tmp_path) == ["train/K5/1.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("names", "wanted"),
+    [
+        (("Test.csv", "SAMPLE_SUBMISSION.CSV", "Answers.csv"), None),
+        (("TEST.CSV", "sampleSubmission.csv", "answers.CSV"), None),
+        (
+            ("test.csv", "sample_submission.csv", "answers.csv", "Test.CSV", "Answers.CSV"),
+            ("test.csv", "sample_submission.csv", "answers.csv"),
+        ),
+    ],
+)
+def test_names_of_tables(tmp_path, names, wanted):
+    layout = Layout.at(_touch(tmp_path, "train/a/1.jpg", *names))
+    expected = [layout.root / name for name in wanted or names]
+    assert [layout.test, layout.template, layout.answers] == expected
+
+
+def test_two_similar_tables(tmp_path):
+    layout = Layout.at(_touch(tmp_path, "train/a/1.jpg", "Answers.csv", "ANSWERS.csv"))
+    with pytest.raises(DataError, match=r"'ANSWERS\.csv' and 'Answers\.csv'.* may be answers\.csv"):
+        _ = layout.answers
+
+
+@pytest.mark.parametrize("train", ["Train", "training"])
+def test_one_level_too_high_whatever_the_case(tmp_path, train):
+    _with_photos(tmp_path, f"cars/{train}/K5")
+    with pytest.raises(DataError, match=rf"cars/{train} is there: did you mean data=.*cars\?"):
+        Layout.at(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b", "/".join(["deep"] * 1500)])
+def test_paths_that_no_disk_takes(tmp_path, name):
+    with pytest.raises(DataError, match=r"data=.*(cannot be read|does not exist)"):
+        Layout.at(tmp_path / name)

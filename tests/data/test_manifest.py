@@ -1,5 +1,6 @@
 """The manifest names the data: the same everywhere, another when a photo or a fold changes."""
 
+import os
 import shutil
 import unicodedata
 
@@ -238,3 +239,21 @@ def test_a_manifest_of_an_earlier_version_is_read(tmp_path):
     found = read_manifest(tmp_path / "written")
     assert found.fingerprint == manifest.fingerprint
     assert list(found.frame) == list(manifest.frame)
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "../a.jpg", "a/../../b.jpg", "./%2E%2E/b.jpg"])
+def test_a_manifest_that_leaves_the_data(tmp_path, path):
+    manifest = _manifest(_data(tmp_path / "data"))
+    write_manifest(tmp_path / "written", manifest)
+    file = tmp_path / "written" / "manifest.parquet"
+    pd.read_parquet(file).assign(path=path).to_parquet(file)
+    with pytest.raises(DataError, match="manifest"):
+        read_manifest(tmp_path / "written")
+
+
+def test_two_encodings_of_one_name(tmp_path):
+    _data(tmp_path)
+    for encoding in ("utf-8", "cp949"):
+        _photo(tmp_path / "train/K5" / os.fsdecode("가.jpg".encode(encoding)), 50)
+    with pytest.raises(DataError, match="encoding of their names"):
+        _manifest(tmp_path)

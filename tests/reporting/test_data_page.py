@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from carvision.contracts import ClassMap
+from carvision.data.findings import Finding, Findings
 from carvision.data.manifest import Manifest
 from carvision.reporting.data_page import data_page
 
@@ -105,3 +106,25 @@ def test_formats_modes_and_turned_photos_are_counted(root):
     page = data_page("cars", _manifest(orientation=[6, 8, *[1] * 10]), root)
     assert 'PNG, RGB</td><td class="number">12' in page
     assert 'turned by its EXIF orientation</td><td class="number">2' in page
+
+
+def test_folders_that_count_as_one_are_one_class(root):
+    labels = [["a", "b", "c"][i % 3] for i in range(12)]
+    classes = ClassMap.of(labels, [["c", "a", "absent"]])
+    manifest = _manifest(label=labels, class_index=[classes.index_by_folder()[x] for x in labels])
+    page = data_page("cars", Manifest(manifest.frame, classes), root)
+    assert "<th>classes</th><td>2</td>" in page
+    assert "<th>class folders</th><td>3</td>" in page
+    assert 'b</td><td class="number">4' in page
+    assert 'c (c: 4, a: 4, absent: 0)</td><td class="number">8' in page
+    assert page.count('class="bar"') == 2
+
+
+def test_what_was_passed_over(root):
+    findings = Findings()
+    for i in range(300):
+        findings.add(Finding.HIDDEN, f".<{i:03d}>")
+    page = data_page("cars", _manifest(), root, findings)
+    assert "photos below names that begin with a dot: .&lt;000&gt; (1)" in page
+    assert ".&lt;199&gt; (1) and 100 more" in page
+    assert "Passed over" not in data_page("cars", _manifest(), root, Findings())
