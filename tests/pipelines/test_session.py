@@ -40,7 +40,7 @@ def test_an_error_for_the_user(capsys):
     assert "error: no photo [in] here" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EFBIG, errno.EROFS, errno.EACCES])
 def test_a_disk_that_refuses(capsys, number):
     assert _run(OSError(number, os.strerror(number), "work/cache")) == 1
     output = capsys.readouterr().out
