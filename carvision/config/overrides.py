@@ -14,10 +14,11 @@ from carvision.config.words import quoted, shortened
 from carvision.config.yaml_values import is_null, is_text, kind_of, may_be_null, yaml_value
 from carvision.errors import ConfigError
 
-_KEY = re.compile(r"[A-Za-z_][\w.]*")
+_KEY = re.compile(r"[A-Za-z_][\w.\-]*")
 #: Another setting behind a comma or a semicolon.
 _JOINED = re.compile(r"[,;]\s*(?:([A-Za-z_][\w.]*)\s*=|\Z)")
 _OPEN, _CLOSED = "[{", "]}"
+_BLANKS = " \t\r\n"
 
 
 def overrides(text: str) -> dict[str, Any]:
@@ -89,7 +90,7 @@ def _words(text: str) -> list[str]:
         elif sign in "\"'" and (not depth or word.rstrip()[-1:] in ("[", "{", ",", ":")):
             quote, begun = sign, True
             word += sign if depth else ""
-        elif sign.isspace() and not depth:
+        elif sign in _BLANKS and not depth:
             words += [word] if word or begun else []
             word, begun = "", False
         else:

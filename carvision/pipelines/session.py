@@ -42,6 +42,7 @@ _DISK_ERRORS = (
     errno.ENOSPC,
     errno.EDQUOT,
     errno.EFBIG,
+    errno.EIO,
     errno.EROFS,
     errno.EACCES,
     errno.EPERM,

@@ -89,9 +89,21 @@ def guard_streams() -> None:
     for number in (0, 1, 2):
         _occupy(number)
     if not isinstance(sys.stderr, UnfailingStream):
-        sys.stderr = cast(TextIO, UnfailingStream(sys.stderr or _nowhere()))
+        sys.stderr = cast(TextIO, _guarded(sys.stderr))
     if not isinstance(sys.stdout, UnfailingStream):
-        sys.stdout = cast(TextIO, UnfailingStream(sys.stdout or _nowhere(), _tell))
+        sys.stdout = cast(TextIO, _guarded(sys.stdout, _tell))
+
+
+def _guarded(
+    stream: TextIO | None, on_failure: Callable[[str], None] | None = None
+) -> UnfailingStream:
+    """``stream``; it is None where it was closed before the start (``>&-``)."""
+    if stream is None:
+        stream = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115, open to the end
+        guarded = UnfailingStream(stream)
+        guarded.failed = True
+        return guarded
+    return UnfailingStream(stream, on_failure)
 
 
 def output_failed() -> bool:
@@ -102,11 +114,6 @@ def output_failed() -> bool:
 def _tell(reason: str) -> None:
     sys.stderr.write(f"the output cannot be written ({reason}); the work goes on without it\n")
     sys.stderr.flush()
-
-
-def _nowhere() -> TextIO:
-    """A stream in place of one that was closed before the start (``>&-``)."""
-    return Path(os.devnull).open("w", encoding="utf-8")
 
 
 def _occupy(number: int) -> None:

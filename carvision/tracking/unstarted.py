@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from mlflow.environment_variables import MLFLOW_RUN_ID
-from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_PROJECT_ENTRY_POINT, MLFLOW_RUN_NOTE
 
@@ -38,13 +37,13 @@ def _close(status: str, reason: str) -> None:
     run_id = MLFLOW_RUN_ID.get()
     if not run_id or unreachable():
         return
-    client = MlflowClient()
     try:
         with no_patience():
+            client = MlflowClient()
             run = client.get_run(run_id)
             step = run.data.tags.get(MLFLOW_PROJECT_ENTRY_POINT, "run")
             client.update_run(run_id, name=f"{step} (not started)")
             client.set_tag(run_id, MLFLOW_RUN_NOTE, redacted(reason))
             client.set_terminated(run_id, status)
-    except MlflowException as error:
+    except Exception as error:  # whatever it is, it must not hide why the step did not begin
         log.warning("run %s keeps the name that mlflow run gave it: %s", run_id, error)

@@ -89,6 +89,9 @@ def test_an_error_is_one_message_and_the_run_failed(project: Path) -> None:
     client = MlflowClient(f"sqlite:///{project}/mlflow.db")
     (run,) = client.search_runs(["0"])
     assert run.info.status == "FAILED"
+    # Not the random name that `mlflow run` gave it: nothing was trained.
+    assert run.info.run_name == "train (not started)"
+    assert "unknown backbone 'swin'" in run.data.tags["mlflow.note.content"]
 
 
 def test_an_interrupted_run_ends_killed(project: Path) -> None:

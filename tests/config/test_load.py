@@ -92,6 +92,7 @@ def test_set(overrides, section, key, expected):
         ("train.epoch=3", ["'train.epoch'", "'train.epochs'"]),
         ("epochs=3", ["'epochs'", "'train.epochs'"]),
         ("optimiser.lr=3", ["'optimiser'", "'optimizer'"]),
+        ("train.batch-size=3", ["'train.batch-size'", "'train.batch_size'"]),
         ("loss.gamma=3", ["'loss.gamma'", "'loss.focal_gamma'"]),
         ("train.label_smoothing=0", ["'train.label_smoothing'", "'loss.label_smoothing'"]),
         # Wrong types and values out of range, with the key's whole name and what came.

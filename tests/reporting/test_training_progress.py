@@ -2,6 +2,7 @@
 
 import pytest
 
+from carvision.reporting import progress_lines
 from carvision.reporting.console import console
 from carvision.reporting.training_progress import TrainingProgress
 
@@ -68,3 +69,40 @@ def test_validation_has_a_bar_of_its_own_while_it_lasts(
 def _rendered(progress: TrainingProgress, capsys: pytest.CaptureFixture[str]) -> list[str]:
     console.print(progress._bar.get_renderable())
     return capsys.readouterr().out.splitlines()
+
+
+def test_a_file_gets_lines_within_a_long_epoch(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(progress_lines, "monotonic", lambda: now[0])
+    with TrainingProgress() as progress:
+        progress.run_started("swin_large [x] fold 1", 1_000)
+        for step in range(1, 101):
+            now[0] += 3.0
+            progress.step_ended(step, 5.9876)
+        for done in range(1, 21):
+            now[0] += 3.0
+            progress.images_predicted(done * 100, 2_000)
+        progress.epoch_ended(1, METRICS)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "swin_large [x] fold 1, loss 5.988: step 5 of 1,000, about 50 min left"
+    assert lines[-5] == "swin_large [x] fold 1, validating: photo 1,500 of 2,000"
+    assert lines[-3:-1] == ["swin_large [x] fold 1", lines[-2]]
+    assert lines[-1].split()[0] == "1"
+    assert 20 <= len(lines) <= 30
+
+
+def test_a_file_gets_no_lines_within_short_epochs(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(progress_lines, "monotonic", lambda: now[0])
+    with TrainingProgress() as progress:
+        progress.run_started("efficientnet_lite0 fold 1", 1_000)
+        for epoch in range(1, 11):
+            for step in range(100):
+                now[0] += 0.1
+                progress.step_ended(100 * (epoch - 1) + step, 5.9876)
+            progress.epoch_ended(epoch, METRICS)
+    assert len(capsys.readouterr().out.splitlines()) == 2 + 10

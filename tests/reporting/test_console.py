@@ -1,0 +1,141 @@
+"""What is printed where: on a terminal, and in a file."""
+
+import io
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from carvision.reporting import console as printing
+from carvision.reporting import progress_lines
+from carvision.reporting.console import console, print_error, progress, set_up_logging
+from carvision.reporting.tables import show_table
+
+_NAMES = ["K5 [hybrid]", "[/b]", "[bold]", ":smile:", "[link=x]y[/link]", "{task}", "\\[x]", "50%"]
+_LONG = "/data/" + "a folder of a long name/" * 20 + "photo [1].jpg"
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
+    """The time that lines of progress go by."""
+    now = [0.0]
+    monkeypatch.setattr(progress_lines, "monotonic", lambda: now[0])
+    yield now
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """A terminal of 80 columns in place of the console's file."""
+    shown = io.StringIO()
+    monkeypatch.setattr(console, "_file", shown)
+    monkeypatch.setattr(console, "_force_terminal", True)
+    monkeypatch.setattr(console, "is_interactive", True)
+    monkeypatch.setattr(console, "width", 80)
+    return shown
+
+
+@pytest.mark.parametrize("name", [*_NAMES, _LONG])
+def test_a_name_is_printed_as_it_is(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    console.print(f"submission: {name}", soft_wrap=True)
+    print_error(f"{name}: no such folder")
+    show_table(name, ["", name], [[name, name]])
+    title, *_ = lines = capsys.readouterr().out.splitlines()
+    assert title == f"submission: {name}"
+    assert lines[1] == f"error: {name}: no such folder"
+    # The title, the head, and two cells of one row.
+    assert sum(line.count(name) for line in lines[2:]) == 4
+
+
+@pytest.mark.parametrize("name", _NAMES)
+def test_a_bar_shows_a_name_as_it_is(name: str, terminal: io.StringIO) -> None:
+    with progress(f"predicting with {name}", 2) as advance:
+        advance(1)
+        advance(1, f"done with {name}")
+    assert f"done with {name}" in terminal.getvalue()
+    assert "2/2" in terminal.getvalue()
+
+
+@pytest.mark.parametrize("name", [*_NAMES, _LONG])
+def test_a_log_line_is_one_line(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    root.handlers = []
+    try:
+        set_up_logging()
+        logging.getLogger("carvision.pipelines").info("left out: %s: unreadable", name)
+        logging.getLogger("other").warning("%s", name)
+        logging.getLogger("other").info("not shown")
+    finally:
+        root.handlers, root.level = before, level
+    assert capsys.readouterr().out.splitlines() == [
+        f"INFO     left out: {name}: unreadable",
+        f"WARNING  {name}",
+    ]
+
+
+def test_work_that_is_done_soon_prints_nothing_into_a_file(
+    clock: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with progress("scanning", 1000) as advance:
+        for _ in range(1000):
+            clock[0] += 0.01
+            advance(1)
+    assert capsys.readouterr().out == ""
+
+
+def test_long_work_prints_lines_into_a_file(
+    clock: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with progress("scanning [x]", 33_137) as advance:
+        for _ in range(33_137):
+            clock[0] += 1 / 128  # which adds up exactly
+            advance(1)
+    first, *lines, last = capsys.readouterr().out.splitlines()
+    assert first == "scanning [x]: 1,920 of 33,137, about 4 min left"
+    assert last == "scanning [x]: 33,137 in 4 min"
+    assert 12 <= len(lines) <= 20
+    assert all("left" in line for line in lines)
+
+
+def test_a_night_of_work_does_not_fill_a_file(
+    clock: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with progress("resizing", 100_000) as advance:
+        for _ in range(100_000):
+            clock[0] += 0.4
+            advance(1)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) < 400
+    assert lines[-1] == "resizing: 100,000 in 11.1 h"
+
+
+def test_work_that_fails_does_not_say_that_it_ended(
+    clock: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(KeyError), progress("scanning", 2) as advance:
+        advance(1)
+        clock[0] += 100
+        raise KeyError
+    assert capsys.readouterr().out == ""
+
+
+def test_a_new_description_is_in_the_lines(
+    clock: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with progress("tuning", 3) as advance:
+        for best in (0.5, 0.4):
+            clock[0] += 20
+            advance(1, f"tuning, best {best}")
+    assert capsys.readouterr().out.splitlines() == [
+        "tuning, best 0.5: 1 of 3, about 40 s left",
+        "tuning, best 0.4: 2 of 3, about 20 s left",
+        "tuning, best 0.4: 2 in 40 s",
+    ]
+
+
+def test_no_bar_is_drawn_into_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+    assert not console.is_interactive
+    with progress("scanning", 2) as advance:
+        advance(2)
+    assert printing.console is console
+    assert capsys.readouterr().out == ""
