@@ -1,10 +1,11 @@
 """What a ``tune`` run keeps of the ensemble's out-of-fold photos: for forecasts and for readers."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
-import mlflow
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -13,15 +14,34 @@ from carvision.contracts import EnsembleOof
 from carvision.data.manifest import Manifest
 from carvision.ensembling import OofTable
 from carvision.ensembling.selection import selection_optimism
-from carvision.files import replacing_output, scratch_folder
+from carvision.files import replacing_output
 from carvision.pipelines.methods import Tuning
 from carvision.pipelines.session import announce
 from carvision.reporting.suspicious_labels import CSV, write_suspicious_labels
 from carvision.tracking.ensemble_oof import log_ensemble_oof
 from carvision.tracking.fold_sets import fetch_epochs
 from carvision.tracking.prepared import prepared_runs
+from carvision.tracking.record import log_artifacts, log_metrics
 from carvision.tracking.registry import MemberVersion
 from carvision.tracking.store import DATA
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What the reports need of MLflow: fold runs' epochs, and the folder of the photos.
+
+    ``epochs`` are of each fold run, ``[epochs, images]``; None where it is older than these are.
+    """
+
+    epochs: Mapping[str, NDArray[np.float32] | None]
+    root: Path
+
+    @classmethod
+    def of(cls, manifest: Manifest, members: Sequence[MemberVersion], folder: Path) -> Self:
+        """Fetched into ``folder``."""
+        runs = [run_id for member in members for run_id in member.fold_runs]
+        epochs = {run_id: fetch_epochs(run_id, folder / "epochs") for run_id in runs}
+        return cls(epochs, _photos_root(manifest.fingerprint))
 
 
 def log_oof_photos(
@@ -30,25 +50,20 @@ def log_oof_photos(
     table: OofTable,
     tuning: Tuning,
     seed: int,
-    folder: Path,
-) -> EnsembleOof:
+    fetched: Fetched,
+) -> None:
     """Log what a forecast needs, and the photos whose labels are suspicious.
 
-    The latter are written into the working folder, too. What is fetched goes to ``folder``. Returns
-    what the forecast needs.
+    The latter are written into the working folder, too.
     """
     tuned, log_p = tuning.contestant, tuning.held_out
-    optimism = _selection_optimism(members, table, tuned.weights, seed, folder)
-    mlflow.log_metric("oof/selection_optimism", optimism)
+    optimism = _selection_optimism(members, table, tuned.weights, seed, fetched.epochs)
+    log_metrics({"oof/selection_optimism": optimism})
     folds = {member.preset: member.folds for member in members}
-    oof = EnsembleOof.of(table.index, log_p, -tuned.nested_log_p, optimism, folds)
-    log_ensemble_oof(oof)
+    log_ensemble_oof(EnsembleOof.of(table.index, log_p, -tuned.nested_log_p, optimism, folds))
     rows = table.index.merge(manifest.frame[["image_id", "path"]], on="image_id", how="left")
-    with scratch_folder() as own:
-        found = write_suspicious_labels(
-            own, rows, log_p, manifest.classes.names, _photos_root(manifest.fingerprint)
-        )
-        mlflow.log_artifacts(str(own))
+    with log_artifacts() as own:
+        found = write_suspicious_labels(own, rows, log_p, manifest.classes.names, fetched.root)
         # Where the command below finds it.
         with replacing_output(Path(CSV)) as temporary:
             shutil.copyfile(own / CSV, temporary)
@@ -58,7 +73,6 @@ def log_oof_photos(
         if len(found)
         else "no label is suspicious"
     )
-    return oof
 
 
 def _selection_optimism(
@@ -66,7 +80,7 @@ def _selection_optimism(
     table: OofTable,
     weights: NDArray[np.float64],
     seed: int,
-    folder: Path,
+    epochs_of: Mapping[str, NDArray[np.float32] | None],
 ) -> float:
     """Over every fold of every used member that kept its epochs; without any, nothing is known."""
     group_of = pd.Series(table.index["group"].to_numpy(), index=table.index["image_id"])
@@ -76,7 +90,7 @@ def _selection_optimism(
         if share == 0:
             continue
         for run_id, part in zip(member.fold_runs, oof.parts, strict=True):
-            found = fetch_epochs(run_id, folder / f"{member.preset}-epochs")
+            found = epochs_of[run_id]
             if found is None:
                 announce(f"{member.preset}: run {run_id} is from before epochs were kept")
                 continue
