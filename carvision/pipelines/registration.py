@@ -4,10 +4,10 @@ from pathlib import Path
 
 import mlflow
 
-from carvision.contracts import EnsembleSpec, read_ensemble_oof
+from carvision.contracts import EnsembleSpec, read_ensemble_oof, read_spec
 from carvision.files import read_json, write_json
 from carvision.pipelines.champion import CROWNED, register_and_crown
-from carvision.tracking.record import Record
+from carvision.tracking.record import ABOUT, ARTIFACTS, Record
 from carvision.tracking.store import client
 
 _ENSEMBLE = "ensemble.json"
@@ -15,8 +15,8 @@ _ENSEMBLE = "ensemble.json"
 
 def to_register(record: Record, spec: EnsembleSpec, fingerprint: str) -> None:
     """Keep an ensemble in the record of its ``tune`` run, beside its out-of-fold photos."""
-    content = {"data": fingerprint, "spec": spec.model_dump(mode="json")}
-    write_json(record.folder / _ENSEMBLE, content)
+    write_json(record.folder / _ENSEMBLE, spec.model_dump(mode="json"))
+    record.others["data"] = fingerprint
 
 
 def finish_delivery(folder: Path) -> None:
@@ -27,6 +27,5 @@ def finish_delivery(folder: Path) -> None:
     assert run is not None  # a record is delivered to an open run
     if CROWNED in client().get_run(run.info.run_id).data.tags:
         return
-    content = read_json(folder / _ENSEMBLE)
-    spec = EnsembleSpec.model_validate(content["spec"])
-    register_and_crown(spec, content["data"], read_ensemble_oof(folder / "artifacts"))
+    spec, fingerprint = read_spec(folder / _ENSEMBLE), read_json(folder / ABOUT)["data"]
+    register_and_crown(spec, fingerprint, read_ensemble_oof(folder / ARTIFACTS))

@@ -74,8 +74,10 @@ def waiting() -> list[Path]:
         try:
             if read_json(about)["store"] == shown_uri():
                 found.append(about.parent)
-        except (OSError, ValueError, KeyError):
+        except FileNotFoundError:
             continue  # another process has just delivered it
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            log.warning("%s is damaged and passed over (%s); remove its folder", about, error)
     return found
 
 

@@ -30,7 +30,7 @@ class Record:
     """A record that is being written; ``others`` are what else is to be known of its run."""
 
     folder: Path
-    others: Mapping[str, Any]
+    others: dict[str, Any]
     metrics: dict[str, float] = field(default_factory=dict)
     params: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
@@ -45,7 +45,7 @@ _open: ContextVar[Record | None] = ContextVar("record", default=None)
 
 
 @contextmanager
-def recording(folder: Path, others: Mapping[str, Any]) -> Iterator[Record]:
+def recording(folder: Path, others: dict[str, Any]) -> Iterator[Record]:
     """Write into ``folder`` what the block logs."""
     record = Record(folder, others)
     record.artifacts.mkdir()
@@ -55,7 +55,7 @@ def recording(folder: Path, others: Mapping[str, Any]) -> Iterator[Record]:
     finally:
         _open.reset(before)
     values = {"metrics": record.metrics, "params": record.params, "tags": record.tags}
-    write_json(folder / ABOUT, {**others, **values, "time": int(time.time() * 1000)})
+    write_json(folder / ABOUT, {**record.others, **values, "time": int(time.time() * 1000)})
 
 
 def send(folder: Path, run_id: str) -> None:
