@@ -1,5 +1,6 @@
 """One benchmark: measured, shown as a table, logged as a run, written as JSON."""
 
+import json
 import os
 import platform
 import re
@@ -7,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-import mlflow
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,11 +28,13 @@ from carvision.data.manifest import divided
 from carvision.errors import ConfigError
 from carvision.files import check_writable, replacing_output, scratch_folder, write_json
 from carvision.pipelines.caching import chosen_cache
+from carvision.pipelines.command import command_run
 from carvision.pipelines.prepare import PreparedData, check_data, prepared_data
 from carvision.pipelines.session import announce, show_address
 from carvision.reporting.console import progress
 from carvision.reporting.tables import show_benchmark
-from carvision.tracking.store import tracked_run
+from carvision.tracking.outbox import recorded
+from carvision.tracking.record import log_metrics, log_text, set_tags
 
 
 def _input(prepared: PreparedData, work: Path) -> list[Row]:
@@ -96,15 +98,15 @@ def bench(what: str, data: str, output: str) -> list[Row]:
     check_data(data)
     if output:
         check_writable(Path(output))
-    with tracked_run("bench", f"bench {what}") as run:
+    with command_run("bench", f"bench {what}") as run, recorded(run):
         prepared = prepared_data(load_config(), data)
         announce(f"on {machine()}")
-        mlflow.set_tag("carvision.machine", machine())
+        set_tags({"carvision.machine": machine()})
         with scratch_folder() as work:
             rows = BENCHMARKS[what](prepared, work)
         table = [asdict(row) for row in rows]
-        mlflow.log_dict({"rows": table}, "bench.json")
-        mlflow.log_metrics({_metric_name(row): row.value for row in rows})
+        log_text(json.dumps({"rows": table}, indent=2), "bench.json")
+        log_metrics({_metric_name(row): row.value for row in rows})
         if output:
             with replacing_output(Path(output)) as temporary:
                 write_json(temporary, table)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 import mlflow
 
@@ -97,6 +98,10 @@ def _announce_chosen(version: int, spec: EnsembleSpec, prepared: PreparedRun | N
         )
 
 
+#: The tag of a run whose ensemble is registered: whether it became the champion.
+CROWNED: Final = "carvision.crowned"
+
+
 def register_and_crown(spec: EnsembleSpec, fingerprint: str, oof: EnsembleOof) -> None:
     """Register an ensemble; it takes the place of its data's champion by a better nested score.
 
@@ -166,7 +171,7 @@ def _why_unusable(champion: Champion | None) -> str:
 
 
 def _tag(crowned: bool, why: str) -> None:
-    mlflow.set_tags({"carvision.crowned": str(crowned).lower(), "carvision.comparison": why})
+    mlflow.set_tags({CROWNED: str(crowned).lower(), "carvision.comparison": why})
 
 
 def _photos_of(version: int) -> EnsembleOof | None:

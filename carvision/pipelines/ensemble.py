@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-import mlflow
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -21,6 +20,7 @@ from carvision.inference import Engine, predict_ensemble, predict_member, resolv
 from carvision.inference.memory import keep_freed_memory, stay_below_swap
 from carvision.metrics import SMALLEST
 from carvision.pipelines.champion import champion_for
+from carvision.pipelines.command import command_run
 from carvision.pipelines.forecasting import (
     forecast_basis,
     forecast_inputs,
@@ -37,13 +37,16 @@ from carvision.pipelines.test_input import (
     find_test,
     refuse_other_classes,
 )
-from carvision.pipelines.true_scores import show_scores
+from carvision.pipelines.true_scores import Expected, show_scores
 from carvision.pipelines.unreadable import Unreadable, class_prior
 from carvision.reporting.console import console, progress
 from carvision.reporting.tables import show_weights
 from carvision.tracking.champions import registered_at
+from carvision.tracking.outbox import recorded
 from carvision.tracking.pins import pinned_members
-from carvision.tracking.store import DATA, tracked_run
+from carvision.tracking.record import log_artifact, log_artifacts, set_tags
+from carvision.tracking.store import DATA
+from carvision.tracking.versions import MemberVersion
 
 STAGE_ENSEMBLE = "ensemble"
 
@@ -63,7 +66,7 @@ def ensemble(config: Config, data: str, *, test: str, output: Path, tta_steps: i
         raise ConfigError(f"tta_steps={tta_steps}: expected 1 to {len(VIEWS)} ({', '.join(VIEWS)})")
     check_writable(output)
     check_test(data, test)
-    with tracked_run(STAGE_ENSEMBLE, "ensemble") as run:
+    with command_run(STAGE_ENSEMBLE, "ensemble") as run, recorded(run):
         photos, beside = find_test(data, test)
         version, tuned = _specification(config, data, beside)
         spec = tuned.with_views(VIEWS[:tta_steps])
@@ -72,14 +75,17 @@ def ensemble(config: Config, data: str, *, test: str, output: Path, tta_steps: i
         given = TestInput.checked(photos, beside, spec.classes)
         show_weights(spec)
         inputs = forecast_inputs(version, tuned, spec)
-        members, folds = _predict(config, version, spec, given.unreadable)
+        pinned = pinned_members(spec, None if version is None else registered_at(version))
+        expected = Expected(_nested_score(tuned, spec), [one.oof_log_loss for one in pinned])
+        members, folds = _predict(config, spec, pinned, given.unreadable)
         _give_prior(given.unreadable, members, inputs, spec)
-        _log_predictions(spec, photos, members)
         submitted = predict_ensemble(spec, members)
         submission = build_submission(given.template, spec.classes, photos.ids, submitted)
+        # First of all: whatever else can be made again.
         write_submission(output, submission)
-        mlflow.log_artifact(str(output))
-        truth = show_scores(spec, _nested_score(tuned, spec), given, members, submission)
+        log_artifact(output)
+        _log_predictions(spec, photos, members)
+        truth = show_scores(spec, expected, given, members, submission)
         table = photo_table(spec, photos, submitted, members, given.unreadable.reasons)
         sound = given.unreadable.sound
         basis = forecast_basis(inputs, folds.of(sound), submitted[sound], config.seed)
@@ -98,10 +104,10 @@ def _specification(config: Config, data: str, beside: Layout) -> tuple[int | Non
     champion = champion_for(config, data, beside)
     if champion is not None:
         version, spec = champion
-        mlflow.set_tag(DATA, spec.score.data if spec.score else "unknown")
+        set_tags({DATA: spec.score.data if spec.score else "unknown"})
         return version, spec
     manifest = known_manifest(config, data)
-    mlflow.set_tag(DATA, manifest.fingerprint)
+    set_tags({DATA: manifest.fingerprint})
     members = choose_members(manifest.fingerprint, ())
     names = ", ".join(f"{member.preset} v{member.version}" for member in members)
     announce(
@@ -115,18 +121,17 @@ def _specification(config: Config, data: str, beside: Layout) -> tuple[int | Non
 
 
 def _predict(
-    config: Config, version: int | None, spec: EnsembleSpec, unreadable: Unreadable
+    config: Config, spec: EnsembleSpec, pinned: Sequence[MemberVersion], unreadable: Unreadable
 ) -> tuple[list[NDArray[np.float64]], FoldMixtures]:
     """Each member's probabilities for its active views, ``[views, images, classes]``.
 
-    Beside them the ensemble's mixture of each fold that all members have. ``version`` is the
-    ensemble's, if it has one. What is predicted of unreadable photos has no meaning.
+    Beside them the ensemble's mixture of each fold that all members have. What is predicted of
+    unreadable photos has no meaning.
     """
     paths = unreadable.photos.paths
     # Here, and not where models predict in somebody else's process.
     keep_freed_memory(device := resolve_device(config.device))
     stay_below_swap(device)
-    pinned = pinned_members(spec, None if version is None else registered_at(version))
     common = set.intersection(*(set(one.folds) for one in pinned))
     folds = FoldMixtures(spec.mixing, sorted(common))
     members = []
@@ -165,12 +170,11 @@ def _log_predictions(
 ) -> None:
     """Keep each member's test predictions, in the format of the out-of-fold ones."""
     index = pd.DataFrame({"image_id": photos.ids, "class_index": -1, "fold": 0})
-    with scratch_folder() as folder:
+    with log_artifacts("predictions") as folder:
         for member, probabilities in zip(spec.members, members, strict=True):
             log_p = np.log(np.maximum(probabilities, SMALLEST)).astype(np.float32)
             predictions = Predictions(index, member.active_views, log_p)
             write_predictions(folder / member.preset, predictions)
-        mlflow.log_artifacts(str(folder), "predictions")
 
 
 def _nested_score(tuned: EnsembleSpec, used: EnsembleSpec) -> float | None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 
-import mlflow
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -19,6 +18,7 @@ from carvision.pipelines.session import announce
 from carvision.reporting.forecast_page import Basis, Truth, forecast_page
 from carvision.reporting.tables import show_forecast
 from carvision.tracking.ensemble_oof import fetch_ensemble_oof
+from carvision.tracking.record import log_metrics, log_text
 
 
 def forecast_inputs(
@@ -86,7 +86,7 @@ def report_forecast(
     else:
         found = basis.forecast
         show_forecast(found, (truth.log_loss, truth.accuracy) if truth else None)
-        mlflow.log_metrics(
+        log_metrics(
             {
                 "forecast/log_loss": found.log_loss,
                 "forecast/log_loss_low": found.low,
@@ -96,6 +96,6 @@ def report_forecast(
                 "forecast/accuracy_high": found.accuracy_high,
             }
         )
-    mlflow.log_text(spreadsheet_csv(table), "confidence.csv")
+    log_text(spreadsheet_csv(table), "confidence.csv")
     paths = dict(zip(photos.ids, photos.paths, strict=True))
-    mlflow.log_text(forecast_page(table, paths, basis, truth), "forecast.html")
+    log_text(forecast_page(table, paths, basis, truth), "forecast.html")

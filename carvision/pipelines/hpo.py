@@ -27,9 +27,10 @@ from carvision.errors import CarvisionError, ConfigError, DivergedError, PrunedE
 from carvision.files import alone, check_writable, replacing_output
 from carvision.pipelines.believed_trials import BEST, RUN_ID, STUDY, BelievedTrials, run_named_by
 from carvision.pipelines.caching import chosen_cache, write_cache
+from carvision.pipelines.command import command_run
 from carvision.pipelines.fold_run import train_for_search
 from carvision.pipelines.prepare import PreparedData, check_data, prepared_data
-from carvision.pipelines.session import announce, close_killed, show_address
+from carvision.pipelines.session import announce, show_address
 from carvision.pipelines.train import check_trainable, parse_folds
 from carvision.reporting.trial_table import show_trials
 from carvision.studies import STORAGE
@@ -98,8 +99,7 @@ def hpo(config: Config, data: str, *, fold: str, trials: int, output: Path) -> P
     check_writable(output)
     check_data(data)
     check_trainable([config])
-    close_killed()
-    with tracked_run(STAGE_HPO, f"hpo {config.name}") as run:
+    with command_run(STAGE_HPO, f"hpo {config.name}") as run:
         prepared = prepared_data(config, data)
         folds = parse_folds(fold, prepared.manifest.folds)
         problem = _Problem(config, prepared, folds)

@@ -5,13 +5,13 @@ from pathlib import Path
 
 from carvision.config import Config
 from carvision.files import check_writable
+from carvision.pipelines.command import command_run
 from carvision.pipelines.ensemble import ensemble
 from carvision.pipelines.prepare import check_data, prepared_data
 from carvision.pipelines.session import show_address
 from carvision.pipelines.test_input import TestInput, check_test, find_test
 from carvision.pipelines.train import check_trainable, train
 from carvision.pipelines.tune import tune
-from carvision.tracking.store import tracked_run
 
 
 def main(
@@ -28,7 +28,7 @@ def main(
     check_test(data, test)
     check_writable(output)
     check_trainable(configs)
-    with tracked_run("main", "main") as run:
+    with command_run("main", "main") as run:
         prepared = prepared_data(configs[0], data)
         # The last step's input is looked at first, before hours are spent on the others.
         root = str(prepared.layout.root)

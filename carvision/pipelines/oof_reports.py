@@ -2,9 +2,10 @@
 
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
-import mlflow
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from carvision.data.manifest import Manifest
 from carvision.ensembling import OofTable, Scorer
 from carvision.ensembling.label_issues import LabelJudgement
 from carvision.ensembling.selection import selection_optimism
-from carvision.files import replacing_output, scratch_folder
+from carvision.files import replacing_output
 from carvision.pipelines.methods import Tuning
 from carvision.pipelines.session import announce
 from carvision.reporting.suspicious_labels import (
@@ -26,8 +27,27 @@ from carvision.reporting.suspicious_labels import (
 from carvision.tracking.ensemble_oof import log_ensemble_oof
 from carvision.tracking.fold_sets import fetch_epochs
 from carvision.tracking.prepared import prepared_runs
+from carvision.tracking.record import log_artifacts, log_metrics
 from carvision.tracking.registry import MemberVersion
 from carvision.tracking.store import DATA
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What the reports need of MLflow: fold runs' epochs, and the folder of the photos.
+
+    ``epochs`` are of each fold run, ``[epochs, images]``; None where it is older than these are.
+    """
+
+    epochs: Mapping[str, NDArray[np.float32] | None]
+    root: Path
+
+    @classmethod
+    def of(cls, manifest: Manifest, members: Sequence[MemberVersion], folder: Path) -> Self:
+        """Fetched into ``folder``."""
+        runs = [run_id for member in members for run_id in member.fold_runs]
+        epochs = {run_id: fetch_epochs(run_id, folder / "epochs") for run_id in runs}
+        return cls(epochs, _photos_root(manifest.fingerprint))
 
 
 def log_oof_photos(
@@ -36,30 +56,26 @@ def log_oof_photos(
     scorer: Scorer,
     tuning: Tuning,
     seed: int,
-    folder: Path,
-) -> EnsembleOof:
+    fetched: Fetched,
+) -> None:
     """Log what a forecast needs, and the photos whose labels are suspicious.
 
     The latter are written into the working folder, too; an ensemble that is too weak to judge
-    labels lists none. What is fetched goes to ``folder``. Returns
-    what the forecast needs.
+    labels lists none.
     """
     table, log_p = scorer.table, tuning.held_out
-    optimism = _selection_optimism(members, table, tuning.contestant.weights, seed, folder)
-    mlflow.log_metric("oof/selection_optimism", optimism)
+    weights = tuning.contestant.weights
+    optimism = _selection_optimism(members, table, weights, seed, fetched.epochs)
+    log_metrics({"oof/selection_optimism": optimism})
     folds = {member.preset: member.folds for member in members}
-    oof = oof_photos(scorer, tuning, optimism, folds)
-    log_ensemble_oof(oof)
+    log_ensemble_oof(oof_photos(scorer, tuning, optimism, folds))
     rows = table.index.merge(manifest.frame[["image_id", "path"]], on="image_id", how="left")
-    with scratch_folder() as own:
-        root = _photos_root(manifest.fingerprint)
-        found = write_suspicious_labels(own, rows, log_p, manifest.classes.names, root)
-        mlflow.log_artifacts(str(own))
+    with log_artifacts() as own:
+        found = write_suspicious_labels(own, rows, log_p, manifest.classes.names, fetched.root)
         # Where the command below finds it.
         with replacing_output(Path(CSV)) as temporary:
             shutil.copyfile(own / CSV, temporary)
     _announce_labels(len(found), LabelJudgement.of(log_p, table.targets))
-    return oof
 
 
 def _announce_labels(found: int, judgement: LabelJudgement) -> None:
@@ -93,7 +109,7 @@ def _selection_optimism(
     table: OofTable,
     weights: NDArray[np.float64],
     seed: int,
-    folder: Path,
+    epochs_of: Mapping[str, NDArray[np.float32] | None],
 ) -> float:
     """Over every fold of every used member that kept its epochs; without any, nothing is known."""
     group_of = pd.Series(table.index["group"].to_numpy(), index=table.index["image_id"])
@@ -103,7 +119,7 @@ def _selection_optimism(
         if share == 0:
             continue
         for run_id, part in zip(member.fold_runs, oof.parts, strict=True):
-            found = fetch_epochs(run_id, folder / f"{member.preset}-epochs")
+            found = epochs_of[run_id]
             if found is None:
                 announce(f"{member.preset}: run {run_id} is from before epochs were kept")
                 continue

@@ -20,6 +20,7 @@ from carvision.data.manifest import Manifest, build_manifest
 from carvision.data.names import printable
 from carvision.data.sample import write_sample
 from carvision.errors import DataError
+from carvision.pipelines.command import command_run
 from carvision.pipelines.session import announce, show_address
 from carvision.reporting.console import progress
 from carvision.reporting.data_page import data_page
@@ -31,7 +32,8 @@ from carvision.tracking.prepared import (
     log_prepared,
     prepared_runs,
 )
-from carvision.tracking.store import log_settings, tracked_run
+from carvision.tracking.server import require_server
+from carvision.tracking.store import log_settings
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +60,7 @@ def prepare(config: Config, data: str, exclude: str = "") -> PreparedData:
     stays in force whenever the folder is prepared again; ``none`` ends that.
     """
     listed = read_exclusions(Path(exclude)) if exclude not in ("", "none") else {}
+    require_server()
     layout, previous = _locate(data)
     listing = layout.listing()
     previous = previous or _moved_here(listing)
@@ -206,7 +209,7 @@ def _prepare(
     photos, root = listing.photos, layout.root
     present = {photo.image_id for photo in photos}
     excluded = {name: reason for name, reason in listed.items() if name in present}
-    with tracked_run(STAGE_PREPARE, f"prepare {printable(root.name)}") as run:
+    with command_run(STAGE_PREPARE, f"prepare {printable(root.name)}") as run:
         log_settings({"data": printable(root), **split.model_dump(mode="json")})
         announce(f"preparing {printable(root)}: {len(photos):,} photos, {split.folds} folds")
         with progress("scanning", len(photos)) as scanned:

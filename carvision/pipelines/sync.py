@@ -1,4 +1,4 @@
-"""What tracking missed -> MLflow: the unsent epochs of all event logs, and finished folds."""
+"""What tracking missed -> MLflow: results, finished folds, and the unsent epochs of event logs."""
 
 from pathlib import Path
 
@@ -6,12 +6,13 @@ import mlflow
 from mlflow.exceptions import MlflowException
 
 from carvision.errors import TrackingError
+from carvision.pipelines.command import command_run
 from carvision.pipelines.session import announce
 from carvision.tracking.event_log import EVENTS_FILE
 from carvision.tracking.finished_fold import deliver, is_finished
+from carvision.tracking.outbox import waiting
 from carvision.tracking.sending import Delivery, pending, send_pending
 from carvision.tracking.server import shown_uri, unreachable
-from carvision.tracking.store import tracked_run
 
 STAGE_SYNC = "sync"
 
@@ -19,8 +20,9 @@ STAGE_SYNC = "sync"
 def sync(folder: Path) -> int:
     """The entry point: send what MLflow lacks of the folds below ``folder``; the number of epochs.
 
-    Of a fold that is finished that is its result as well, and its run ends FINISHED. Nothing is
-    sent twice, however often this runs.
+    Of a fold that is finished that is its result as well, and its run ends FINISHED. The results of
+    other steps that wait in the outbox are sent, too. Nothing is sent twice, however often this
+    runs.
 
     Raises:
         TrackingError: the tracking server cannot be reached, or refuses; what was sent is kept.
@@ -31,7 +33,10 @@ def sync(folder: Path) -> int:
     logs = sorted(folder.glob(f"*/fold*/{EVENTS_FILE}"))
     if not logs:
         announce(f"nothing to send: there are no event logs below {folder.absolute()}")
-    with tracked_run(STAGE_SYNC, "sync"):
+    with command_run(STAGE_SYNC, "sync"):
+        # What waits in the outbox was sent before this run began.
+        if left := waiting():
+            raise _no_server(f"{', '.join(map(str, left))} could not be logged")
         epochs = sum(_send(path) for path in logs)
         mlflow.log_metric("epochs_sent", epochs)
     return epochs

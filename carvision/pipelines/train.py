@@ -21,15 +21,16 @@ from carvision.inference import resolve_device
 from carvision.inference.cuda import refuse_unfit_card
 from carvision.models import build_model, ensure_weights
 from carvision.pipelines.caching import write_cache
+from carvision.pipelines.command import command_run
 from carvision.pipelines.fold_run import fold_folder, train_in_own_run
 from carvision.pipelines.fold_set import FoldSet, fold_set_of, register_if_reachable
 from carvision.pipelines.prepare import PreparedData, check_data, prepared_data
-from carvision.pipelines.session import announce, close_killed, command_to_go_on, show_address
+from carvision.pipelines.session import announce, command_to_go_on, show_address
 from carvision.tracking.finished_fold import is_finished
 from carvision.tracking.prepared import log_data_input
 from carvision.tracking.registry import MemberVersion
 from carvision.tracking.server import require_server
-from carvision.tracking.store import log_settings, tracked_run, tracked_run_if_reachable
+from carvision.tracking.store import log_settings, tracked_run_if_reachable
 from carvision.tracking.wandb_tracker import check_wandb
 from carvision.training import training_photos
 
@@ -51,10 +52,8 @@ def train(configs: Sequence[Config], data: str, fold: str, resume: str) -> list[
         raise ConfigError(f"resume={resume!r}: expected auto or never")
     check_data(data)
     check_trainable(configs)
-    require_server()
-    close_killed()
     names = ",".join(config.name for config in configs)
-    with tracked_run(STAGE_TRAIN, f"train {names}") as run:
+    with command_run(STAGE_TRAIN, f"train {names}") as run:
         prepared = prepared_data(configs[0], data)
         folds = parse_folds(fold, prepared.manifest.folds)
         # Before the first one: a disk that is too small shows, and the server may go away.

@@ -1,8 +1,8 @@
 """The true scores of a submission, where the answers of the test photos are known."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-import mlflow
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -13,12 +13,20 @@ from carvision.metrics import competition_log_loss
 from carvision.pipelines.test_input import TestInput
 from carvision.reporting.forecast_page import Truth
 from carvision.reporting.tables import show_test_scores
-from carvision.tracking.registry import member_version
+from carvision.tracking.record import log_metrics
+
+
+@dataclass(frozen=True)
+class Expected:
+    """Log losses out of fold: the ensemble's nested one, if there is one, and each member's."""
+
+    ensemble: float | None
+    members: Sequence[float]
 
 
 def show_scores(
     spec: EnsembleSpec,
-    expected: float | None,
+    expected: Expected,
     given: TestInput,
     members: Sequence[NDArray[np.floating]],
     submission: pd.DataFrame,
@@ -33,17 +41,17 @@ def show_scores(
     labels = dict(zip(template.ids, _class_names(given.answers, spec.classes), strict=True))
     answers = _one_column_a_class(given.answers, template, spec.classes)
     rows: list[tuple[str, float | None, float, float]] = []
-    for member, probabilities in zip(spec.members, members, strict=True):
+    own = zip(spec.members, members, expected.members, strict=True)
+    for member, probabilities, out_of_fold in own:
         if VIEWS[0] in member.active_views:
             alone = probabilities[member.active_views.index(VIEWS[0])]
             table = build_submission(template, spec.classes, given.photos.ids, alone)
-            version = member_version(member.registered_model, member.version)
             scores = _score(table, answers)
-            rows.append((f"{member.preset}, no TTA", version.oof_log_loss, *scores))
+            rows.append((f"{member.preset}, no TTA", out_of_fold, *scores))
     log_loss, accuracy = _score(submission, answers)
-    rows.append(("ensemble", expected, log_loss, accuracy))
+    rows.append(("ensemble", expected.ensemble, log_loss, accuracy))
     show_test_scores(f"True scores of {len(answers):,} test photos", rows)
-    mlflow.log_metrics({"test/log_loss": log_loss, "test/accuracy": accuracy})
+    log_metrics({"test/log_loss": log_loss, "test/accuracy": accuracy})
     return Truth(log_loss, accuracy, labels)
 
 

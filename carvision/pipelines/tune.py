@@ -2,14 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 
-import mlflow
 import numpy as np
 import pandas as pd
 
 from carvision.config import Config
-from carvision.contracts import EnsembleOof, EnsembleSpec, Score
+from carvision.contracts import EnsembleSpec, Score
 from carvision.data.manifest import Manifest
 from carvision.data.tables import spreadsheet_csv
 from carvision.ensembling import (
@@ -26,18 +24,21 @@ from carvision.ensembling import (
 )
 from carvision.errors import ConfigError
 from carvision.files import scratch_folder
-from carvision.pipelines.champion import register_and_crown
+from carvision.pipelines.command import command_run
 from carvision.pipelines.members import choose_members, oof_table
 from carvision.pipelines.methods import METHODS, Settings, tuned_by_method
-from carvision.pipelines.oof_reports import log_oof_photos
+from carvision.pipelines.oof_reports import Fetched, log_oof_photos
 from carvision.pipelines.prepare import check_data, known_manifest
+from carvision.pipelines.registration import finish_delivery, to_register
 from carvision.pipelines.session import announce, show_address
 from carvision.pipelines.specification import build_spec
 from carvision.reporting.console import progress
 from carvision.reporting.ensemble_page import ensemble_page
 from carvision.reporting.tables import show_leaderboard, show_weights
+from carvision.tracking.outbox import recorded
+from carvision.tracking.record import log_metrics, log_params, log_text, set_tags
 from carvision.tracking.registry import MemberVersion
-from carvision.tracking.store import DATA, tracked_run
+from carvision.tracking.store import DATA
 
 STAGE_TUNE = "tune"
 _TUNED = "tuned"
@@ -66,15 +67,17 @@ def tune(
     if method not in METHODS:
         raise ConfigError(f"method={method!r}: expected one of {', '.join(METHODS)}")
     check_data(data)
-    with tracked_run(STAGE_TUNE, "tune") as run:
+    with command_run(STAGE_TUNE, "tune") as run, recorded(run, finish_delivery) as record:
         manifest = known_manifest(config, data)
-        mlflow.set_tag(DATA, manifest.fingerprint)
+        set_tags({DATA: manifest.fingerprint})
         members = choose_members(manifest.fingerprint, models)
         with scratch_folder() as folder:
             table = oof_table(manifest, members, folder)
             settings = Settings(method, trials, config.seed, budget)
-            spec, oof = _tune(manifest, members, table, settings, folder)
-        register_and_crown(spec, manifest.fingerprint, oof)
+            # All that the server has to give, before hours that it may be away.
+            fetched = Fetched.of(manifest, members, folder)
+            spec = _tune(manifest, members, table, settings, fetched)
+        to_register(record, spec, manifest.fingerprint)
         show_weights(spec)
         show_address(run)
     return spec
@@ -85,8 +88,8 @@ def _tune(
     members: Sequence[MemberVersion],
     table: OofTable,
     settings: Settings,
-    folder: Path,
-) -> tuple[EnsembleSpec, EnsembleOof]:
+    fetched: Fetched,
+) -> EnsembleSpec:
     with progress("reading predictions", len(table.index)) as advance:
         scorer = Scorer(table, TemperatureGrid.of(table, advance))
     parts = parts_of(table.index, settings.seed)
@@ -104,7 +107,7 @@ def _tune(
     low, high = bootstrap_interval(
         -tuned.nested_log_p, table.index["group"].tolist(), settings.seed
     )
-    mlflow.log_metrics(
+    log_metrics(
         {
             "oof/log_loss": own.fitted,
             "oof/nested_log_loss": own.nested,
@@ -117,10 +120,10 @@ def _tune(
     )
     _log_gap(scorer, tuned, contestants["exact"])
     show_leaderboard(len(table.index), standings, (low, high))
-    mlflow.log_text(spreadsheet_csv(pd.DataFrame(map(asdict, standings))), "leaderboard.csv")
-    mlflow.log_text(spreadsheet_csv(pd.DataFrame(map(asdict, front))), "subsets.csv")
+    log_text(spreadsheet_csv(pd.DataFrame(map(asdict, standings))), "leaderboard.csv")
+    log_text(spreadsheet_csv(pd.DataFrame(map(asdict, front))), "subsets.csv")
     page = ensemble_page(scorer, tuned, standings, front, tuning.study)
-    mlflow.log_text(page, "ensemble.html")
+    log_text(page, "ensemble.html")
     score = Score(
         log_loss=own.fitted,
         nested=own.nested,
@@ -130,10 +133,10 @@ def _tune(
         folds=tuple(sorted(set(table.index["fold"].astype(int)))),
         images=len(table.index),
     )
-    oof = log_oof_photos(manifest, members, scorer, tuning, settings.seed, folder)
+    log_oof_photos(manifest, members, scorer, tuning, settings.seed, fetched)
     blend = tuned.blend
-    mlflow.log_params({"rule": blend.rule, "mixing": blend.mixing, "shrinkage": blend.shrinkage})
-    spec = build_spec(
+    log_params({"rule": blend.rule, "mixing": blend.mixing, "shrinkage": blend.shrinkage})
+    return build_spec(
         manifest,
         members,
         weights=dict(zip(table.candidates, tuned.weights.tolist(), strict=True)),
@@ -141,7 +144,6 @@ def _tune(
         mixing=blend.mixing,
         score=score,
     )
-    return spec, oof
 
 
 def _log_gap(scorer: Scorer, tuned: Contestant, plain: Contestant) -> None:
@@ -155,6 +157,6 @@ def _log_gap(scorer: Scorer, tuned: Contestant, plain: Contestant) -> None:
     proved = tuned if exact else plain
     chosen = np.flatnonzero(proved.blend.admitted)
     gap = duality_gap(scorer.true_class(proved.blend)[:, chosen], proved.weights[chosen])
-    mlflow.log_metric("exact/duality_gap" if exact else "exact/duality_gap_untempered", gap)
+    log_metrics({"exact/duality_gap" if exact else "exact/duality_gap_untempered": gap})
     if gap > _GAP:
         announce(f"exact weights may be up to {gap:.1g} nats above the optimum")

@@ -1,22 +1,20 @@
 """An ensemble's out-of-fold photos in the run that registered its version."""
 
-import mlflow
-
 from carvision.contracts import EnsembleOof, read_ensemble_oof, write_ensemble_oof
 from carvision.contracts.ensemble_oof import FORECAST_FILE, OOF_FILE
 from carvision.contracts.sums import SUMS, damage, sums_of
 from carvision.errors import PredictionsError
 from carvision.files import scratch_folder
+from carvision.tracking.record import log_artifacts, set_tags
 from carvision.tracking.registry import ENSEMBLE
 from carvision.tracking.store import client, exists, fetch
 
 
 def log_ensemble_oof(oof: EnsembleOof) -> None:
     """Keep an ensemble's out-of-fold photos in the open run, which registers its version."""
-    with scratch_folder() as folder:
+    with log_artifacts() as folder:
         write_ensemble_oof(folder, oof)
-        mlflow.set_tag(SUMS, sums_of(folder))
-        mlflow.log_artifacts(str(folder))
+        set_tags({SUMS: sums_of(folder)})
 
 
 def fetch_ensemble_oof(version: int) -> EnsembleOof | None:

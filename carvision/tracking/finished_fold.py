@@ -1,14 +1,13 @@
 """A fold whose training has ended: its result on the disk, whole, until MLflow has all of it.
 
-``finished/`` in the fold's folder holds ``about.json`` (the run's name and tags, the best epoch's
-metrics and the time) and ``artifacts/`` (weights and predictions). It is there from the end of the
-training until all of it, and of the event log, is in the fold's run: a tracking server that is away
-costs nothing. Logging can be repeated: a metric of the same value and time is no second point, and
-an artifact takes the place of itself.
+``finished/`` in the fold's folder is a record (:mod:`carvision.tracking.record`): the run's name
+and tags, the best epoch's metrics, and as artifacts weights and predictions. It is there from the
+end of the training until all of it, and of the event log, is in the fold's run: a tracking server
+that is away costs nothing. Logging can be repeated: a metric of the same value and time is no
+second point, and an artifact takes the place of itself.
 """
 
 import logging
-import os
 import shutil
 import time
 from collections.abc import Mapping
@@ -17,14 +16,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from mlflow.entities import Metric
 
 from carvision.contracts import write_predictions
 from carvision.contracts.sums import SUMS, sums_of
 from carvision.errors import TrackingError
-from carvision.files import alone, read_json, replacing_folder, write_json
+from carvision.files import alone, flush, read_json, replacing_folder, write_json
 from carvision.tracking.event_log import EVENTS_FILE, EventLog, read_events, run_named_in
 from carvision.tracking.fold_sets import EPOCHS, PREDICTIONS, STAGE_FOLD, WEIGHTS, best_metrics
+from carvision.tracking.record import ABOUT, ARTIFACTS, send
 from carvision.tracking.sending import Delivery, send_pending
 from carvision.tracking.server import require_server
 from carvision.tracking.store import client, tracked_run
@@ -34,8 +33,6 @@ log = logging.getLogger(__name__)
 
 LOCKS: Final = Path("work/locks")
 _FINISHED = "finished"
-_ABOUT = "about.json"
-_ARTIFACTS = "artifacts"
 #: Seconds before it is tried again.
 _PAUSES = (1.0, 3.0)
 
@@ -61,24 +58,24 @@ def write_finished(folder: Path, result: FoldResult, name: str, tags: Mapping[st
         "time": int(time.time() * 1000),
     }
     with replacing_folder(folder / _FINISHED) as temporary:
-        weights = temporary / _ARTIFACTS / WEIGHTS / result.weights.name
+        weights = temporary / ARTIFACTS / WEIGHTS / result.weights.name
         weights.parent.mkdir(parents=True)
         # A copy: until the folder is whole, training can be ended again from its last checkpoint.
         shutil.copyfile(result.weights, weights)
-        predictions = temporary / _ARTIFACTS / PREDICTIONS
+        predictions = temporary / ARTIFACTS / PREDICTIONS
         write_predictions(predictions, result.predictions)
         np.save(predictions / EPOCHS, result.epochs_true_class)
         # Its run tells them: what is flipped on the way, or later, is noticed when it is read.
-        about["tags"][SUMS] = sums_of(temporary / _ARTIFACTS)
-        write_json(temporary / _ABOUT, about)
-        _flush(temporary)
+        about["tags"][SUMS] = sums_of(temporary / ARTIFACTS)
+        write_json(temporary / ABOUT, about)
+        flush(temporary)  # before what they replace is removed
     for path in (result.weights, *folder.glob("*step*")):
         path.unlink()
 
 
 def is_finished(folder: Path) -> bool:
     """Whether a fold is finished and not logged."""
-    return (folder / _FINISHED / _ABOUT).exists()
+    return (folder / _FINISHED / ABOUT).exists()
 
 
 def waiting_metrics(folder: Path) -> dict[str, float]:
@@ -118,7 +115,7 @@ def deliver_all(set_folder: Path) -> list[Path]:
     """Log what is finished of a fold set; the folders of what is left for later."""
     left = []
     for finished in sorted(set_folder.glob(f"fold*/{_FINISHED}")):
-        if not (finished / _ABOUT).exists():
+        if not (finished / ABOUT).exists():
             _remove(finished.parent)  # which a kill had interrupted
         elif deliver(finished.parent) is None:
             left.append(finished.parent)
@@ -129,7 +126,7 @@ def _deliver(folder: Path) -> Delivery:
     about = _about(folder)
     begun = run_named_in(read_events(folder / EVENTS_FILE))
     with tracked_run(STAGE_FOLD, about["name"], about["tags"], begun) as run:
-        delivery = _log(folder, run.info.run_id, about)
+        delivery = _log(folder, run.info.run_id)
     log.info("%s is logged, in run %s", about["name"], run.info.run_id)
     _remove(folder)
     return delivery
@@ -141,7 +138,7 @@ def _about(folder: Path) -> dict[str, Any]:
     Raises:
         TrackingError: it is damaged.
     """
-    path = folder / _FINISHED / _ABOUT
+    path = folder / _FINISHED / ABOUT
     try:
         about = read_json(path)
         texts = [about["name"], *about["tags"], *about["tags"].values(), *about["metrics"]]
@@ -155,29 +152,19 @@ def _about(folder: Path) -> dict[str, Any]:
         ) from error
 
 
-def _log(folder: Path, run_id: str, about: Mapping[str, Any]) -> Delivery:
+def _log(folder: Path, run_id: str) -> Delivery:
     events = EventLog(folder / EVENTS_FILE, run_id)
     delivery = send_pending(events.path)
     if delivery.gone:
         raise TrackingError(f"run {run_id} was deleted meanwhile")
-    metrics = [Metric(key, value, about["time"], 0) for key, value in about["metrics"].items()]
-    client().log_batch(run_id, metrics=metrics)
-    client().log_artifacts(run_id, str(folder / _FINISHED / _ARTIFACTS))
+    send(folder / _FINISHED, run_id)
     client().log_artifact(run_id, str(events.path))
     return delivery
 
 
 def _remove(folder: Path) -> None:
     # First: without it, what a kill leaves of the rest is not taken for a result.
-    (folder / _FINISHED / _ABOUT).unlink(missing_ok=True)
+    (folder / _FINISHED / ABOUT).unlink(missing_ok=True)
     shutil.rmtree(folder)
     if not any(folder.parent.iterdir()):
         folder.parent.rmdir()
-
-
-def _flush(folder: Path) -> None:
-    """See that files are on the disk before what they replace is removed."""
-    for path in folder.rglob("*"):
-        if path.is_file():
-            with path.open("rb+") as file:
-                os.fsync(file.fileno())

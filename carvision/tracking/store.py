@@ -2,9 +2,9 @@
 
 import logging
 import os
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Container, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,10 +14,12 @@ from mlflow.entities import Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.tracking import MlflowClient
+from mlflow.utils.mlflow_tags import MLFLOW_PROJECT_ENTRY_POINT, MLFLOW_SOURCE_NAME
 
 from carvision.errors import PrunedError, TrackingError
 from carvision.redaction import redacted
 from carvision.tracking.artifacts import linked, local_folder
+from carvision.tracking.begun_runs import begun_and_gone
 from carvision.tracking.local_store import open_store
 from carvision.tracking.process import is_alive, is_gone, this_process
 from carvision.tracking.server import (
@@ -37,10 +39,12 @@ FOLD: Final = "carvision.fold"
 SET: Final = "carvision.set"
 DATA: Final = "carvision.data"
 PARENT: Final = "mlflow.parentRunId"
-_PROCESS: Final = "carvision.process"
+PROCESS: Final = "carvision.process"
 
 #: MLflow refuses longer parameter values.
 _LONGEST_PARAM = 6000
+#: Seconds between the opening of a run and its step, with an environment to be built in between.
+_LONGEST_START = 86400.0
 
 
 @contextmanager
@@ -56,7 +60,7 @@ def tracked_run(
     """
     open_store()
     parent = mlflow.active_run()
-    own = {STAGE: stage, _PROCESS: this_process()}
+    own = {STAGE: stage, PROCESS: this_process()}
     if parent is not None:
         own[PARENT] = parent.info.run_id
     every = {**own, **(tags or {})}
@@ -108,17 +112,37 @@ def end_run(run: Run, status: str) -> None:
 
 
 def close_killed_runs() -> list[Run]:
-    """End the runs whose process, of this machine since it was booted, is gone without doing so."""
+    """End the runs whose process, of this machine since it was booted, is gone without doing so.
+
+    Those as well that ``mlflow run`` opened, and whose step was killed before it could name its
+    process, or never started.
+    """
     open_store()
     running = mlflow.search_runs(
         filter_string="attributes.status = 'RUNNING'",
         search_all_experiments=True,
         output_format="list",
     )
-    killed = [run for run in running if is_gone(run.data.tags.get(_PROCESS, ""))]
+    begun = begun_and_gone(shown_uri())
+    killed = [run for run in running if _was_killed(run, begun)]
     for run in killed:
         client().set_terminated(run.info.run_id, "KILLED")
+    for note in begun.values():
+        note.unlink(missing_ok=True)
     return killed
+
+
+def _was_killed(run: Run, begun: Container[str]) -> bool:
+    tags = run.data.tags
+    if PROCESS in tags:
+        return is_gone(tags[PROCESS])
+    if run.info.run_id in begun:
+        return True
+    # Killed between the opening of the run and the start of the step, of which nothing tells.
+    project = tags.get(MLFLOW_SOURCE_NAME, "").removeprefix("file://").partition("#")[0]
+    ours = bool(project) and Path(project.removesuffix("/.git")) == Path.cwd()
+    age = time.time() - run.info.start_time / 1000
+    return ours and MLFLOW_PROJECT_ENTRY_POINT in tags and age > _LONGEST_START
 
 
 def close_abandoned(run_id: str) -> list[Run]:
@@ -131,7 +155,7 @@ def close_abandoned(run_id: str) -> list[Run]:
     closed = []
     while run_id and exists(run_id):
         run = client().get_run(run_id)
-        process = run.data.tags.get(_PROCESS, "")
+        process = run.data.tags.get(PROCESS, "")
         if run.info.status == "RUNNING" and process and not is_alive(process):
             client().set_terminated(run_id, "KILLED")
             closed.append(run)
@@ -177,16 +201,18 @@ def log_settings(settings: Mapping[str, Any]) -> None:
 
 def fetch(run_id: str, path: str, into: Path) -> Path:
     """An artifact of a run below ``into``, downloaded, or linked to a local store's; its place."""
-    folder = local_folder(client().get_run(run_id).info.artifact_uri)
-    if folder is not None:
-        return linked(folder, path, into)
-    download = partial(
-        mlflow.artifacts.download_artifacts,
-        run_id=run_id,
-        artifact_path=path,
-        dst_path=str(into),
-    )
-    return Path(patiently(f"fetching {path}", download))
+
+    def fetched() -> Path:
+        uri = client().get_run(run_id).info.artifact_uri
+        folder = local_folder(uri)
+        if folder is not None:
+            return linked(folder, path, into)
+        found = mlflow.artifacts.download_artifacts(
+            run_id=run_id, artifact_path=path, dst_path=str(into)
+        )
+        return Path(found)
+
+    return patiently(f"fetching {path}", fetched)
 
 
 def client() -> MlflowClient:

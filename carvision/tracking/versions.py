@@ -7,7 +7,7 @@ import logging
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +19,7 @@ from carvision.contracts.sums import SUMS, damage_below
 from carvision.errors import TrackingError, WeightsError
 from carvision.models import Bundle, read_bundle
 from carvision.serving import fetch_bundle
+from carvision.tracking.server import patiently
 from carvision.tracking.store import DATA, FOLD, MODEL, SET
 
 FOLD_RUNS: Final = "carvision.fold_runs"
@@ -97,9 +98,10 @@ class MemberVersion:
 
         Raises:
             WeightsError: a file is not the one that was registered, or the model is another one.
-            TrackingError: it is of other classes.
+            TrackingError: it is of other classes; or the tracking server is away for long.
         """
-        folder = fetch_bundle(self.name, self.version, into)
+        download = partial(fetch_bundle, self.name, self.version, into)
+        folder = patiently(f"fetching {self.name} version {self.version}", download)
         wrong = damage_of(self.entry, folder)
         if wrong is not None:
             raise WeightsError(

@@ -1,0 +1,39 @@
+"""A command's own run; what earlier commands left behind is put in order before it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import mlflow
+from mlflow.entities import Run
+
+from carvision.leftovers import clear_leftovers
+from carvision.pipelines.session import announce, close_killed
+from carvision.tracking.outbox import deliver_waiting
+from carvision.tracking.server import require_server
+from carvision.tracking.store import tracked_run
+
+
+@contextmanager
+def command_run(stage: str, name: str) -> Iterator[Run]:
+    """The run that a command works in; a child of the open one where another command calls it.
+
+    Raises:
+        TrackingError: the tracking server cannot be reached.
+    """
+    if mlflow.active_run() is None:
+        require_server()
+        _put_in_order()
+    with tracked_run(stage, name) as run:
+        yield run
+
+
+def _put_in_order() -> None:
+    """End the runs of killed processes, remove their temporary files, deliver what waits."""
+    # Later than this module: registering an ensemble needs data, which a command prepares.
+    from carvision.pipelines.registration import finish_delivery
+
+    close_killed()
+    for path in clear_leftovers(Path("work")):
+        announce(f"{path} is removed: the process that wrote it was killed")
+    deliver_waiting(finish_delivery)

@@ -1,0 +1,47 @@
+"""What a command puts in order before its own work."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from carvision.pipelines import command
+from carvision.pipelines.command import command_run
+from carvision.tracking.store import client
+
+
+@pytest.fixture
+def dead_process() -> str:
+    """A process that has ended, as it named itself."""
+    code = "from carvision.tracking.process import this_process; print(this_process())"
+    environment = {**os.environ, "PYTHONPATH": str(Path(command.__file__).parents[2])}
+    named = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    return named.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    "step", ["prepare", "train", "tune", "ensemble", "main", "hpo", "bench", "sync"]
+)
+def test_each_step_opens_its_run_so(step: str) -> None:
+    source = Path(command.__file__).with_name(f"{step}.py").read_text(encoding="utf-8")
+    assert "with command_run(" in source
+
+
+def test_what_a_command_finds_is_put_in_order(store: Path, dead_process: str) -> None:
+    killed = client().create_run("0", run_name="killed", tags={"carvision.process": dead_process})
+    scratch = Path("work/scratch/abc")
+    scratch.mkdir(parents=True)
+    (scratch / "weights").write_text("")
+    scratch.with_name("abc.owner").touch()
+    with command_run("tune", "first"):
+        assert client().get_run(killed.info.run_id).info.status == "KILLED"
+        assert not scratch.exists()
+        # A step within another finds its own things only.
+        scratch.mkdir()
+        scratch.with_name("abc.owner").touch()
+        with command_run("ensemble", "within"):
+            assert scratch.exists()
