@@ -1,14 +1,20 @@
 """The photos to predict: from ``test.csv``, from a folder, or from a list of the user's own."""
 
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from carvision.contracts import nfc
-from carvision.data.layout import Layout, find_photos
+from carvision.data.findings import Finding, Findings
+from carvision.data.layout import Layout
+from carvision.data.listing import Folder, photos_below
+from carvision.data.names import first_few, printable, text_of
 from carvision.data.tables import read_table, refuse_repeated
 from carvision.errors import DataError
+
+log = logging.getLogger(__name__)
 
 #: Set to 1 by whoever trusts the input: it may then name any file of this machine.
 ALLOW_PATHS: Final = "CARVISION_ALLOW_PATHS"
@@ -44,9 +50,19 @@ class TestPhotos:
 
     @classmethod
     def _of_folder(cls, folder: Path) -> "TestPhotos":
-        photos = sorted(find_photos(folder, folder), key=lambda photo: photo.image_id)
+        findings = Findings()
+        found = photos_below(Folder.at(folder), findings)
+        photos = sorted(found, key=lambda photo: photo.image_id)
+        unreadable = [str(folder / name) for name in findings.names(Finding.UNREADABLE)]
+        if unreadable:
+            raise DataError(
+                f"test={printable(folder)}: there may be test photos in folders that cannot be "
+                f"read: {first_few(unreadable)}; give yourself the right to read them"
+            )
         if not photos:
             raise DataError(f"test={folder} holds no photo")
+        for sentence in findings.sentences():
+            log.log(logging.WARNING if sentence.is_warning else logging.INFO, sentence.text)
         ids = [Path(photo.image_id).stem for photo in photos]
         refuse_repeated(ids, folder)
         return cls(tuple(ids), tuple(folder / photo.path for photo in photos))
@@ -107,14 +123,13 @@ class _ListFolder:
         )
 
     def _as_on_disk(self, path: Path) -> Path:
-        """The same path in the Unicode form that the disk uses for each of its parts."""
+        """The same path in the Unicode form, or the Korean bytes, that the disk uses for a part."""
         found = Path(path.anchor)
         for part in path.parts[1:]:
             if not (found / part).exists() and found.is_dir():
                 if found not in self._spellings:
-                    self._spellings[found] = {
-                        nfc(entry.name): entry.name for entry in found.iterdir()
-                    }
+                    names = (entry.name for entry in found.iterdir())
+                    self._spellings[found] = {text_of(name) or name: name for name in names}
                 part = self._spellings[found].get(nfc(part), part)
             found = found / part
         return found
