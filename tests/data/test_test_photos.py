@@ -1,5 +1,6 @@
 """The photos to predict: from a CSV or a folder, each of them there, each once."""
 
+import logging
 import os
 import time
 import unicodedata
@@ -299,3 +300,41 @@ def test_a_long_list_in_another_unicode_form_is_read_fast(root):
     assert len(TestPhotos.of(Layout.at(root)).paths) == 400
     # The folder is read once, and not once a photo.
     assert time.process_time() - start < 2
+
+
+def _korean_bytes(root, text):
+    """A photo whose name on the disk is cp949, as Korean programs write it."""
+    return _photo(root, os.fsdecode(text.encode("cp949")))
+
+
+def test_names_on_the_disk_that_are_cp949(root):
+    path = _korean_bytes(root, "사진/차.jpg")
+    _csv(root, "ID,img_path\na,사진/차.jpg\nb,사진\\차.jpg\n")
+    assert TestPhotos.of(Layout.at(root)).paths == (path, path)
+    photos = TestPhotos.of(None, str(path.parent))
+    assert (photos.ids, photos.paths) == (("차",), (path,))
+
+
+def test_what_is_passed_over_in_a_test_folder_is_said(root, caplog):
+    _photo(root, "test/.hidden/a.jpg")
+    (root / "test" / "gone.jpg").symlink_to("nowhere")
+    (root / "test" / "again").symlink_to(root / "test")
+    with caplog.at_level(logging.INFO, "carvision"):
+        photos = TestPhotos.of(Layout.at(root))
+    assert photos.ids == ("TEST_00000", "TEST_00001", "gone")
+    assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
+    assert "above them: again" in caplog.text and ".hidden (1)" in caplog.text
+
+
+def test_a_folder_of_test_photos_that_cannot_be_read(root, monkeypatch):
+    _photo(root, "test/more/a.jpg")
+    real = os.scandir
+
+    def refused(path):
+        if str(path).endswith("more"):
+            raise PermissionError(13, "Permission denied")
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    with pytest.raises(DataError, match="test/more; give yourself the right to read them"):
+        TestPhotos.of(Layout.at(root))
