@@ -31,8 +31,10 @@ class TestPhotos:
     paths: tuple[Path, ...]
 
     @classmethod
-    def of(cls, layout: Layout | None, test: str = "") -> "TestPhotos":
+    def of(cls, layout: Layout | None, test: str = "", root: Path | None = None) -> "TestPhotos":
         """``test`` (a folder or a CSV), or the layout's own ``test.csv`` or ``test/``.
+
+        A CSV may list what lies below its own folder, or below ``root``.
 
         Raises:
             DataError: there is nothing of the kind, or a listed photo is missing.
@@ -44,7 +46,7 @@ class TestPhotos:
         if source.is_dir():
             return cls._of_folder(source)
         if source.suffix.lower() == ".csv" and source.is_file():
-            return cls._of_csv(source)
+            return cls._of_csv(source, root)
         what = "is neither a folder nor a .csv" if source.exists() else "does not exist"
         raise DataError(f"test={source} {what}")
 
@@ -68,10 +70,10 @@ class TestPhotos:
         return cls(tuple(ids), tuple(folder / photo.path for photo in photos))
 
     @classmethod
-    def _of_csv(cls, path: Path) -> "TestPhotos":
+    def _of_csv(cls, path: Path, root: Path | None) -> "TestPhotos":
         table = read_table(path, ["ID", "img_path"])
         refuse_repeated(table["ID"].tolist(), path)
-        folder, paths = _ListFolder(path.parent), []
+        folder, paths = _ListFolder(path.parent, root), []
         for line, name in table["img_path"].items():
             try:
                 paths.append(folder.find(name))
@@ -84,11 +86,14 @@ class TestPhotos:
 
 
 class _ListFolder:
-    """The folder that the paths of a list start from."""
+    """The folder that the paths of a list start from; they may also lead to below ``root``."""
 
-    def __init__(self, folder: Path) -> None:
-        self._given = Path(os.path.abspath(folder))  # noqa: PTH100 - resolves no link
-        self._root = folder.resolve()
+    def __init__(self, folder: Path, root: Path | None) -> None:
+        self._folder = folder.resolve()
+        # As each is called, too: an absolute path may lead through links.
+        given = [path for path in (folder, root) if path is not None]
+        spelled = [os.path.abspath(path) for path in given]  # noqa: PTH100
+        self._roots = [Path(nfc(path)) for path in (*spelled, *(str(p.resolve()) for p in given))]
         self._spellings: dict[Path, dict[str, str]] = {}
 
     def find(self, name: str) -> Path:
@@ -111,14 +116,12 @@ class _ListFolder:
 
     def _inside(self, name: str) -> Path:
         """Where ``name`` is; links count as what they are called: photos may be on another disk."""
-        path = Path(os.path.normpath(self._root / name))
-        for root in (self._root, self._given):
-            if path.is_relative_to(root):
-                return self._root / path.relative_to(root)
-        if os.environ.get(ALLOW_PATHS) == "1":
+        path = Path(os.path.normpath(self._folder / name))
+        inside = any(map(Path(nfc(str(path))).is_relative_to, self._roots))
+        if inside or os.environ.get(ALLOW_PATHS) == "1":
             return path
         raise DataError(
-            f"the photo {_short(name)} lies outside of {self._given}; if you trust this list, "
+            f"the photo {_short(name)} lies outside of {self._roots[0]}; if you trust this list, "
             f"allow it by the environment variable {ALLOW_PATHS}=1"
         )
 

@@ -114,11 +114,12 @@ def test_a_name_that_the_list_decomposes(root):
 
 
 def test_a_folder_that_the_disk_decomposes(root):
+    root = root / _nfd("자료")
     path = _photo(root, _nfd("사진/a.jpg"))
     if (root / "사진").is_dir():
         pytest.skip("this disk knows both forms")
-    _csv(root, "ID,img_path\na,사진/a.jpg\n")
-    assert TestPhotos.of(Layout.at(root)).paths[0].samefile(path)
+    _csv(root, f"ID,img_path\na,사진/a.jpg\nb,{root.parent}/자료/사진/a.jpg\n")
+    assert all(found.samefile(path) for found in TestPhotos.of(Layout.at(root)).paths)
 
 
 @pytest.mark.parametrize(
@@ -259,7 +260,22 @@ def test_a_list_below_a_link(root, tmp_path_factory):
     link.symlink_to(root)
     _csv(root, f"ID,img_path\na,{link}/test/TEST_00000.jpg\nb,{root}/test/TEST_00001.jpg\n")
     photos = TestPhotos.of(None, str(link / "test.csv"))
-    assert photos.paths == (root / "test/TEST_00000.jpg", root / "test/TEST_00001.jpg")
+    assert [path.resolve() for path in photos.paths] == [
+        root / "test/TEST_00000.jpg",
+        root / "test/TEST_00001.jpg",
+    ]
+
+
+def test_a_list_of_ones_own_may_name_the_datas_photos(root, tmp_path_factory):
+    other = tmp_path_factory.mktemp("other").resolve()
+    wanted = root / "test/TEST_00000.jpg"
+    inside = os.path.relpath(wanted, other)
+    path = _csv(other, f"ID,img_path\na,{wanted}\nb,{inside}\n", "mine.csv")
+    assert TestPhotos.of(None, str(path), root).paths == (wanted, wanted)
+    for name in (f"{root.parent}/x.jpg", inside + "/../../../x.jpg"):
+        path = _csv(other, f"ID,img_path\na,{name}\n", "mine.csv")
+        with pytest.raises(DataError, match=r"line 2: .*outside of"):
+            TestPhotos.of(None, str(path), root)
 
 
 @pytest.mark.parametrize(
