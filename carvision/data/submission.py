@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from carvision.contracts import ClassMap, nfc
 from carvision.data.tables import WINDOWS_LINES, read_table, refuse_repeated
-from carvision.errors import DataError
+from carvision.errors import DataError, PredictionsError
 from carvision.files import replacing_output
 
 log = logging.getLogger(__name__)
@@ -110,6 +110,9 @@ def build_submission(
     its names the answers keep.
 
     The template was checked (:meth:`Template.check`).
+
+    Raises:
+        PredictionsError: a probability is not a number.
     """
     # By position, never by name: a class may be called as the ID column is.
     rows = pd.Index(ids).get_indexer(pd.Index(template.ids))
@@ -119,6 +122,12 @@ def build_submission(
         if column in class_of:
             # A mean may round to a hair above one, which the competition refuses.
             values[:, place] = probabilities[rows, class_of[column]].clip(0, 1)
+    unknown = np.flatnonzero(np.isnan(values).any(axis=1))
+    if len(unknown):
+        raise PredictionsError(
+            f"the predictions of {len(unknown)} photos are not numbers, the first of "
+            f"{template.ids[unknown[0]]!r}: look at the members' training, or try precision=fp32"
+        )
     table = pd.DataFrame(values, columns=list(template.columns))
     table.insert(0, ID, list(template.ids), allow_duplicates=True)
     return table

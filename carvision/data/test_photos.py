@@ -1,14 +1,20 @@
 """The photos to predict: from ``test.csv``, from a folder, or from a list of the user's own."""
 
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from carvision.contracts import nfc
-from carvision.data.layout import Layout, find_photos
+from carvision.data.findings import Finding, Findings
+from carvision.data.layout import Layout
+from carvision.data.listing import Folder, photos_below
+from carvision.data.names import first_few, printable, text_of
 from carvision.data.tables import read_table, refuse_repeated
 from carvision.errors import DataError
+
+log = logging.getLogger(__name__)
 
 #: Set to 1 by whoever trusts the input: it may then name any file of this machine.
 ALLOW_PATHS: Final = "CARVISION_ALLOW_PATHS"
@@ -25,8 +31,10 @@ class TestPhotos:
     paths: tuple[Path, ...]
 
     @classmethod
-    def of(cls, layout: Layout | None, test: str = "") -> "TestPhotos":
+    def of(cls, layout: Layout | None, test: str = "", root: Path | None = None) -> "TestPhotos":
         """``test`` (a folder or a CSV), or the layout's own ``test.csv`` or ``test/``.
+
+        A CSV may list what lies below its own folder, or below ``root``.
 
         Raises:
             DataError: there is nothing of the kind, or a listed photo is missing.
@@ -38,24 +46,34 @@ class TestPhotos:
         if source.is_dir():
             return cls._of_folder(source)
         if source.suffix.lower() == ".csv" and source.is_file():
-            return cls._of_csv(source)
+            return cls._of_csv(source, root)
         what = "is neither a folder nor a .csv" if source.exists() else "does not exist"
         raise DataError(f"test={source} {what}")
 
     @classmethod
     def _of_folder(cls, folder: Path) -> "TestPhotos":
-        photos = sorted(find_photos(folder, folder), key=lambda photo: photo.image_id)
+        findings = Findings()
+        found = photos_below(Folder.at(folder), findings)
+        photos = sorted(found, key=lambda photo: photo.image_id)
+        unreadable = [str(folder / name) for name in findings.names(Finding.UNREADABLE)]
+        if unreadable:
+            raise DataError(
+                f"test={printable(folder)}: there may be test photos in folders that cannot be "
+                f"read: {first_few(unreadable)}; give yourself the right to read them"
+            )
         if not photos:
             raise DataError(f"test={folder} holds no photo")
+        for sentence in findings.sentences():
+            log.log(logging.WARNING if sentence.is_warning else logging.INFO, sentence.text)
         ids = [Path(photo.image_id).stem for photo in photos]
         refuse_repeated(ids, folder)
         return cls(tuple(ids), tuple(folder / photo.path for photo in photos))
 
     @classmethod
-    def _of_csv(cls, path: Path) -> "TestPhotos":
+    def _of_csv(cls, path: Path, root: Path | None) -> "TestPhotos":
         table = read_table(path, ["ID", "img_path"])
         refuse_repeated(table["ID"].tolist(), path)
-        folder, paths = _ListFolder(path.parent), []
+        folder, paths = _ListFolder(path.parent, root), []
         for line, name in table["img_path"].items():
             try:
                 paths.append(folder.find(name))
@@ -68,11 +86,14 @@ class TestPhotos:
 
 
 class _ListFolder:
-    """The folder that the paths of a list start from."""
+    """The folder that the paths of a list start from; they may also lead to below ``root``."""
 
-    def __init__(self, folder: Path) -> None:
-        self._given = Path(os.path.abspath(folder))  # noqa: PTH100 - resolves no link
-        self._root = folder.resolve()
+    def __init__(self, folder: Path, root: Path | None) -> None:
+        self._folder = folder.resolve()
+        # As each is called, too: an absolute path may lead through links.
+        given = [path for path in (folder, root) if path is not None]
+        spelled = [os.path.abspath(path) for path in given]  # noqa: PTH100
+        self._roots = [Path(nfc(path)) for path in (*spelled, *(str(p.resolve()) for p in given))]
         self._spellings: dict[Path, dict[str, str]] = {}
 
     def find(self, name: str) -> Path:
@@ -95,26 +116,23 @@ class _ListFolder:
 
     def _inside(self, name: str) -> Path:
         """Where ``name`` is; links count as what they are called: photos may be on another disk."""
-        path = Path(os.path.normpath(self._root / name))
-        for root in (self._root, self._given):
-            if path.is_relative_to(root):
-                return self._root / path.relative_to(root)
-        if os.environ.get(ALLOW_PATHS) == "1":
+        path = Path(os.path.normpath(self._folder / name))
+        inside = any(map(Path(nfc(str(path))).is_relative_to, self._roots))
+        if inside or os.environ.get(ALLOW_PATHS) == "1":
             return path
         raise DataError(
-            f"the photo {_short(name)} lies outside of {self._given}; if you trust this list, "
+            f"the photo {_short(name)} lies outside of {self._roots[0]}; if you trust this list, "
             f"allow it by the environment variable {ALLOW_PATHS}=1"
         )
 
     def _as_on_disk(self, path: Path) -> Path:
-        """The same path in the Unicode form that the disk uses for each of its parts."""
+        """The same path in the Unicode form, or the Korean bytes, that the disk uses for a part."""
         found = Path(path.anchor)
         for part in path.parts[1:]:
             if not (found / part).exists() and found.is_dir():
                 if found not in self._spellings:
-                    self._spellings[found] = {
-                        nfc(entry.name): entry.name for entry in found.iterdir()
-                    }
+                    names = (entry.name for entry in found.iterdir())
+                    self._spellings[found] = {text_of(name) or name: name for name in names}
                 part = self._spellings[found].get(nfc(part), part)
             found = found / part
         return found

@@ -65,7 +65,16 @@ def find_test(data: str, test: str) -> tuple[TestPhotos, Layout]:
         layout = Layout.at(source)
         photos = TestPhotos.of(layout) if layout.test else TestPhotos.of(None, str(source))
         return photos, layout
-    return TestPhotos.of(None, str(given)), Layout.at(given.absolute().parent)
+    photos = TestPhotos.of(None, str(given), _data_root(data))
+    return photos, Layout.at(given.absolute().parent)
+
+
+def _data_root(data: str) -> Path | None:
+    """The data's folder, where it is on this machine; a list of one's own may name its photos."""
+    if data == "latest":
+        return next((run.root for run in prepared_runs()), None)
+    folder = Path(data).expanduser()
+    return folder if folder.is_dir() else None
 
 
 def template_for(layout: Layout, photos: TestPhotos, classes: ClassMap) -> Template:

@@ -17,7 +17,7 @@ from carvision.data.submission import (
     read_answers,
     write_submission,
 )
-from carvision.errors import DataError
+from carvision.errors import DataError, PredictionsError
 from carvision.metrics import competition_log_loss
 
 CLASSES = ClassMap.of(["K5", "RAV4", "라브4", "a"], [["RAV4", "라브4"]])  # K5, RAV4, a
@@ -257,3 +257,12 @@ def test_answers_that_cannot_be_scored(tmp_path, row, message):
     path = _csv(tmp_path / "answers.csv", f"{ANSWERED}{row}\n")
     with pytest.raises(DataError, match=message):
         answers_for(path, TEMPLATE, CLASSES)
+
+
+def test_what_is_not_a_number_is_no_submission():
+    p = PROBABILITIES.copy()
+    p[1, 2] = np.nan
+    with pytest.raises(
+        PredictionsError, match="of 1 photos are not numbers, the first of 'TEST_0'"
+    ):
+        build_submission(TEMPLATE, CLASSES, IDS, p)

@@ -1,5 +1,6 @@
 """The photos to predict: from a CSV or a folder, each of them there, each once."""
 
+import logging
 import os
 import time
 import unicodedata
@@ -113,11 +114,12 @@ def test_a_name_that_the_list_decomposes(root):
 
 
 def test_a_folder_that_the_disk_decomposes(root):
+    root = root / _nfd("자료")
     path = _photo(root, _nfd("사진/a.jpg"))
     if (root / "사진").is_dir():
         pytest.skip("this disk knows both forms")
-    _csv(root, "ID,img_path\na,사진/a.jpg\n")
-    assert TestPhotos.of(Layout.at(root)).paths[0].samefile(path)
+    _csv(root, f"ID,img_path\na,사진/a.jpg\nb,{root.parent}/자료/사진/a.jpg\n")
+    assert all(found.samefile(path) for found in TestPhotos.of(Layout.at(root)).paths)
 
 
 @pytest.mark.parametrize(
@@ -258,7 +260,22 @@ def test_a_list_below_a_link(root, tmp_path_factory):
     link.symlink_to(root)
     _csv(root, f"ID,img_path\na,{link}/test/TEST_00000.jpg\nb,{root}/test/TEST_00001.jpg\n")
     photos = TestPhotos.of(None, str(link / "test.csv"))
-    assert photos.paths == (root / "test/TEST_00000.jpg", root / "test/TEST_00001.jpg")
+    assert [path.resolve() for path in photos.paths] == [
+        root / "test/TEST_00000.jpg",
+        root / "test/TEST_00001.jpg",
+    ]
+
+
+def test_a_list_of_ones_own_may_name_the_datas_photos(root, tmp_path_factory):
+    other = tmp_path_factory.mktemp("other").resolve()
+    wanted = root / "test/TEST_00000.jpg"
+    inside = os.path.relpath(wanted, other)
+    path = _csv(other, f"ID,img_path\na,{wanted}\nb,{inside}\n", "mine.csv")
+    assert TestPhotos.of(None, str(path), root).paths == (wanted, wanted)
+    for name in (f"{root.parent}/x.jpg", inside + "/../../../x.jpg"):
+        path = _csv(other, f"ID,img_path\na,{name}\n", "mine.csv")
+        with pytest.raises(DataError, match=r"line 2: .*outside of"):
+            TestPhotos.of(None, str(path), root)
 
 
 @pytest.mark.parametrize(
@@ -299,3 +316,41 @@ def test_a_long_list_in_another_unicode_form_is_read_fast(root):
     assert len(TestPhotos.of(Layout.at(root)).paths) == 400
     # The folder is read once, and not once a photo.
     assert time.process_time() - start < 2
+
+
+def _korean_bytes(root, text):
+    """A photo whose name on the disk is cp949, as Korean programs write it."""
+    return _photo(root, os.fsdecode(text.encode("cp949")))
+
+
+def test_names_on_the_disk_that_are_cp949(root):
+    path = _korean_bytes(root, "사진/차.jpg")
+    _csv(root, "ID,img_path\na,사진/차.jpg\nb,사진\\차.jpg\n")
+    assert TestPhotos.of(Layout.at(root)).paths == (path, path)
+    photos = TestPhotos.of(None, str(path.parent))
+    assert (photos.ids, photos.paths) == (("차",), (path,))
+
+
+def test_what_is_passed_over_in_a_test_folder_is_said(root, caplog):
+    _photo(root, "test/.hidden/a.jpg")
+    (root / "test" / "gone.jpg").symlink_to("nowhere")
+    (root / "test" / "again").symlink_to(root / "test")
+    with caplog.at_level(logging.INFO, "carvision"):
+        photos = TestPhotos.of(Layout.at(root))
+    assert photos.ids == ("TEST_00000", "TEST_00001", "gone")
+    assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
+    assert "above them: again" in caplog.text and ".hidden (1)" in caplog.text
+
+
+def test_a_folder_of_test_photos_that_cannot_be_read(root, monkeypatch):
+    _photo(root, "test/more/a.jpg")
+    real = os.scandir
+
+    def refused(path):
+        if str(path).endswith("more"):
+            raise PermissionError(13, "Permission denied")
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    with pytest.raises(DataError, match="test/more; give yourself the right to read them"):
+        TestPhotos.of(Layout.at(root))
