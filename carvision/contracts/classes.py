@@ -79,9 +79,9 @@ def checked_classes(
     if not names or len(names) != len(folders):
         raise ValueError(f"{len(names)} class names and folders of {len(folders)} classes")
     for what, every in {"class": list(names), "folder": [f for g in folders for f in g]}.items():
-        wrong = next((name for name in every if not isinstance(name, str) or not name), None)
-        if wrong is not None:
-            raise ValueError(f"{str(wrong)[:100]!r} is no name of a {what}")
+        wrong = [name for name in every if not isinstance(name, str) or not name]
+        if wrong:
+            raise ValueError(f"{str(wrong[0])[:100]!r} is no name of a {what}")
         if len(set(every)) < len(every):
             raise ValueError(f"the name of a {what} occurs twice")
     if not all(folders):

@@ -89,7 +89,8 @@ def tune_weights(
     enqueue_missing(study, {rule: _params(names, rules[rule]) for rule in rules})
     run_to(opened, objective, trials, on_trial, on_start)
     best = weights_of(opened.best.params)
-    return Tuned(best, mixture_log_loss(true_class, best), len(opened.complete), study)
+    found = mixture_log_loss(true_class, best)
+    return Tuned(best, found, len(opened.complete), opened.believed)
 
 
 def _params(names: Sequence[str], weights: NDArray[np.float64]) -> dict[str, float]:

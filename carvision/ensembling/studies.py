@@ -82,6 +82,16 @@ class Checked:
         """The lowest value so far; NaN without any."""
         return min(map(self.value, self.complete), default=math.nan)
 
+    @property
+    def believed(self) -> optuna.Study:
+        """The study without the trials that do not count: infinities cannot be drawn."""
+        if not self.corrected:
+            return self.study
+        study = optuna.create_study(study_name=self.study.study_name)
+        every = self.study.get_trials(deepcopy=False)
+        study.add_trials([trial for trial in every if trial.number not in self.corrected])
+        return study
+
     def value(self, trial: FrozenTrial) -> float:
         """A finished trial's value."""
         assert trial.value is not None  # it is finished

@@ -96,7 +96,7 @@ def search(
     run_to(opened, objective, trials, on_trial, on_start)
     best, tried = opened.best, len(opened.complete)
     tried += len(study.get_trials(deepcopy=False, states=(TrialState.PRUNED,)))
-    return Found(space.blend(best.params), opened.value(best), tried, study)
+    return Found(space.blend(best.params), opened.value(best), tried, opened.believed)
 
 
 def starts(scorer: Scorer, rows: NDArray[np.int64]) -> dict[str, Blend]:

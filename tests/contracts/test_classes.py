@@ -67,3 +67,23 @@ def test_json_round_trip():
     classes = ClassMap.of([*TWINS, "K5"], [TWINS])
     text = json.dumps(classes.to_json())
     assert ClassMap.from_json(json.loads(text)) == classes
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        {"names": "ab", "folders": [["a"], ["b"]]},
+        {"names": ["a", "b"], "folders": ["a", "b"]},
+        {"names": ["a"], "folders": [["a"], ["b"]]},
+        {"names": [], "folders": []},
+        {"names": ["a", "a"], "folders": [["a"], ["b"]]},
+        {"names": ["a", "b"], "folders": [["a"], ["a"]]},
+        {"names": ["a", "b"], "folders": [["a"], []]},
+        {"names": ["a", 2], "folders": [["a"], ["b"]]},
+        {"names": ["a", ""], "folders": [["a"], ["b"]]},
+        {"names": ["a", None], "folders": [["a"], ["b"]]},
+    ],
+)
+def test_what_is_no_class_map_is_refused(stored: dict) -> None:
+    with pytest.raises(ValueError):
+        ClassMap.from_json(stored)

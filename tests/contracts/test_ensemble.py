@@ -1,10 +1,14 @@
 """The ensemble's specification: weights that sum to one, over views that exist."""
 
+import json
+
 import pytest
 from pydantic import ValidationError
 
-from carvision.contracts import VIEWS, EnsembleSpec, Member, Score
-from carvision.errors import PredictionsError
+from carvision.contracts import VIEWS, EnsembleSpec, Member, Score, read_spec
+from carvision.errors import PredictionsError, TrackingError
+from carvision.files import write_json
+from tests.contracts.test_names import HOSTILE
 
 
 def _member(preset="vit_base", **weights):
@@ -117,3 +121,116 @@ def test_classes():
 def test_frozen():
     with pytest.raises(ValidationError, match="frozen"):
         _spec(*TWO).mixing = "geometric"
+
+
+def _stored(change):
+    """What ``ensemble.json`` holds, with values changed by their path: members.0.preset."""
+    content = _spec(*TWO).model_dump(mode="json")
+    for path, value in change.items():
+        *parents, last = [int(part) if part.isdecimal() else part for part in path.split(".")]
+        inner = content
+        for parent in parents:
+            inner = inner[parent]
+        inner[last] = value
+    return content
+
+
+_RUN = "0123456789abcdef0123456789abcdef"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"members.0.fold_set": "0123456789abcdef", "members.0.fold_runs": [_RUN]},
+        {"score": None},
+        {"members.0.preset": "swin_large@384.v2"},
+        {"class_names": ["CON", "a/b"], "class_folders": [["CON"], ["a/b", "=1+1"]]},
+    ],
+)
+def test_what_is_an_ensemble_is_read(change, tmp_path):
+    write_json(tmp_path / "ensemble.json", _stored(change))
+    spec = read_spec(tmp_path / "ensemble.json")
+    assert spec.model_dump(mode="json") == _stored(change)
+
+
+def test_one_from_before_members_had_an_identity_is_read(tmp_path):
+    content = _stored({})
+    for member in content["members"]:
+        del member["fold_set"], member["fold_runs"]
+    write_json(tmp_path / "ensemble.json", content)
+    spec = read_spec(tmp_path / "ensemble.json")
+    assert not spec.pinned
+    assert spec == spec.without_pins == _spec(*TWO)
+
+
+@pytest.mark.parametrize("key", ["preset", "registered_model", "fold_set"])
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_name_that_leads_elsewhere_is_refused(key, name, tmp_path):
+    (tmp_path / "ensemble.json").write_text(json.dumps(_stored({f"members.1.{key}": name})))
+    with pytest.raises(TrackingError, match=rf"describes no ensemble: members\.1\.{key}"):
+        read_spec(tmp_path / "ensemble.json")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"members.0.preset": None},
+        {"members.0.preset": ["x"]},
+        {"members.0.preset": "swin_large"},
+        {"members.0.preset": "Swin_Large"},
+        {"members.0.version": 0},
+        {"members.0.version": -1},
+        {"members.0.version": True},
+        {"members.0.version": 1.5},
+        {"members.0.version": "../1"},
+        {"members.0.version": 10**30},
+        {"members.0.fold_runs": ["../../x"]},
+        {"members.0.fold_runs": [_RUN.upper()]},
+        {"members.0.weights": {"original": float("nan")}},
+        {"members.0.weights": {"original": float("inf")}},
+        {"members.0.weights": {"../x": 0.5}},
+        {"members.0.temperatures": {"original": 1e-320, "hflip": 1, "rot90": 1}},
+        {"members.0.temperatures": {"original": 1e300, "hflip": 1, "rot90": 1}},
+        {"members": []},
+        {"mixing": "__import__('os')"},
+        {"class_names": []},
+        {"class_names": [], "class_folders": []},
+        {"class_names": ["K5"]},
+        {"class_names": ["K5", "K5"]},
+        {"class_names": ["K5", ""]},
+        {"class_names": ["K5", 7]},
+        {"class_folders": [["K5"], []]},
+        {"class_folders": [["K5"], ["K5"]]},
+        {"class_folders": ["K5", "RAV4_2016_2018"]},
+        {"score.data": "a/b"},
+        {"score.data": "'; drop"},
+        {"score.folds": [0]},
+        {"score.images": -1},
+        {"command": "rm"},
+    ],
+    ids=str,
+)
+def test_what_is_no_ensemble_is_refused(change, tmp_path):
+    (tmp_path / "ensemble.json").write_text(json.dumps(_stored(change)))
+    with pytest.raises(TrackingError, match=r"ensemble\.json"):
+        read_spec(tmp_path / "ensemble.json")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [None, b"", b"{", b"[]", b"null", b"3", b"\xff\xfe", b"[" * 200_000, b'{"members": ' * 50_000],
+    ids=["missing", "empty", "torn", "list", "null", "number", "bytes", "nested", "nested objects"],
+)
+def test_a_file_that_is_damaged_or_missing_is_one_sentence(content, tmp_path):
+    if content is not None:
+        (tmp_path / "ensemble.json").write_bytes(content)
+    with pytest.raises(TrackingError, match=r"ensemble\.json (cannot be read|describes no)"):
+        read_spec(tmp_path / "ensemble.json")
+
+
+def test_a_file_of_gigabytes_is_not_read(tmp_path):
+    with (tmp_path / "ensemble.json").open("wb") as file:
+        file.truncate(2**31)
+    with pytest.raises(TrackingError, match=r"more than 67,108,864 bytes"):
+        read_spec(tmp_path / "ensemble.json")

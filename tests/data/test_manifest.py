@@ -241,19 +241,59 @@ def test_a_manifest_of_an_earlier_version_is_read(tmp_path):
     assert list(found.frame) == list(manifest.frame)
 
 
-@pytest.mark.parametrize("path", ["/etc/passwd", "../a.jpg", "a/../../b.jpg", "./%2E%2E/b.jpg"])
-def test_a_manifest_that_leaves_the_data(tmp_path, path):
-    manifest = _manifest(_data(tmp_path / "data"))
-    write_manifest(tmp_path / "written", manifest)
-    file = tmp_path / "written" / "manifest.parquet"
-    pd.read_parquet(file).assign(path=path).to_parquet(file)
-    with pytest.raises(DataError, match="manifest"):
-        read_manifest(tmp_path / "written")
-
-
 def test_two_encodings_of_one_name(tmp_path):
     _data(tmp_path)
     for encoding in ("utf-8", "cp949"):
         _photo(tmp_path / "train/K5" / os.fsdecode("가.jpg".encode(encoding)), 50)
     with pytest.raises(DataError, match="encoding of their names"):
         _manifest(tmp_path)
+
+
+def _stored(folder, **columns):
+    """A written manifest whose first row says something else."""
+    write_manifest(folder / "written", _manifest(_data(folder / "data")))
+    path = folder / "written/manifest.parquet"
+    frame = pd.read_parquet(path)
+    for column, value in columns.items():
+        frame[column] = frame[column].astype(object)
+        frame.loc[0, column] = value
+        frame[column] = frame[column].infer_objects()
+    frame.to_parquet(path, index=False)
+    return folder / "written"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "/etc/passwd",
+        "../../etc/passwd",
+        "..",
+        "train/../../x.jpg",
+        "train/..",
+        "a\0b.jpg",
+        # Percent-encoded, as names that are not UTF-8 are.
+        "./%2Fetc/passwd",
+        "./%2e%2e/x.jpg",
+        "./..%2Fx.jpg",
+        "./a/%2E%2E/%2E%2E/x.jpg",
+        "./a%00b.jpg",
+        None,
+    ],
+)
+def test_a_path_that_leaves_the_data_is_refused(tmp_path, path):
+    with pytest.raises(DataError, match=r"manifest in .* cannot be read"):
+        read_manifest(_stored(tmp_path, path=path))
+
+
+@pytest.mark.parametrize(
+    "path", ["train/a..b/..c.jpg", "train/...jpg", "a\\b.jpg", "train/x\n.jpg", "~/x.jpg", "%2e/x"]
+)
+def test_odd_paths_below_the_data_are_read(tmp_path, path):
+    assert read_manifest(_stored(tmp_path, path=path)).frame["path"][0] == path
+
+
+@pytest.mark.parametrize("columns", [{"class_index": 3}, {"class_index": -1}, {"fold": -1}])
+def test_a_class_or_fold_that_does_not_exist_is_refused(tmp_path, columns):
+    with pytest.raises(DataError, match=r"manifest in .* cannot be read"):
+        read_manifest(_stored(tmp_path, **columns))

@@ -10,8 +10,16 @@ from torch import nn
 
 from carvision.config import Config
 from carvision.contracts import ClassMap
-from carvision.errors import WeightsError
-from carvision.models import Bundle, build_model, preprocessing_of, read_bundle, write_bundle
+from carvision.errors import CarvisionError, WeightsError
+from carvision.files import read_json, write_json
+from carvision.models import (
+    Bundle,
+    backbone,
+    build_model,
+    preprocessing_of,
+    read_bundle,
+    write_bundle,
+)
 
 CLASSES = ClassMap.of(["K5_하이브리드", "K5_Hybrid", "Niro"], [["K5_하이브리드", "K5_Hybrid"]])
 
@@ -86,6 +94,72 @@ def test_a_damaged_description_is_refused(bundle: Bundle, text: str) -> None:
     (bundle.folder / "model.json").write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(WeightsError, match="holds no model of carvision"):
         read_bundle(bundle.folder)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("folds", []),
+        ("folds", "12"),
+        ("folds", [1, 1]),
+        ("folds", [0]),
+        ("folds", [True]),
+        ("folds", ["../../1"]),
+        ("folds", [1.0]),
+        ("folds", [10**9]),
+        ("config.name", "../swin_large"),
+        ("config.name", ["x"]),
+        ("config.recipe", "/etc/passwd"),
+        ("config.model.image_size", 10**9),
+        ("config.model.timm_name", 3),
+        ("classes.names", ["a"]),
+        ("classes.folders", [["a"], ["a"]]),
+        ("preprocessing.image_size", 10**9),
+        ("preprocessing.image_size", "32"),
+        ("preprocessing.mean", [0.5]),
+        ("preprocessing.std", [1, 1, 0]),
+        ("preprocessing.std", [1, 1, None]),
+        ("preprocessing.interpolation", "__import__"),
+    ],
+)
+def test_a_description_by_somebody_else_is_checked(
+    bundle: Bundle, path: str, value: object
+) -> None:
+    file = bundle.folder / "model.json"
+    content = read_json(file)
+    *parents, last = path.split(".")
+    inner = content
+    for parent in parents:
+        inner = inner[parent]
+    inner[last] = value
+    write_json(file, content)
+    with pytest.raises(WeightsError, match="holds no model of carvision"):
+        read_bundle(bundle.folder)
+
+
+@pytest.mark.parametrize("timm_name", ["hf-hub:evil/model", "local-dir:/etc", "../x", "a\0b"])
+def test_a_network_from_elsewhere_is_not_built(bundle: Bundle, timm_name: str) -> None:
+    file = bundle.folder / "model.json"
+    content = read_json(file)
+    content["config"]["model"]["timm_name"] = timm_name
+    write_json(file, content)
+    with pytest.raises(CarvisionError, match=r"model\.timm_name="):
+        read_bundle(bundle.folder).load_fold(1)
+
+
+def test_no_file_and_no_package_that_it_names_is_read(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*arguments: object) -> None:
+        raise AssertionError(arguments)
+
+    file = bundle.folder / "model.json"
+    content = read_json(file)
+    content["config"]["model"] |= {"weights": "/dev/zero", "starter": "os", "pretrained": True}
+    write_json(file, content)
+    for name in ("read_state_dict", "load_starter"):
+        monkeypatch.setattr(backbone, name, refused)
+    read_bundle(bundle.folder).load_fold(1)
 
 
 def test_a_folder_that_is_no_bundle_is_refused(tmp_path: Path) -> None:
