@@ -67,8 +67,10 @@ def encoded_photos(table: pd.DataFrame, *, allow_paths: bool) -> list[Path | byt
         DataError: there is no column ``image``, or a value is none of what is accepted.
     """
     if _COLUMN not in table.columns:
+        # MLflow hands on no other column than those of the signature.
+        got = f", got {list(table.columns)[:10]}" if len(table.columns) else ""
         raise DataError(
-            f"expected a column {_COLUMN!r}, got {list(table.columns)[:10]}; a request looks like "
+            f"expected a column {_COLUMN!r}{got}: a request looks like "
             f'{{"inputs": {{"{_COLUMN}": ["<base64 text>"]}}}}'
         )
     values = table[_COLUMN].tolist()

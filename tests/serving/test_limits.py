@@ -63,7 +63,7 @@ def test_only_a_server_has_limits_of_its_own(monkeypatch: pytest.MonkeyPatch) ->
     Limits.of({}).check(many + large)
     monkeypatch.setenv(SERVER, "true")
     with pytest.raises(DataError, match=r"1,001 photos .* more than the 1,000 .*MAX_PHOTOS"):
-        Limits.of({}).check(many + [b""])
+        Limits.of({}).check([*many, b""])
     with pytest.raises(DataError, match=r"image 0: 56\.0 megapixels .* 50\.0 .*MAX_PHOTO_PIXELS"):
         Limits.of({}).check(large)
     Limits.of({"max_photos": 1001, "max_photo_pixels": 56_000_000}).check(many + large)
