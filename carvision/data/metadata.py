@@ -44,7 +44,7 @@ def without_metadata(content: bytes) -> Bare | None:
             return _bare_jpeg(content)
         if content[:4] in _TIFF:
             return _bare_tiff(content)
-    except struct.error:  # cut short
+    except (struct.error, IndexError):  # cut short
         pass
     return None
 

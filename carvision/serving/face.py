@@ -1,7 +1,8 @@
 """Input and output of every registered model, the same for a backbone and an ensemble.
 
-In: a table with one column ``image``, base64 text or raw bytes of an encoded photo. Out: one column
-a class, by name, probabilities that sum to one.
+In: a table with one column ``image``, in each row base64 text or raw bytes of an encoded photo, or
+in its only row a list of them (so MLflow hands on a dictionary). Out: one column a class, by name,
+probabilities that sum to one.
 """
 
 import base64
@@ -11,6 +12,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import pandas as pd
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema
@@ -19,6 +21,7 @@ from PIL import Image
 
 from carvision.data.test_photos import ALLOW_PATHS
 from carvision.errors import DataError
+from carvision.serving.limits import MAX_PHOTOS_KEY, MAX_PIXELS_KEY
 
 #: Keys of the model's configuration. MLflow logs them as parameters of the run, beside the entry
 #: point's own, so their names must differ from those.
@@ -29,14 +32,20 @@ _COLUMN = "image"
 
 def model_signature(class_names: tuple[str, ...]) -> ModelSignature:
     """The signature of a model of these classes."""
-    # Text and bytes alike: MLflow has no type for either-or but this one.
-    inputs = Schema([ColSpec(AnyType(), _COLUMN)])
+    # Text and bytes alike: MLflow has no type for either-or but this one. Not required, since
+    # MLflow's own error about a missing column repeats the request, photos and all.
+    inputs = Schema([ColSpec(AnyType(), _COLUMN, required=False)])
     return ModelSignature(inputs, Schema([ColSpec("double", name) for name in class_names]))
 
 
 def default_model_config() -> dict[str, Any]:
     """What ``load_model(..., model_config=...)`` may override."""
-    return {ALLOW_PATHS_KEY: False, SERVE_DEVICE: "auto"}
+    return {
+        ALLOW_PATHS_KEY: False,
+        SERVE_DEVICE: "auto",
+        MAX_PHOTOS_KEY: None,
+        MAX_PIXELS_KEY: None,
+    }
 
 
 def input_example() -> pd.DataFrame:
@@ -58,15 +67,25 @@ def encoded_photos(table: pd.DataFrame, *, allow_paths: bool) -> list[Path | byt
         DataError: there is no column ``image``, or a value is none of what is accepted.
     """
     if _COLUMN not in table.columns:
-        raise DataError(f"expected a column {_COLUMN!r}, got {list(table.columns)[:10]}")
-    return [_photo(value, row, allow_paths) for row, value in enumerate(table[_COLUMN])]
+        # MLflow hands on no other column than those of the signature.
+        got = f", got {list(table.columns)[:10]}" if len(table.columns) else ""
+        raise DataError(
+            f"expected a column {_COLUMN!r}{got}: a request looks like "
+            f'{{"inputs": {{"{_COLUMN}": ["<base64 text>"]}}}}'
+        )
+    values = table[_COLUMN].tolist()
+    if len(values) == 1 and isinstance(values[0], list | tuple | np.ndarray):
+        values = list(values[0])
+    return [_photo(value, row, allow_paths) for row, value in enumerate(values)]
 
 
 def _photo(value: object, row: int, allow_paths: bool) -> Path | bytes:
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes(value)
     if not isinstance(value, str):
-        raise DataError(f"image {row}: expected base64 text or bytes, got {type(value).__name__}")
+        # JSON's null arrives as NaN.
+        kind = "float (null or NaN)" if value != value else type(value).__name__
+        raise DataError(f"image {row}: expected base64 text or bytes, got {kind}")
     # First, since a short path may be valid base64.
     if allow_paths and _is_file(value):
         return Path(value)

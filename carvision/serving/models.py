@@ -1,6 +1,5 @@
 """The pyfunc models: what ``mlflow.pyfunc.load_model`` gives."""
 
-import tempfile
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -24,7 +23,11 @@ from carvision.inference import (
 )
 from carvision.models import Bundle, read_bundle
 from carvision.serving.artifacts import BUNDLE, SPEC, loaded_artifact, logged_at
+from carvision.serving.errors import statuses
 from carvision.serving.face import SERVE_DEVICE, encoded_photos, paths_allowed
+from carvision.serving.fetching import fetching_folder
+from carvision.serving.limits import Limits
+from carvision.serving.scoring_server import mend_scoring_server
 from carvision.tracking.pins import pinned_members
 
 _BATCH = 32
@@ -43,17 +46,23 @@ class _ResidentBundle(Bundle):
 
 
 def _resident(bundle: Bundle) -> _ResidentBundle:
-    return _ResidentBundle(
+    """``bundle`` with all weights in memory; its folder may go."""
+    resident = _ResidentBundle(
         bundle.folder, bundle.config, bundle.classes, bundle.preprocessing, bundle.folds
     )
+    for fold in resident.folds:
+        resident.load_fold(fold)
+    return resident
 
 
 class _PhotoModel(PythonModel):  # type: ignore[misc]
     """What both models share: their input, and the engine."""
 
     def load_context(self, context: Any) -> None:
+        mend_scoring_server()
         settings = context.model_config or {}
         self._allow_paths = paths_allowed(settings)
+        self._limits = Limits.of(settings)
         device = resolve_device(settings.get(SERVE_DEVICE, "auto"))
         # In this process: a server has its own ways of running in parallel.
         precision = resolve_precision("auto", device)
@@ -63,12 +72,14 @@ class _PhotoModel(PythonModel):  # type: ignore[misc]
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        """One column a class, by name, for each row's photo."""
-        photos = encoded_photos(model_input, allow_paths=self._allow_paths)
-        names = self._class_names()
-        if not photos:
-            return pd.DataFrame(columns=list(names), dtype=np.float64)
-        return pd.DataFrame(self._probabilities(photos), columns=list(names))
+        """One column a class, by name, for each photo."""
+        with statuses():
+            photos = encoded_photos(model_input, allow_paths=self._allow_paths)
+            self._limits.check(photos)
+            names = self._class_names()
+            if not photos:
+                return pd.DataFrame(columns=list(names), dtype=np.float64)
+            return pd.DataFrame(self._probabilities(photos), columns=list(names))
 
     @abstractmethod
     def _class_names(self) -> tuple[str, ...]:
@@ -101,13 +112,11 @@ class EnsembleModel(_PhotoModel):
         artifact = loaded_artifact(context, SPEC)
         self._spec = read_spec(artifact).with_views(VIEWS)
         versions = pinned_members(self._spec, None if self._spec.pinned else logged_at(artifact))
-        # Weights are read when a fold is first used; the folder lives as long as the model.
-        self._folder = tempfile.TemporaryDirectory(prefix="carvision-")
         self._bundles = []
         for version in versions:
-            into = Path(self._folder.name) / version.preset
-            into.mkdir()
-            self._bundles.append(_resident(version.fetch(into, self._spec.classes)))
+            with fetching_folder() as folder:
+                bundle = version.fetch(folder, self._spec.classes)
+                self._bundles.append(_resident(bundle))
 
     def _class_names(self) -> tuple[str, ...]:
         return self._spec.class_names

@@ -2,6 +2,7 @@
 
 import base64
 import shutil
+import tempfile
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -175,9 +176,12 @@ def test_the_plan_is_used_while_nothing_is_tuned(
 
 
 def test_anyone_can_load_the_ensemble(
-    submission: pd.DataFrame, photos: Path, monkeypatch: pytest.MonkeyPatch
+    submission: pd.DataFrame, photos: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     model = mlflow.pyfunc.load_model("models:/carvision-ensemble@champion")
+    # A server that is killed leaves no weights behind: they are in memory.
+    assert not list(tmp_path.rglob("*.safetensors"))
     paths = [photos / "test" / f"{identifier}.jpg" for identifier in submission["ID"]]
     encoded = [base64.b64encode(path.read_bytes()).decode() for path in paths]
     raw = [path.read_bytes() for path in paths]

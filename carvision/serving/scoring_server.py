@@ -1,0 +1,62 @@
+"""What MLflow's scoring server does with a request before the model sees it.
+
+Its parsers are wrapped, since neither a model nor its signature can change them: they read no
+text/csv for a column of any type, answer JSON that is nested too deep with status 500, and repeat
+the request, or show a stack trace, where one sentence would do.
+"""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Final
+
+from mlflow.exceptions import MlflowException
+from mlflow.pyfunc import scoring_server
+from mlflow.types import Schema
+from mlflow.types.schema import AnyType
+
+from carvision.serving.errors import RequestError
+
+_PARSERS: Final = {
+    "_decode_json_input": "JSON",
+    "parse_csv_input": "CSV",
+    "parse_parquet_input": "Parquet",
+}
+_LONGEST: Final = 200
+
+
+def mend_scoring_server() -> None:
+    """Wrap the parsers, once in a process; what they read, they read as before.
+
+    Another version of MLflow than the pinned one may lack them, and does without.
+    """
+    for name, what in _PARSERS.items():
+        parser = getattr(scoring_server, name, None)
+        if parser is not None and not hasattr(parser, "__wrapped__"):
+            setattr(scoring_server, name, _mended(parser, what))
+
+
+def _mended(parser: Callable[..., Any], what: str) -> Callable[..., Any]:
+    @wraps(parser)
+    def parse(*given: Any, **named: Any) -> Any:
+        try:
+            return parser(*given, **_without_any_type(named))
+        except RecursionError as error:
+            raise RequestError(f"the request's {what} is nested too deep") from error
+        # MLflow's own errors of parsing, and a number of more digits than Python converts.
+        except (MlflowException, ValueError) as error:
+            reason = str(error.__cause__ or error.__context__ or error).partition("\n")[0][
+                :_LONGEST
+            ]
+            raise RequestError(f"the request is not valid {what}: {reason}") from error
+
+    return parse
+
+
+def _without_any_type(named: dict[str, Any]) -> dict[str, Any]:
+    """pandas needs no type for a column that may hold any."""
+    schema = named.get("schema")
+    if isinstance(schema, Schema) and any(
+        isinstance(kind, AnyType) for kind in schema.input_types()
+    ):
+        return {**named, "schema": None}
+    return named
