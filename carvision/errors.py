@@ -29,6 +29,10 @@ class TrackingError(CarvisionError):
     """The tracking store or the registry lacks something that a step needs."""
 
 
+class GoneError(TrackingError):
+    """What the tracking store names was removed from it: a run, its files, a version's files."""
+
+
 class DivergedError(CarvisionError):
     """A training whose loss exploded; with other settings it may not."""
 

@@ -28,8 +28,8 @@ from carvision.tracking.finished_fold import deliver_all
 from carvision.tracking.fold_sets import (
     fetch_true_class,
     fetch_weights,
-    finished_folds,
     set_name,
+    usable_folds,
 )
 from carvision.tracking.registry import MemberVersion, find_member, register_member, superseded_by
 from carvision.tracking.server import require_server
@@ -61,7 +61,7 @@ def fold_set_of(config: Config, prepared: PreparedData, resume: str) -> FoldSet:
     deliver_all(set_folder(set_id))
     done = {
         fold: run
-        for fold, run in (finished_folds(set_id) if resume == "auto" else {}).items()
+        for fold, run in (usable_folds(set_id) if resume == "auto" else {}).items()
         # resume=never began it once more: that goes on.
         if not begun_after(run, fold_folder(set_id, fold))
     }
@@ -92,7 +92,7 @@ def register_if_reachable(run: Run | None, fold_set: FoldSet) -> MemberVersion |
 def _register(fold_set: FoldSet) -> MemberVersion | None:
     """Score the folds that the set has by now, and register them unless that was done before."""
     config, set_id, manifest = fold_set.config, fold_set.set_id, fold_set.prepared.manifest
-    runs = finished_folds(set_id)
+    runs = usable_folds(set_id)
     if not runs:
         return None
     fold_runs = {fold: run.info.run_id for fold, run in runs.items()}

@@ -29,6 +29,7 @@ from carvision.tracking.prepared import (
     STAGE_PREPARE,
     PreparedRun,
     Request,
+    exclusions_in_force,
     log_prepared,
     prepared_runs,
 )
@@ -67,7 +68,7 @@ def prepare(config: Config, data: str, exclude: str = "") -> PreparedData:
     if exclude and listing.photos:
         refuse_unknown(listed, [photo.image_id for photo in listing.photos])
     elif previous is not None:
-        listed = previous.exclusions()
+        listed = exclusions_in_force(previous)
         if listed:
             announce(f"an earlier list leaves out {len(listed)} photos (exclude=none ends that)")
     split = config.data.split(previous.split if previous else None)
@@ -87,15 +88,19 @@ def prepared_data(config: Config, data: str) -> PreparedData:
     previous = previous or _moved_here(listing)
     split = config.data.split(previous.split if previous else None)
     # The run used last has the list in force: one with another list is never taken again.
-    listed = previous.exclusions() if previous else {}
-    for run in same_root:
-        if run.listing == digest and run.split == split and run.excludes(listed):
+    listed = exclusions_in_force(previous)
+    alike = [
+        run
+        for run in same_root
+        if run.listing == digest and run.split == split and run.excludes(listed)
+    ]
+    for run in alike:
+        if (manifest := run.manifest_or_none()) is not None:
             run.mark_used()
             _say(listing.findings.sentences(among=OUT_OF_REACH))
-            manifest = run.manifest()
             announce(_description(layout.root, manifest))
             return PreparedData(manifest, layout)
-    if same_root:
+    if same_root and not alike:
         changed = "the photos" if same_root[0].listing != digest else "the folds or classes"
         where = printable(layout.root)
         announce(f"{changed} changed since {where} was prepared; preparing it again")
@@ -106,9 +111,10 @@ def known_manifest(config: Config, data: str) -> Manifest:
     """The manifest of a step that needs no photo; ``latest`` may be from another machine."""
     runs = prepared_runs()
     if data == "latest" and runs and config.data.split(runs[0].split) == runs[0].split:
-        manifest = runs[0].manifest()
-        announce(_description(runs[0].root, manifest))
-        return manifest
+        manifest = runs[0].manifest_or_none()
+        if manifest is not None:
+            announce(_description(runs[0].root, manifest))
+            return manifest
     return prepared_data(config, data).manifest
 
 

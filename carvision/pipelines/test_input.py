@@ -94,7 +94,8 @@ def template_for(layout: Layout, photos: TestPhotos, classes: ClassMap) -> Templ
 def refuse_other_classes(layout: Layout, spec: EnsembleSpec) -> None:
     """Without a template nothing else would tell that the champion is of another competition."""
     prepared = next((run for run in prepared_runs() if run.root == layout.root), None)
-    if prepared is not None and prepared.manifest().classes != spec.classes:
+    manifest = None if prepared is None else prepared.manifest_or_none()
+    if manifest is not None and manifest.classes != spec.classes:
         raise DataError(
             f"the ensemble in use is of other classes than {layout.root} was prepared with; "
             "tune on this data first: mlflow run . -e tune"

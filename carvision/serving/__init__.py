@@ -3,7 +3,14 @@
 from pathlib import Path
 from typing import Final
 
-from carvision.serving.artifacts import BUNDLE, SPEC, SPEC_FILE, fetch_bundle, fetch_spec
+from carvision.serving.artifacts import (
+    BUNDLE,
+    SPEC,
+    SPEC_FILE,
+    fetch_bundle,
+    fetch_spec,
+    has_bundle,
+)
 from carvision.serving.face import default_model_config, input_example, model_signature
 
 #: Models from code: MLflow copies the file, and runs it when the model is loaded.
@@ -19,6 +26,7 @@ __all__ = [
     "default_model_config",
     "fetch_bundle",
     "fetch_spec",
+    "has_bundle",
     "input_example",
     "model_signature",
 ]

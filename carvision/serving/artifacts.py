@@ -1,6 +1,6 @@
 """Where a registered version keeps its artifacts, and whether a loaded model's are as logged."""
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 import mlflow
@@ -23,6 +23,13 @@ _ARTIFACTS: Final = "artifacts"
 def fetch_bundle(name: str, version: int, into: Path) -> Path:
     """Download a backbone's bundle."""
     return _fetch(name, version, BUNDLE, into)
+
+
+def has_bundle(name: str, version: int) -> bool:
+    """Whether a backbone's bundle is where its version says."""
+    uri = f"models:/{name}/{version}/artifacts"
+    found = mlflow.artifacts.list_artifacts(artifact_uri=uri)
+    return BUNDLE in {PurePosixPath(item.path).name for item in found}
 
 
 def fetch_spec(name: str, version: int, into: Path) -> Path:

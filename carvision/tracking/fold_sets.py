@@ -28,7 +28,7 @@ from carvision.errors import PredictionsError, WeightsError
 from carvision.files import sha256_of
 from carvision.inference import resolved_precision
 from carvision.tracking.local_artifacts import in_place
-from carvision.tracking.store import FOLD, SET, client, fetch, find_runs
+from carvision.tracking.store import FOLD, SET, client, fetch, find_runs, has_artifact
 from carvision.training import FoldResult
 
 log = logging.getLogger(__name__)
@@ -38,6 +38,8 @@ STAGE_FOLD: Final = "fold"
 WEIGHTS: Final = "checkpoint"
 PREDICTIONS: Final = "predictions"
 EPOCHS: Final = "epochs.npy"
+#: What a fold needs of it to be a part of a registered version.
+_NEEDED: Final = (f"{WEIGHTS}/best.safetensors", f"{PREDICTIONS}/true_class.npy")
 BATCH_SIZE: Final = "train/batch_size"
 _SECONDS = "predict/seconds_per_1000"
 
@@ -73,6 +75,25 @@ def finished_folds(name: str, stage: str = STAGE_FOLD) -> dict[int, Run]:
             runs.setdefault(int(fold), run)
         else:
             log.warning("run %s is passed over: its tag %s is %r", run.info.run_id, FOLD, fold)
+    return dict(sorted(runs.items()))
+
+
+def usable_folds(name: str) -> dict[int, Run]:
+    """The newest finished run of each fold of a set that has its weights and predictions still.
+
+    One whose files were removed counts as not trained, which a log line says.
+    """
+    runs: dict[int, Run] = {}
+    for run in find_runs(STAGE_FOLD, {SET: name}):
+        fold = int(run.data.tags[FOLD])
+        if fold in runs:
+            continue
+        gone = [path for path in _NEEDED if not has_artifact(run.info.run_id, path)]
+        if gone:
+            which = (run.info.run_name, run.info.run_id, " and ".join(gone))
+            log.warning("%s was finished in run %s, which has no %s any more", *which)
+        else:
+            runs[fold] = run
     return dict(sorted(runs.items()))
 
 
@@ -184,6 +205,11 @@ def fetch_predictions(run_ids: Sequence[str], into: Path) -> list[Predictions]:
                 "if they were moved, or delete the run and train the fold again"
             ) from error
     return parts
+
+
+def has_predictions(run_id: str) -> bool:
+    """Whether a run has its predictions still."""
+    return has_artifact(run_id, f"{PREDICTIONS}/log_probabilities.npy")
 
 
 def seconds_per_1000(run_ids: Sequence[str]) -> float | None:

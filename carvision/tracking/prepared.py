@@ -2,8 +2,10 @@
 
 import json
 import logging
+import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Final
@@ -18,7 +20,7 @@ from carvision.contracts.sums import SUMS, damage_below, sums_of
 from carvision.data.exclusions import exclusions_digest, kept_exclusions, write_exclusions
 from carvision.data.manifest import Manifest, read_manifest, write_manifest
 from carvision.data.names import path_on_disk, portable_path, printable
-from carvision.errors import DataError
+from carvision.errors import DataError, GoneError
 from carvision.files import scratch_folder
 from carvision.tracking.relocation import ROOT_TAG
 from carvision.tracking.store import DATA, client, fetch, find_runs
@@ -59,37 +61,91 @@ class PreparedRun:
         return SplitSettings.model_validate(json.loads(self.run.data.tags[_SPLIT]))
 
     def exclusions(self) -> dict[str, str]:
-        """The list of photos that was in force: the reason for each ``image_id``."""
-        with scratch_folder() as folder:
-            kept = fetch(self.run.info.run_id, "manifest", folder)
-            return kept_exclusions(kept, read_manifest(kept).frame)
+        """The list of photos that was in force: the reason for each ``image_id``.
+
+        Raises:
+            GoneError: the list was removed, or cannot be read.
+            DataError: it is not what was logged.
+        """
+        if self.run.data.tags.get(_EXCLUSIONS) == exclusions_digest({}):
+            return {}
+        with self._kept() as folder:
+            return kept_exclusions(folder, read_manifest(folder).frame)
 
     def excludes(self, exclusions: Mapping[str, str]) -> bool:
         """Whether it was prepared with this list of photos to leave out."""
         digest = self.run.data.tags.get(_EXCLUSIONS)
         if digest is None:  # of an earlier version
-            digest = exclusions_digest(self.exclusions())
+            try:
+                digest = exclusions_digest(self.exclusions())
+            except GoneError:
+                return False
         return digest == exclusions_digest(exclusions)
 
     def manifest(self) -> Manifest:
         """The manifest, read from the run's artifacts.
 
         Raises:
-            DataError: it is damaged, or not what was logged.
+            GoneError: it was removed, or cannot be read.
+            DataError: it is not what was logged.
         """
+        with self._kept() as folder:
+            return read_manifest(folder)
+
+    def manifest_or_none(self) -> Manifest | None:
+        """:meth:`manifest`; one that is gone counts as not prepared, which a log line says."""
+        try:
+            return self.manifest()
+        except GoneError as error:
+            log.warning("%s; its data counts as not prepared", error)
+            return None
+
+    @contextmanager
+    def _kept(self) -> Iterator[Path]:
+        run_id = self.run.info.run_id
         with scratch_folder() as scratch:
-            folder = fetch(self.run.info.run_id, "manifest", scratch)
+            folder = fetch(run_id, "manifest", scratch)
             stored = self.run.data.tags.get(SUMS)
             if stored is not None and (wrong := damage_below(folder, stored)) is not None:
                 raise DataError(
-                    f"run {self.run.info.run_id}, which prepared {self.root}: {wrong}. Delete the "
-                    "run and prepare the data again: mlflow run . -e prepare"
+                    f"run {run_id}, which prepared {self.root}: {wrong}. Delete the run and "
+                    "prepare the data again: mlflow run . -e prepare"
                 )
-            return read_manifest(folder)
+            try:
+                yield folder
+            except DataError as error:
+                raise GoneError(f"what run {run_id} keeps is damaged: {error}") from error
 
     def mark_used(self) -> None:
         """Make this the data that ``data=latest`` means."""
         client().set_tag(self.run.info.run_id, _USED, _now())
+
+
+def exclusions_in_force(last: PreparedRun | None) -> dict[str, str]:
+    """The list that ``last`` was prepared with, wherever it is kept.
+
+    Raises:
+        DataError: there was one, and it is gone with the files of the runs.
+    """
+    if last is None:
+        return {}
+    digest = last.run.data.tags.get(_EXCLUSIONS)
+    others = (
+        run for run in prepared_runs() if digest and digest == run.run.data.tags.get(_EXCLUSIONS)
+    )
+    for run in (last, *others):
+        try:
+            return run.exclusions()
+        except GoneError as error:
+            reason = error
+    if digest is None and not last.run.data.metrics.get("excluded"):
+        return {}
+    data = shlex.quote(f"data={last.root}")
+    raise DataError(
+        f"photos of {printable(last.root)} were left out by a list, and that is gone: {reason}. "
+        f"Give it again: mlflow run . -e prepare -P {data} -P exclude=list.csv (exclude=none "
+        "leaves none out)"
+    )
 
 
 @dataclass(frozen=True)

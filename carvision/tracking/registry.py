@@ -1,5 +1,6 @@
 """The model registry: backbones by fold set, and ensembles."""
 
+import logging
 import shutil
 from collections.abc import Mapping
 from importlib.metadata import version as installed_version
@@ -39,6 +40,8 @@ from carvision.tracking.versions import MemberVersion as MemberVersion
 _FOLDS = "folds"
 _WEIGHTS = "*.safetensors"
 
+log = logging.getLogger(__name__)
+
 #: What a registered model needs to be loaded elsewhere; the pins are what it was written with.
 REQUIREMENTS = (
     "albumentations",
@@ -57,12 +60,17 @@ REQUIREMENTS = (
 
 
 def find_member(preset: str, set_id: str, fold_runs: list[str]) -> MemberVersion | None:
-    """The version that holds exactly these fold runs, if it was registered before."""
+    """The version that holds exactly these fold runs, if it was registered before.
+
+    One whose weights were removed counts as not registered.
+    """
     filter_string = f"name = '{registered_name(preset)}' and tags.`{SET}` = '{set_id}'"
     for entry in client().search_model_versions(filter_string):
         member = member_or_none(entry)
         if member is not None and member.fold_runs == fold_runs:
-            return member
+            if serving.has_bundle(member.name, member.version):
+                return member
+            log.warning("the files of %s version %s were removed", member.name, member.version)
     return None
 
 

@@ -16,7 +16,7 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_PROJECT_ENTRY_POINT, MLFLOW_SOURCE_NAME
 
-from carvision.errors import PrunedError, TrackingError
+from carvision.errors import GoneError, PrunedError, TrackingError
 from carvision.redaction import redacted
 from carvision.tracking.artifacts import linked, local_folder
 from carvision.tracking.begun_runs import begun_and_gone
@@ -200,7 +200,11 @@ def log_settings(settings: Mapping[str, Any]) -> None:
 
 
 def fetch(run_id: str, path: str, into: Path) -> Path:
-    """An artifact of a run below ``into``, downloaded, or linked to a local store's; its place."""
+    """An artifact of a run below ``into``, downloaded, or linked to a local store's; its place.
+
+    Raises:
+        GoneError: the run, or the artifact, was removed.
+    """
 
     def fetched() -> Path:
         uri = client().get_run(run_id).info.artifact_uri
@@ -212,7 +216,25 @@ def fetch(run_id: str, path: str, into: Path) -> Path:
         )
         return Path(found)
 
-    return patiently(f"fetching {path}", fetched)
+    try:
+        return patiently(f"fetching {path}", fetched)
+    except (MlflowException, FileNotFoundError) as error:
+        if has_artifact(run_id, path):
+            raise
+        raise GoneError(
+            f"run {run_id} has no {path} any more: the run or its files were removed"
+        ) from error
+
+
+def has_artifact(run_id: str, path: str) -> bool:
+    """Whether a run is in the store, perhaps deleted, and has a file or folder ``path``."""
+    folder = path.rpartition("/")[0]
+    try:
+        return path in {item.path for item in client().list_artifacts(run_id, folder or None)}
+    except MlflowException as error:
+        if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+            raise
+        return False
 
 
 def client() -> MlflowClient:
