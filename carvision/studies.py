@@ -6,6 +6,7 @@ The file is not MLflow's database: both keep alembic tables, and neither opens t
 import logging
 import sqlite3
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import optuna
@@ -18,6 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from carvision.errors import ConfigError
+from carvision.files import one_at_a_time
 
 STORAGE: Final = "sqlite:///optuna.db"
 
@@ -68,7 +70,9 @@ class _WriteAhead(sqlite3.Connection):
 
 def _file_storage(address: str) -> RDBStorage:
     try:
-        return RDBStorage(address, engine_kwargs={"connect_args": {"factory": _WriteAhead}})
+        # Its tables are created, and its log is turned on, by one process at a time.
+        with one_at_a_time(Path(f"{address.removeprefix('sqlite:///')}.lock")):
+            return RDBStorage(address, engine_kwargs={"connect_args": {"factory": _WriteAhead}})
     # The last one is how Optuna tells a file of another version.
     except (SQLAlchemyError, CommandError, StorageInternalError, RuntimeError) as error:
         reason = str(error).strip().partition("\n")[0][:300]

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from carvision.files import replacing_folder
+from carvision.files import one_at_a_time, replacing_folder
 
 _TEST_SHARE = 0.2
 _SIDE = 64
@@ -18,10 +18,16 @@ _NAMES = [f"digit_{digit}" for digit in range(10)]
 
 
 def write_sample(folder: Path) -> Path:
-    """Write the sample to ``folder`` unless it is there already; return ``folder``."""
+    """Write the sample to ``folder`` unless it is there already; return ``folder``.
+
+    Another process that wants it at the same moment waits, and takes what is there by then: the
+    photos' times are a part of what names prepared data.
+    """
     if not folder.exists():
-        with replacing_folder(folder) as temporary:
-            _write(temporary)
+        with one_at_a_time(folder.with_name(f".{folder.name}.lock")):
+            if not folder.exists():
+                with replacing_folder(folder) as temporary:
+                    _write(temporary)
     return folder
 
 

@@ -15,7 +15,7 @@ from carvision.config import Config
 from carvision.contracts import TrueClass
 from carvision.data.cache import PhotoCache
 from carvision.errors import TrackingError
-from carvision.files import scratch_folder
+from carvision.files import one_at_a_time, scratch_folder
 from carvision.metrics import log_loss_of_true_class
 from carvision.models import read_bundle, write_bundle
 from carvision.pipelines.begun_folds import begun_after
@@ -31,9 +31,11 @@ from carvision.tracking.fold_sets import (
     set_name,
     usable_folds,
 )
+from carvision.tracking.local_store import LOCKS
 from carvision.tracking.registry import MemberVersion, find_member, register_member, superseded_by
 from carvision.tracking.server import require_server
-from carvision.tracking.store import DATA, MODEL, SET
+from carvision.tracking.store import DATA, MODEL, SET, is_local_store
+from carvision.tracking.store_errors import store_problem
 
 
 @dataclass(frozen=True)
@@ -80,12 +82,15 @@ def register_if_reachable(run: Run | None, fold_set: FoldSet) -> MemberVersion |
             raise TrackingError(f"what lies in {', '.join(map(str, waiting))} is not logged")
         if run is None:
             raise TrackingError("there was no server when its run was to begin")
-        return _register(fold_set)
+        # Whoever trains another fold of the set, and ends now, too, takes this version over.
+        with one_at_a_time(LOCKS / f"register-{fold_set.set_id}"):
+            return _register(fold_set)
     except (MlflowException, TrackingError) as error:
+        mended = "that is mended" if is_local_store() else "the tracking server is back"
         raise TrackingError(
-            f"what is trained of {fold_set.config.name} cannot be registered now: {error}\nNothing "
-            "is lost. Once the tracking server is back, run the same command again: it logs what "
-            "is finished, trains nothing twice, and registers the model"
+            f"what is trained of {fold_set.config.name} cannot be registered now: "
+            f"{store_problem(error) or error}\nNothing is lost. Once {mended}, run the same "
+            "command again: it logs what is finished, trains nothing twice, and registers the model"
         ) from error
 
 

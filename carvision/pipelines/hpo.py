@@ -34,8 +34,8 @@ from carvision.pipelines.session import announce, show_address
 from carvision.pipelines.train import check_trainable, parse_folds
 from carvision.reporting.trial_table import show_trials
 from carvision.studies import STORAGE
-from carvision.tracking.finished_fold import LOCKS
 from carvision.tracking.fold_sets import finished_folds, set_name
+from carvision.tracking.local_store import LOCKS
 from carvision.tracking.prepared import log_data_input
 from carvision.tracking.store import DATA, MODEL, SET, log_settings, tracked_run
 from carvision.training.search import (

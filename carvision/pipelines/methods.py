@@ -25,7 +25,7 @@ from carvision.files import alone
 from carvision.metrics import true_class_column
 from carvision.reporting.console import progress
 from carvision.studies import STORAGE
-from carvision.tracking.finished_fold import LOCKS
+from carvision.tracking.local_store import LOCKS
 
 #: The outer searches, which only judge the first one, draw a fifth of what it draws.
 _OUTER_SHARE: Final = 5

@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from carvision.errors import TrackingError
 from carvision.files import alone, flush, read_json, replacing_folder, write_json
 from carvision.tracking.event_log import EVENTS_FILE, EventLog, read_events, run_named_in
 from carvision.tracking.fold_sets import EPOCHS, PREDICTIONS, STAGE_FOLD, WEIGHTS, best_metrics
+from carvision.tracking.local_store import LOCKS
 from carvision.tracking.record import ABOUT, ARTIFACTS, send
 from carvision.tracking.sending import Delivery, send_pending
 from carvision.tracking.server import require_server
@@ -31,7 +32,6 @@ from carvision.training import FoldResult
 
 log = logging.getLogger(__name__)
 
-LOCKS: Final = Path("work/locks")
 _FINISHED = "finished"
 #: Seconds before it is tried again.
 _PAUSES = (1.0, 3.0)

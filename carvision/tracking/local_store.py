@@ -21,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from carvision.errors import TrackingError
 from carvision.files import one_at_a_time
 from carvision.tracking.database import is_incomplete, local_database, remove_database
-from carvision.tracking.relocation import relocate
+from carvision.tracking.relocation import relocate, take_from_ui
 from carvision.tracking.store_errors import file_store_problem, store_problem
 
 LOCKS: Final = Path("work/locks")
@@ -50,6 +50,7 @@ def open_store() -> None:
             _create(database, uri)
             MlflowClient().search_experiments(max_results=1)
             relocate(database, LOCKS)
+            take_from_ui(database, Path.cwd())
     except (sqlite3.Error, SQLAlchemyError, CommandError, MlflowException) as error:
         sentence = store_problem(error)
         if sentence is None:

@@ -5,6 +5,7 @@ that is gone, and in a copy they lead into the original.
 """
 
 import logging
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -55,6 +56,31 @@ def relocate(database: Path, locks: Path) -> None:
                     "as it was: %s)",
                     *(database.name, root, count, home / _ARTIFACTS, backup),
                 )
+
+
+def take_from_ui(database: Path, home: Path) -> None:
+    """Let unused experiments that the UI's server made keep their artifacts in ``home``.
+
+    Where ``mlflow ui`` is a project's first command, experiments are made for that server alone:
+    without it nothing can be stored in them. ``mlflow run`` has opened its run there by now.
+    """
+    own = os.environ.get("MLFLOW_RUN_ID", "")
+    unused = (
+        "artifact_location = 'mlflow-artifacts:/' || experiment_id AND NOT EXISTS (SELECT 1 FROM "
+        "runs WHERE runs.experiment_id = experiments.experiment_id AND run_uuid != ?)"
+    )
+    with connected(database) as connection, connection:
+        find = f"SELECT experiment_id FROM experiments WHERE {unused}"
+        for (experiment,) in connection.execute(find, (own,)).fetchall():
+            place = (home / _ARTIFACTS / str(experiment)).as_posix()
+            connection.execute(
+                "UPDATE experiments SET artifact_location = ? WHERE experiment_id = ?",
+                (place, experiment),
+            )
+            connection.execute(
+                "UPDATE runs SET artifact_uri = ? WHERE experiment_id = ? AND run_uuid = ?",
+                (f"{place}/{own}/artifacts", experiment, own),
+            )
 
 
 def _earlier_roots(connection: sqlite3.Connection, database: Path, home: Path) -> list[Path]:
