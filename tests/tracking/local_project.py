@@ -9,6 +9,7 @@ from pathlib import Path
 
 import mlflow
 import pytest
+from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 
 from carvision.tracking import local_store
 
@@ -56,6 +57,7 @@ def enter(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Begin a command in a project's folder, as a new process does."""
     monkeypatch.chdir(project)
     monkeypatch.setattr(local_store, "_opened", set())
+    _artifact_repos_cache.clear()
     # The absolute one of `mlflow run` and of MLflow's own default.
     mlflow.set_tracking_uri(f"sqlite:///{project}/mlflow.db")
 
