@@ -9,13 +9,12 @@ from carvision.data.manifest import Manifest
 from carvision.ensembling import MemberOof, OofTable
 from carvision.errors import PredictionsError, TrackingError
 from carvision.pipelines.session import announce
-from carvision.serving import has_bundle
-from carvision.tracking.fold_sets import fetch_predictions, has_predictions, seconds_per_1000
+from carvision.tracking.fold_sets import fetch_predictions, seconds_per_1000
 from carvision.tracking.registry import MemberVersion, members_of
 
 
 def choose_members(fingerprint: str, models: Sequence[str]) -> list[MemberVersion]:
-    """The best version of each backbone trained on this data, of which all files are there.
+    """The best version of each backbone trained on this data.
 
     Unless they are asked for by name, trial runs stay out where there are whole ones, and so does
     what lacks a fold that the best backbone has.
@@ -25,8 +24,7 @@ def choose_members(fingerprint: str, models: Sequence[str]) -> list[MemberVersio
     """
     best: dict[str, MemberVersion] = {}
     for version in sorted(members_of(fingerprint), key=lambda member: member.rank):
-        if version.preset not in best and _is_whole(version):
-            best[version.preset] = version
+        best.setdefault(version.preset, version)
     missing = [name for name in models if name not in best]
     if missing or not best:
         wanted = ",".join(missing) or "efficientnet_lite0"
@@ -50,21 +48,6 @@ def choose_members(fingerprint: str, models: Sequence[str]) -> list[MemberVersio
             "its other folds to use all"
         )
     return sorted(chosen, key=lambda member: member.preset)
-
-
-def _is_whole(version: MemberVersion) -> bool:
-    """Whether its predictions and weights are there; one without is passed over, and named."""
-    gone = [run_id for run_id in version.fold_runs if not has_predictions(run_id)]
-    if gone:
-        what = f"the predictions of run {', '.join(gone)} were removed"
-    elif not has_bundle(version.name, version.version):
-        what = "its weights were removed"
-    else:
-        return True
-    announce(
-        f"passed over: {version.name} version {version.version}, {what}; train it again to use it"
-    )
-    return False
 
 
 def _sharing_photos(members: Sequence[MemberVersion]) -> list[MemberVersion]:

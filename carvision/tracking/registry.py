@@ -24,6 +24,7 @@ from carvision.tracking.champions import ENSEMBLE as ENSEMBLE
 from carvision.tracking.champions import champion_ensemble as champion_ensemble
 from carvision.tracking.champions import crown_ensemble as crown_ensemble
 from carvision.tracking.champions import crown_member
+from carvision.tracking.fold_sets import has_predictions
 from carvision.tracking.pins import member_version as member_version
 from carvision.tracking.store import DATA, FOLD, MODEL, SET, client
 from carvision.tracking.versions import (
@@ -84,11 +85,36 @@ def superseded_by(member: MemberVersion) -> list[int]:
 
 
 def members_of(data: str) -> list[MemberVersion]:
-    """All registered backbones' versions trained on ``data``; those of others are passed over."""
+    """Registered backbones' versions trained on ``data``, the one to use first coming first.
+
+    Versions of others are passed over, and so are those that lack files, up to the first of each
+    backbone that has all of its own.
+    """
     known = {registered_name(preset) for preset in list_models()}
     entries = client().search_model_versions(f"tags.`{DATA}` = '{data}'")
     found = [member_or_none(entry) for entry in entries if entry.name in known]
-    return [member for member in found if member is not None]
+    whole: set[str] = set()
+    members = []
+    ours = [member for member in found if member is not None]
+    for member in sorted(ours, key=lambda member: member.rank):
+        if member.preset in whole or _is_whole(member):
+            whole.add(member.preset)
+            members.append(member)
+    return members
+
+
+def _is_whole(member: MemberVersion) -> bool:
+    """Whether a version's predictions and weights are there; a log line names one without."""
+    gone = [run_id for run_id in member.fold_runs if not has_predictions(run_id)]
+    if gone:
+        what = f"the predictions of run {', '.join(gone)} were removed"
+    elif not serving.has_bundle(member.name, member.version):
+        what = "its weights were removed"
+    else:
+        return True
+    passed_over = (member.name, member.version, what)
+    log.warning("passed over: %s version %s, %s; train it again to use it", *passed_over)
+    return False
 
 
 def register_member(

@@ -98,8 +98,8 @@ def _of_mlflow(message: str) -> str | None:
         which = found[1] or repr(found[2])
         return (
             f"the MLflow experiment {which} was deleted: take it back with `mlflow experiments "
-            "restore --experiment-id ID` (`mlflow experiments search --view deleted_only` shows "
-            "the IDs), or give the name of another in MLFLOW_EXPERIMENT_NAME"
+            f"restore --experiment-id {found[1] or 'ID'}` (`mlflow experiments search --view "
+            "deleted_only` shows the IDs), or give the name of another in MLFLOW_EXPERIMENT_NAME"
         )
     if "an mlflow-artifacts URI was supplied" in message:
         return (
