@@ -10,13 +10,14 @@ import torch
 
 from carvision.config import load_config
 from carvision.contracts import VIEWS, Predictions
-from carvision.errors import PredictionsError, TrackingError
+from carvision.errors import PredictionsError, TrackingError, WeightsError
 from carvision.tracking.finished_fold import deliver, waiting_metrics, write_finished
 from carvision.tracking.fold_sets import (
     batch_size_of,
     fetch_epochs,
     fetch_predictions,
     fetch_true_class,
+    fetch_weights,
     finished_folds,
     set_name,
 )
@@ -146,6 +147,19 @@ def test_changed_predictions_are_named(name: str, store: Path, tmp_path: Path) -
         fetch_true_class([run_id], tmp_path / "after")
     with pytest.raises(PredictionsError, match=message):
         fetch_predictions([run_id], tmp_path / "all")
+
+
+def test_changed_weights_are_not_taken(store: Path, tmp_path: Path) -> None:
+    run_id = _logged(_result(tmp_path), "changed weights")
+    runs = finished_folds("changed weights")
+    (tmp_path / "into").mkdir()
+    assert fetch_weights(runs, tmp_path / "into")[1].read_bytes() == b"weights"
+    changed = tmp_path / "best.safetensors"
+    changed.write_bytes(b"weightz")
+    client().log_artifact(run_id, str(changed), "checkpoint")
+    (tmp_path / "again").mkdir()
+    with pytest.raises(WeightsError, match=rf"run {run_id} .*best\.safetensors is not the file"):
+        fetch_weights(runs, tmp_path / "again")
 
 
 @pytest.mark.parametrize(
