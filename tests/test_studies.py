@@ -1,10 +1,13 @@
 """A study that is opened again: where it was, with new points, and nothing left running."""
 
+import sqlite3
 from pathlib import Path
 
+import optuna
 import pytest
 from optuna.trial import TrialState
 
+from carvision.errors import ConfigError
 from carvision.studies import _file_storage, close_interrupted, open_study
 
 
@@ -63,3 +66,33 @@ def test_no_transaction_waits_for_the_disk(storage: str) -> None:
             ]
         engine.dispose()
         assert modes == ["wal", 1]
+
+
+def _broken(path: Path, how: str) -> None:
+    if how == "no database":
+        path.write_bytes(b"not a database at all, but text" * 100)
+    elif how == "folder":
+        path.mkdir()
+    else:
+        open_study("study", f"sqlite:///{path}", 0)
+        with sqlite3.connect(path) as connection:
+            if how == "newer":
+                connection.execute("UPDATE alembic_version SET version_num = 'v99.0.0.a'")
+            else:
+                connection.execute("UPDATE version_info SET schema_version = 1")
+                connection.execute("UPDATE alembic_version SET version_num = 'v0.9.0.a'")
+
+
+@pytest.mark.parametrize("how", ["no database", "folder", "newer", "older"])
+def test_a_file_that_is_no_storage_is_one_sentence(how: str, tmp_path: Path) -> None:
+    path = tmp_path / "optuna.db"
+    _broken(path, how)
+    with pytest.raises(ConfigError, match=r"optuna\.db cannot be used for studies: .*\nMove the"):
+        open_study("study", f"sqlite:///{path}", 0)
+
+
+@pytest.mark.parametrize("directions", [["maximize"], ["minimize", "minimize"]])
+def test_a_study_that_seeks_something_else_is_refused(storage: str, directions: list[str]) -> None:
+    optuna.create_study(study_name="study", storage=storage, directions=directions)
+    with pytest.raises(ConfigError, match=r"'study' in .* delete-study --study-name study"):
+        open_study("study", storage, 0)

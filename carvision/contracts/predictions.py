@@ -121,12 +121,14 @@ def concatenated(parts: Sequence[TrueClass]) -> TrueClass:
 
 def _read(folder: Path, values: str) -> tuple[pd.DataFrame, tuple[str, ...], NDArray[np.float32]]:
     try:
-        return (
-            pd.read_parquet(folder / "index.parquet"),
-            tuple(read_json(folder / "views.json")),
-            np.load(folder / values, mmap_mode="r"),
-        )
-    except (OSError, ValueError, EOFError) as error:
+        index = pd.read_parquet(folder / "index.parquet")
+        if not set(_COLUMNS) <= set(index.columns):
+            raise ValueError(f"index.parquet lacks one of the columns {_COLUMNS}")
+        views = read_json(folder / "views.json")
+        if not isinstance(views, list) or not all(isinstance(view, str) for view in views):
+            raise ValueError("views.json is no list of views")
+        return index, tuple(views), np.load(folder / values, mmap_mode="r")
+    except (OSError, ValueError, EOFError, RecursionError) as error:
         raise PredictionsError(f"{folder}: not a complete predictions folder: {error}") from error
 
 

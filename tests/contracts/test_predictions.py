@@ -156,6 +156,23 @@ def test_a_damaged_folder(tmp_path, name, content):
         read_predictions(tmp_path / "oof")
 
 
+@pytest.mark.parametrize("content", ["3", "null", '"original"', "{}", "[1]", "[" * 100_000])
+def test_views_that_are_none(tmp_path, content):
+    write_predictions(tmp_path / "oof", _predictions())
+    (tmp_path / "oof/views.json").write_text(content)
+    with pytest.raises(PredictionsError, match="oof: not a complete predictions folder"):
+        read_predictions(tmp_path / "oof")
+
+
+@pytest.mark.parametrize("column", ["image_id", "class_index", "fold"])
+def test_an_index_without_a_column(tmp_path, column):
+    write_predictions(tmp_path / "oof", _predictions())
+    path = tmp_path / "oof/index.parquet"
+    pd.read_parquet(path).drop(columns=column).to_parquet(path)
+    with pytest.raises(PredictionsError, match=r"oof: not a complete predictions folder.*columns"):
+        read_predictions(tmp_path / "oof")
+
+
 def test_an_empty_array_file(tmp_path):
     write_predictions(tmp_path / "oof", _predictions())
     (tmp_path / "oof" / "log_probabilities.npy").write_bytes(b"")

@@ -198,3 +198,32 @@ def test_no_trial_is_refused(problem: Problem, trials: int) -> None:
     with pytest.raises(ConfigError, match=f"trials: expected at least 1, got {trials}"):
         problem.tune(trials)
     assert not Path(problem.storage.removeprefix("sqlite:///")).exists()
+
+
+@pytest.mark.parametrize("value", [-5.0, float("-inf"), 0.0])
+@pytest.mark.parametrize("name", ["a/original", "b/original", "stranger"])
+def test_forged_weights_do_not_win(value: float, name: str, tmp_path: Path) -> None:
+    storage = f"sqlite:///{tmp_path / 'optuna.db'}"
+    p = np.array([[0.9, 0.2], [0.8, 0.3], [0.1, 0.6]])
+    candidates = [("a", "original"), ("b", "original")]
+
+    def tuned() -> Tuned:
+        return tune_weights(
+            p,
+            candidates,
+            starting_points(candidates, {"a": 1, "b": 1}),
+            trials=12,
+            study_name="s",
+            problem="p",
+            storage=storage,
+            seed=0,
+        )
+
+    honest = tuned()
+    params = {"a/original": 0.0, "b/original": 0.0} | {name: 1.0}
+    kinds = dict.fromkeys(params, optuna.distributions.FloatDistribution(0, 1))
+    trial = optuna.trial.create_trial(params=params, distributions=kinds, value=value)
+    optuna.load_study(study_name="s", storage=storage).add_trial(trial)
+    found = tuned()
+    assert found.log_loss <= honest.log_loss
+    assert found.log_loss == pytest.approx(mixture_log_loss(p, found.weights))

@@ -238,3 +238,78 @@ def test_copies_widen_the_interval() -> None:
     apart = bootstrap_interval(losses, range(2000), seed=0)
     together = bootstrap_interval(losses, groups.tolist(), seed=0)
     assert together[1] - together[0] == pytest.approx(2 * (apart[1] - apart[0]), rel=0.1)
+
+
+def _forge(storage: str, value: float, **changes: Any) -> None:
+    """Write a finished trial into the study ``s``, with parameters of its first one changed."""
+    study = optuna.load_study(study_name="s", storage=storage)
+    first = study.trials[0]
+    params = first.params | changes
+    kinds = first.distributions | {
+        name: optuna.distributions.CategoricalDistribution([choice])
+        for name, choice in changes.items()
+        if name not in first.distributions
+    }
+    study.add_trial(optuna.trial.create_trial(params=params, distributions=kinds, value=value))
+
+
+@pytest.mark.parametrize("value", [float("-inf"), 1e-3])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"shrinkage": 1.0, "rule": "equal"}, {"stranger": "x"}],
+    ids=["the same", "another blend", "of another search"],
+)
+def test_a_forged_trial_does_not_win(
+    value: float,
+    changes: dict[str, Any],
+    scorer: Scorer,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    storage = f"sqlite:///{tmp_path / 'optuna.db'}"
+    honest = _search(scorer, 9, storage=storage, name="s", problem="p")
+    _forge(storage, value, **changes)
+    told: list[float] = []
+    found = _search(scorer, 10, storage=storage, name="s", problem="p", on_trial=told.append)
+    assert found.cross_fitted <= honest.cross_fitted
+    assert _cross_fitted(scorer, found.blend) == pytest.approx(found.cross_fitted, abs=1e-9)
+    # It neither counts as tried nor is told.
+    assert len(told) == 1 and told[0] >= found.cross_fitted
+    assert "trials 9 (stored" in caplog.text
+    assert all(np.isfinite(trial.value or 0.0) for trial in found.study.trials)
+
+
+def test_the_best_of_forged_trials_is_what_it_gives(scorer: Scorer, tmp_path: Path) -> None:
+    """Among twenty values of the same kind the honest best one is found."""
+    storage = f"sqlite:///{tmp_path / 'optuna.db'}"
+    honest = _search(scorer, 9, storage=storage, name="s", problem="p")
+    for k in range(20):
+        _forge(storage, -float(k), shrinkage=k / 20)
+    found = _search(scorer, 9, storage=storage, name="s", problem="p")
+    assert found.cross_fitted <= honest.cross_fitted
+    assert _cross_fitted(scorer, found.blend) == pytest.approx(found.cross_fitted, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    "params", [{"x": 1.0}, {}, {"rule": "evil"}, {"shrinkage": 7.0, "rule": "exact"}]
+)
+def test_what_others_enqueued_is_not_tried(
+    params: dict[str, Any], scorer: Scorer, tmp_path: Path
+) -> None:
+    storage = f"sqlite:///{tmp_path / 'optuna.db'}"
+    optuna.create_study(study_name="s", storage=storage).enqueue_trial(params)
+    found = _search(scorer, 1, storage=storage, name="s", problem="p")
+    tried = found.study.get_trials(states=(TrialState.COMPLETE,))
+    assert len(tried) == len(starts(scorer, everything(scorer)))
+    assert all("start" in trial.user_attrs for trial in tried)
+
+
+def test_a_study_of_other_choices_is_refused(scorer: Scorer, tmp_path: Path) -> None:
+    storage = f"sqlite:///{tmp_path / 'optuna.db'}"
+    study = optuna.create_study(study_name="s", storage=storage)
+    kinds = {"rule": optuna.distributions.CategoricalDistribution(["evil"])}
+    study.add_trial(
+        optuna.trial.create_trial(params={"rule": "evil"}, distributions=kinds, value=-5.0)
+    )
+    with pytest.raises(ConfigError, match=r"trial 0 whose 'rule' .* delete-study --study-name s"):
+        _search(scorer, 1, storage=storage, name="s", problem="p")

@@ -198,3 +198,12 @@ def test_other_data_and_classes_are_named(tmp_path: Path, caplog: pytest.LogCapt
     (told,) = caplog.messages
     assert "classes: 2 → 1, without ['K5_Hybrid'], with [], data: x → y, a0: 0 → 1" in told
     assert str(begun) in told
+
+
+@pytest.mark.parametrize("content", ["", "[]", "null", '"x"', "[" * 100_000])
+def test_damaged_settings_of_another_fold_are_passed_over(content: str, tmp_path: Path) -> None:
+    begun = tmp_path / "a" / "fold1"
+    begun.mkdir(parents=True)
+    (begun / "settings.json").write_text(content)
+    (begun / "step00000001.pt").touch()
+    announce_others("lite0 fold 1", tmp_path / "b" / "fold1", json.dumps({"name": "lite0"}))

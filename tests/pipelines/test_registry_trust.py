@@ -209,21 +209,3 @@ def test_a_member_that_was_registered_again_is_another_one(
         tune(_config(), str(cars), [], 3)
     assert "the champion so far, cannot be used" in caplog.text
     assert _submit(cars) != submitted
-
-
-def test_changed_weights_of_a_fold_are_not_registered(
-    submitted: bytes, store: Path, cars: Path
-) -> None:
-    _, second = (_train_fold(cars, fold) for fold in ("1", "2"))
-    assert second.folds == (1, 2)
-    for path in store.glob("mlruns/*/*/artifacts/checkpoint/best.safetensors"):
-        path.write_bytes(path.read_bytes()[:-1] + b"\x00\x01")
-    client = MlflowClient()
-    client.delete_model_version(_NAME, str(second.version))
-    with pytest.raises((WeightsError, TrackingError), match=r"best\.safetensors is not the file"):
-        _train_fold(cars, "all")
-
-
-def _train_fold(cars: Path, fold: str) -> MemberVersion:
-    (version,) = train([_config("seed=5")], str(cars), fold, "auto")
-    return version

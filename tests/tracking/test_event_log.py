@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from carvision.contracts import Tracker
-from carvision.tracking.event_log import EventLog, epoch_metrics, read_events
+from carvision.tracking.event_log import EventLog, epoch_metrics, read_events, run_named_in
 
 
 @pytest.fixture
@@ -115,3 +115,40 @@ def test_numbers_that_json_does_not_have(path: Path) -> None:
     metrics = read_events(path)[-1].metrics
     assert math.isnan(metrics["a"])
     assert (metrics["b"], metrics["c"]) == (-math.inf, 1e-300)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"kind": "run", "payload": {}},
+        {"kind": "run", "payload": {"run_id": "../../etc/passwd"}},
+        {"kind": "run", "payload": {"run_id": 7}},
+        {"kind": "run", "payload": {"run_id": "a'b"}},
+        {"kind": "run", "payload": ["run_id"]},
+        {"kind": "run", "payload": None},
+        {"kind": "epoch", "payload": {"metrics": {}}},
+        {"kind": "epoch", "payload": {"epoch": "1", "metrics": {}}},
+        {"kind": "epoch", "payload": {"epoch": 1, "metrics": {"a": "x"}}},
+        {"kind": "epoch", "payload": {"epoch": 1, "metrics": [1]}},
+        {"kind": "epoch", "payload": {"epoch": 1}},
+        {"kind": "started", "payload": {}},
+        {"kind": "started", "payload": {"total_steps": "many"}},
+        {"kind": "warning", "payload": {"message": ["x"]}},
+        {"kind": "step", "payload": 3},
+        {"kind": "run", "payload": {"run_id": "other"}, "sequence": "2"},
+        {"kind": "run", "payload": {"run_id": "other"}, "time": None},
+        {"kind": "run", "payload": {"run_id": "other"}, "time": float("inf")},
+        {"kind": "run", "payload": {"run_id": "other"}, "more": 1},
+    ],
+    ids=str,
+)
+def test_a_line_that_is_no_event_of_ours_is_passed_over(
+    path: Path, event: dict[str, object]
+) -> None:
+    log = EventLog(path, "run1")
+    with path.open("a") as file:
+        file.write(json.dumps({"sequence": 2, "time": 1.0} | event) + "\n")
+    log.epoch_ended(1, {"val/log_loss": 1.0})
+    assert [found.kind for found in read_events(path)] == ["run", "epoch"]
+    assert run_named_in(read_events(path)) == "run1"
+    assert epoch_metrics(read_events(path)) == {1: {"val/log_loss": 1.0}}

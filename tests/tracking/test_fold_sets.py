@@ -10,11 +10,14 @@ import torch
 
 from carvision.config import load_config
 from carvision.contracts import VIEWS, Predictions
-from carvision.tracking.finished_fold import deliver, write_finished
+from carvision.errors import PredictionsError, TrackingError, WeightsError
+from carvision.tracking.finished_fold import deliver, waiting_metrics, write_finished
 from carvision.tracking.fold_sets import (
     batch_size_of,
     fetch_epochs,
+    fetch_predictions,
     fetch_true_class,
+    fetch_weights,
     finished_folds,
     set_name,
 )
@@ -115,3 +118,65 @@ def test_the_batch_size_of_a_set_is_its_newest_folds(store: Path, tmp_path: Path
         assert metrics["best/val_log_loss"] == 0.5
         assert batch_size_of("sizes") == size
     assert batch_size_of("another") is None
+
+
+@pytest.mark.parametrize("tag", ["", "x", "0", "-1", "1.5", "../1"])
+def test_a_run_without_a_fold_is_passed_over(
+    tag: str, store: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    _logged(_result(tmp_path), f"odd {tag}")
+    with mlflow.start_run(tags={SET: f"odd {tag}", "carvision.stage": "fold", FOLD: tag}) as run:
+        pass
+    assert list(finished_folds(f"odd {tag}")) == [1]
+    assert f"run {run.info.run_id} is passed over" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["index.parquet", "views.json", "true_class.npy"])
+def test_changed_predictions_are_named(name: str, store: Path, tmp_path: Path) -> None:
+    run_id = _logged(_result(tmp_path), f"changed {name}")
+    fetch_true_class([run_id], tmp_path / "before")
+    folder = tmp_path / "changed"
+    folder.mkdir()
+    changed = client().download_artifacts(run_id, f"predictions/{name}", str(folder))
+    content = bytearray(Path(changed).read_bytes())
+    content[len(content) // 2] ^= 1
+    Path(changed).write_bytes(content)
+    client().log_artifact(run_id, changed, "predictions")
+    message = f"run {run_id} .*: predictions/{name} is not the file that was stored"
+    with pytest.raises(PredictionsError, match=message):
+        fetch_true_class([run_id], tmp_path / "after")
+    with pytest.raises(PredictionsError, match=message):
+        fetch_predictions([run_id], tmp_path / "all")
+
+
+def test_changed_weights_are_not_taken(store: Path, tmp_path: Path) -> None:
+    run_id = _logged(_result(tmp_path), "changed weights")
+    runs = finished_folds("changed weights")
+    (tmp_path / "into").mkdir()
+    assert fetch_weights(runs, tmp_path / "into")[1].read_bytes() == b"weights"
+    changed = tmp_path / "best.safetensors"
+    changed.write_bytes(b"weightz")
+    client().log_artifact(run_id, str(changed), "checkpoint")
+    (tmp_path / "again").mkdir()
+    with pytest.raises(WeightsError, match=rf"run {run_id} .*best\.safetensors is not the file"):
+        fetch_weights(runs, tmp_path / "again")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{",
+        "[]",
+        "{}",
+        '{"name": 3, "tags": {}, "metrics": {}, "time": 1}',
+        '{"name": "a", "tags": {"x": 1}, "metrics": {}, "time": 1}',
+        '{"name": "a", "tags": {}, "metrics": {"x": "y"}, "time": 1}',
+        '{"name": "a", "tags": {}, "metrics": {}, "time": "now"}',
+        "[" * 100_000,
+    ],
+)
+def test_a_damaged_result_is_one_sentence(content: str, tmp_path: Path) -> None:
+    (tmp_path / "finished").mkdir()
+    (tmp_path / "finished/about.json").write_text(content)
+    with pytest.raises(TrackingError, match=r"about\.json is damaged .*; remove .* trained again"):
+        waiting_metrics(tmp_path)

@@ -136,3 +136,14 @@ def test_one_process_at_a_time(events: EventLog) -> None:
     other = FileLock(events.path.with_name("sending.lock"), is_singleton=False)
     with other, pytest.raises(TrackingError, match="is being sent by another process"):
         send_pending(events.path)
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "null", '{"run_id": 3}', '{"sequence": "x"}', "[" * 100_000]
+)
+def test_a_damaged_note_sends_all_again(content: str, events: EventLog, run_id: str) -> None:
+    events.epoch_ended(1, METRICS)
+    send_pending(events.path)
+    events.path.with_name("sent.json").write_text(content)
+    assert send_pending(events.path).epochs == [1]
+    assert points(MlflowClient(), run_id) == [(1, 2.5)]

@@ -1,12 +1,14 @@
 """Versions of registered backbones: those of ours, and those that others registered."""
 
 import logging
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from carvision.contracts.sums import sums_of
 from carvision.errors import TrackingError
-from carvision.tracking.versions import MemberVersion, member_of, member_or_none
+from carvision.tracking.versions import MemberVersion, damage_of, member_of, member_or_none
 from tests.contracts.test_names import HOSTILE
 
 RUNS = ("a" * 32, "b" * 32)
@@ -89,3 +91,24 @@ def test_what_is_not_ours_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
         assert isinstance(member_or_none(entry()), MemberVersion)  # type: ignore[arg-type]
     (line,) = caplog.messages
     assert line.startswith("carvision-lite version 3 was not registered by carvision")
+
+
+def test_files_of_a_version_from_before_are_not_checked_which_is_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "carvision"):
+        for _ in range(3):
+            assert damage_of(entry(version="77"), tmp_path) is None  # type: ignore[arg-type]
+    assert caplog.messages == [
+        "carvision-lite version 77 was registered without sums: its files are not checked"
+    ]
+
+
+def test_a_missing_or_changed_file_of_a_version_is_damage(tmp_path: Path) -> None:
+    (tmp_path / "fold1.safetensors").write_bytes(b"weights")
+    found = entry(sha256=sums_of(tmp_path))
+    assert damage_of(found, tmp_path) is None  # type: ignore[arg-type]
+    (tmp_path / "fold1.safetensors").write_bytes(b"weightz")
+    assert "fold1.safetensors is not" in str(damage_of(found, tmp_path))  # type: ignore[arg-type]
+    (tmp_path / "fold1.safetensors").unlink()
+    assert damage_of(found, tmp_path) == "fold1.safetensors is missing"  # type: ignore[arg-type]

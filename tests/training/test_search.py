@@ -193,3 +193,53 @@ def test_nothing_is_pruned_in_the_last_epoch(storage: str) -> None:
         return 9.0
 
     assert _search(storage, 6, at_last).trials[5].state == TrialState.COMPLETE
+
+
+def test_a_trial_that_is_not_believed_is_tried_again(storage: str) -> None:
+    study = _search(storage, 3, Trainings())
+    first = study.trials[0]
+    study.add_trial(
+        optuna.trial.create_trial(params=first.params, distributions=first.distributions, value=-5)
+    )
+
+    def believe(trial: FrozenTrial) -> bool:
+        return trial.value != -5
+
+    again = Trainings()
+    study = open_search("study", storage, CONFIG)
+    search(study, CONFIG, 4, again, lambda trial: None, believe)
+    assert len(again.configs) == 1
+    assert len(done_trials(study, believe)) == 4 < len(done_trials(study))
+    assert best_trials(study, 1, believe)[0].value == 1.0
+
+
+@pytest.mark.parametrize(
+    "values", [{"optimizer.lr": 1e9}, {"loss.name": "evil"}, {"stranger": 1.0}, {"loss.t1": "x"}]
+)
+def test_what_others_enqueued_is_not_tried(values: dict[str, object], storage: str) -> None:
+    study = optuna.create_study(study_name="study", storage=storage)
+    study.enqueue_trial(values)
+    study.enqueue_trial({"optimizer.lr": CONFIG.optimizer.lr}, user_attrs={"a": 1})
+    study = open_search("study", storage, CONFIG)
+    waiting = study.get_trials(states=(TrialState.WAITING,))
+    assert [trial.user_attrs for trial in waiting] == [{"a": 1}]
+    assert len(_search(storage, 1, Trainings()).get_trials(states=(TrialState.COMPLETE,))) == 1
+
+
+def test_a_search_of_other_choices_is_refused(storage: str) -> None:
+    study = optuna.create_study(study_name="study", storage=storage)
+    kinds = {"loss.name": optuna.distributions.CategoricalDistribution(["evil"])}
+    study.add_trial(
+        optuna.trial.create_trial(params={"loss.name": "evil"}, distributions=kinds, value=-5)
+    )
+    with pytest.raises(ConfigError, match=r"trial 0 whose 'loss\.name' .* delete-study"):
+        open_search("study", storage, CONFIG)
+
+
+@pytest.mark.parametrize("number", ["x", -1, 99, None, [0]])
+def test_a_continuation_of_no_trial_begins_anew(number: object, storage: str) -> None:
+    study = optuna.create_study(study_name="study", storage=storage)
+    study.enqueue_trial({}, user_attrs={"continues": number})
+    trainings = Trainings()
+    _search(storage, 1, trainings)
+    assert trainings.epochs == [list(range(1, _EPOCHS + 1))]
