@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from carvision.config.words import quoted
 from carvision.contracts import nfc
 from carvision.data.findings import Finding, Findings
 from carvision.data.layout import Layout
@@ -18,7 +19,6 @@ log = logging.getLogger(__name__)
 
 #: Set to 1 by whoever trusts the input: it may then name any file of this machine.
 ALLOW_PATHS: Final = "CARVISION_ALLOW_PATHS"
-_SHOWN: Final = 100
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class _ListFolder:
             DataError: there is no such file, or it lies outside and that is not allowed.
         """
         if "\0" in name:
-            raise DataError(f"the photo {_short(name)} is missing: no name holds a NUL")
+            raise DataError(f"the photo {quoted(name)} is missing: no name holds a NUL")
         spelled = [self._inside(way) for way in dict.fromkeys([name, name.replace("\\", "/")])]
         for path in spelled:
             if path.is_file():
@@ -112,7 +112,7 @@ class _ListFolder:
             if path.is_file():
                 return path
         what = ": that is a folder" if name and spelled[0].is_dir() else ""
-        raise DataError(f"the photo {_short(name)} is missing{what}")
+        raise DataError(f"the photo {quoted(name)} is missing{what}")
 
     def _inside(self, name: str) -> Path:
         """Where ``name`` is; links count as what they are called: photos may be on another disk."""
@@ -121,7 +121,7 @@ class _ListFolder:
         if inside or os.environ.get(ALLOW_PATHS) == "1":
             return path
         raise DataError(
-            f"the photo {_short(name)} lies outside of {self._roots[0]}; if you trust this list, "
+            f"the photo {quoted(name)} lies outside of {self._roots[0]}; if you trust this list, "
             f"allow it by the environment variable {ALLOW_PATHS}=1"
         )
 
@@ -143,9 +143,4 @@ def _reason(error: Exception, name: str) -> str:
     if isinstance(error, DataError):
         return str(error)
     detail = error.strerror if isinstance(error, OSError) else error
-    return f"the photo {_short(name)} cannot be looked up: {detail}"
-
-
-def _short(name: str) -> str:
-    """A name as a message shows it, which may be of millions of characters."""
-    return repr(name) if len(name) <= _SHOWN else f"{name[:_SHOWN]!r}…"
+    return f"the photo {quoted(name)} cannot be looked up: {detail}"

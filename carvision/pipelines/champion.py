@@ -6,7 +6,7 @@ from typing import Final
 
 import mlflow
 
-from carvision.config import Config
+from carvision.config import Config, path_text
 from carvision.contracts import EnsembleOof, EnsembleSpec, Score, nfc, same_ensemble
 from carvision.data.layout import Layout
 from carvision.data.submission import Template
@@ -69,7 +69,7 @@ def _prepared_run(config: Config, data: str) -> PreparedRun | None:
             root = find_layout(data).root
         # Where the test photos lie elsewhere, the data may be on another machine.
         except DataError:
-            root = Path(data).expanduser().absolute()
+            root = Path(path_text(data)).absolute()
         runs = [run for run in runs if run.root == root]
     asked = [run for run in runs if config.data.split(run.split) == run.split]
     return next(iter(asked or runs), None)

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from carvision.config import Config
-from carvision.contracts import VIEWS, EnsembleOof, EnsembleSpec, Predictions, write_predictions
+from carvision.contracts import VIEWS, EnsembleSpec, Predictions, write_predictions
 from carvision.data.layout import Layout
 from carvision.data.submission import build_submission, write_submission
 from carvision.data.test_photos import TestPhotos
@@ -77,8 +77,11 @@ def ensemble(config: Config, data: str, *, test: str, output: Path, tta_steps: i
         inputs = forecast_inputs(version, tuned, spec)
         pinned = pinned_members(spec, None if version is None else registered_at(version))
         expected = Expected(_nested_score(tuned, spec), [one.oof_log_loss for one in pinned])
+        prior = class_prior(inputs, spec)
         members, folds = _predict(config, spec, pinned, given.unreadable)
-        _give_prior(given.unreadable, members, inputs, spec)
+        sound = given.unreadable.sound
+        for probabilities in members:
+            probabilities[:, ~sound] = prior
         submitted = predict_ensemble(spec, members)
         submission = build_submission(given.template, spec.classes, photos.ids, submitted)
         # First of all: whatever else can be made again.
@@ -87,7 +90,6 @@ def ensemble(config: Config, data: str, *, test: str, output: Path, tta_steps: i
         _log_predictions(spec, photos, members)
         truth = show_scores(spec, expected, given, members, submission)
         table = photo_table(spec, photos, submitted, members, given.unreadable.reasons)
-        sound = given.unreadable.sound
         basis = forecast_basis(inputs, folds.of(sound), submitted[sound], config.seed)
         report_forecast(basis, table, photos, truth)
         console.print(
@@ -149,20 +151,6 @@ def _predict(
                 members.append(predict_member(bundle, paths, temperatures, engine, keep, marks))
         unreadable.look_again()
     return members, folds
-
-
-def _give_prior(
-    unreadable: Unreadable,
-    members: Sequence[NDArray[np.floating]],
-    inputs: EnsembleOof | str,
-    spec: EnsembleSpec,
-) -> None:
-    """Put the classes' shares in place of what the members say of photos that cannot be read."""
-    bad = ~unreadable.sound
-    if bad.any():
-        prior = class_prior(inputs, spec)
-        for probabilities in members:
-            probabilities[:, bad] = prior
 
 
 def _log_predictions(

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from carvision.config import Config, SplitSettings
+from carvision.config import Config, SplitSettings, path_text
 from carvision.data.archive import Unpacking
 from carvision.data.exclusions import read_exclusions, refuse_unknown
 from carvision.data.file_kinds import archive_kind
@@ -133,7 +133,7 @@ def check_data(data: str) -> None:
     Raises:
         DataError: there is neither such a folder nor such a zip.
     """
-    source = Path(data).expanduser()
+    source = Path(path_text(data))
     if data not in ("latest", "sample") and not _is_zip(source):
         Layout.at(source)
 
@@ -182,7 +182,7 @@ def _locate(data: str) -> tuple[Layout, PreparedRun | None]:
         else:
             return _layout_of(runs[0]), runs[0]
     layout = Layout.at(
-        write_sample(SAMPLE_FOLDER) if data == "sample" else opened(Path(data).expanduser())
+        write_sample(SAMPLE_FOLDER) if data == "sample" else opened(Path(path_text(data)))
     )
     return layout, next((run for run in runs if run.root == layout.root), None)
 

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from carvision.config import path_text
+from carvision.config.words import shortened
 from carvision.contracts import ClassMap, EnsembleSpec
 from carvision.data.layout import Layout
 from carvision.data.submission import Template, answers_for
@@ -45,8 +47,13 @@ def check_test(data: str, test: str) -> None:
     """
     if not test:
         check_data(data)
-    elif not Path(test).expanduser().exists():
-        raise DataError(f"test={test} does not exist; give a folder of photos, a CSV or a zip")
+        return
+    try:
+        what = "" if Path(path_text(test)).exists() else "does not exist"
+    except OSError as error:  # too long, or in a folder that may not be entered
+        what = f"cannot be read ({error.strerror})"
+    if what:
+        raise DataError(f"test={shortened(test)} {what}; give a folder of photos, a CSV or a zip")
 
 
 def find_test(data: str, test: str) -> tuple[TestPhotos, Layout]:
@@ -58,7 +65,7 @@ def find_test(data: str, test: str) -> tuple[TestPhotos, Layout]:
     if not test:
         layout = find_layout(data)
         return TestPhotos.of(layout), layout
-    given = Path(test).expanduser()
+    given = Path(path_text(test))
     source = opened(given)
     if source != given:
         # An unpacked archive: of the competition's layout, or of photos alone.
@@ -73,7 +80,7 @@ def _data_root(data: str) -> Path | None:
     """The data's folder, where it is on this machine; a list of one's own may name its photos."""
     if data == "latest":
         return next((run.root for run in prepared_runs()), None)
-    folder = Path(data).expanduser()
+    folder = Path(path_text(data))
     return folder if folder.is_dir() else None
 
 

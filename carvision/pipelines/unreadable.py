@@ -98,8 +98,9 @@ def class_prior(known: EnsembleOof | str, spec: EnsembleSpec) -> NDArray[np.floa
     ``known`` are the ensemble's out-of-fold photos, or why there are none: then the photos count
     that were prepared. Where nothing is known, every class has the same share.
     """
-    photos = known.photos["class_index"] if isinstance(known, EnsembleOof) else _prepared(spec)
-    counts = np.bincount(photos, minlength=len(spec.class_names)) + 1
+    oof = known.photos["class_index"].to_numpy() if isinstance(known, EnsembleOof) else None
+    photos = _prepared(spec) if oof is None else oof
+    counts = 1 + (photos[:, None] == np.arange(len(spec.class_names))).sum(axis=0)
     return np.asarray(counts / counts.sum())
 
 
@@ -111,7 +112,7 @@ def _prepared(spec: EnsembleSpec) -> NDArray[np.int64]:
                 manifest = run.manifest()
                 if manifest.classes == spec.classes:
                     return manifest.usable["class_index"].to_numpy()
-    # A few rows of a submission that is nearly done are not worth losing the others.
+    # A few rows of a submission are not worth refusing the others.
     except (CarvisionError, MlflowException, OSError) as error:
         announce(f"the training photos' classes are not known, so each counts the same: {error}")
     return np.zeros(0, dtype=np.int64)

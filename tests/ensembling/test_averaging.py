@@ -38,6 +38,14 @@ def test_each_folds_geometric_mixture() -> None:
 
 
 @pytest.mark.parametrize("mixing", ["arithmetic", "geometric"])
+def test_some_of_the_images(mixing: str) -> None:
+    chosen = np.array([True, False, True, True, False, False, True])
+    found = _mixtures(mixing).of(chosen).log_probabilities(0, 4)
+    expected = _mixtures(mixing).log_probabilities(0, _IMAGES)[:, chosen]
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("mixing", ["arithmetic", "geometric"])
 def test_zeros_are_clipped_as_the_competition_clips_them(mixing: str) -> None:
     folds = FoldMixtures(mixing, [1])
     with np.errstate(divide="ignore"):
