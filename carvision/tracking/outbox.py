@@ -9,14 +9,14 @@ import logging
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
 import mlflow
 from mlflow.entities import Run, RunTag
 
-from carvision.errors import TrackingError
+from carvision.errors import CarvisionError, TrackingError
 from carvision.files import alone, flush, read_json, replacing_folder
 from carvision.tracking.process import this_process
 from carvision.tracking.record import ABOUT, Record, recording, send
@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 OUTBOX: Final = Path("work/outbox")
 #: Seconds before it is tried again.
 _PAUSES = (1.0, 3.0)
+#: Seconds between the making of a lock file and its being held.
+_LONGEST_WAY = 60.0
 
 #: The last step of a delivery: it gets the record's folder, with the run open.
 Finish = Callable[[Path], None]
@@ -86,6 +88,7 @@ def deliver_waiting(finish: Finish) -> list[Path]:
 
     ``finish`` is called with each record. What another process holds is left to it.
     """
+    _remove_idle_locks()
     left = []
     for folder in waiting():
         try:
@@ -164,6 +167,15 @@ def _held(folder: Path) -> Iterator[None]:
         finally:
             if not folder.exists():
                 lock.unlink(missing_ok=True)
+
+
+def _remove_idle_locks() -> None:
+    """Remove the locks of records that a kill prevented; a new one may be on its way to be held."""
+    for lock in OUTBOX.glob(".*.lock"):
+        folder = lock.with_name(lock.name[1:].removesuffix(".lock"))
+        if not folder.exists() and lock.stat().st_mtime < time.time() - _LONGEST_WAY:
+            with suppress(CarvisionError), _held(folder):
+                pass  # a lock without a record goes when it is let go
 
 
 def _remove(folder: Path) -> None:

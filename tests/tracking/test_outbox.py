@@ -1,5 +1,6 @@
 """A step's record: whole or not at all, delivered once, by whoever holds it."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -190,3 +191,15 @@ def test_a_records_format_is_that_of_finished_folds(kept: Run) -> None:
     about = read_json(OUTBOX / kept.info.run_id / record.ABOUT)
     assert {"name", "tags", "metrics", "time"} <= about.keys()
     assert deliver_waiting(_nothing) == []
+
+
+def test_a_lock_that_a_kill_left_goes(store: Path) -> None:
+    OUTBOX.mkdir(exist_ok=True)
+    old, new, held = (OUTBOX / f".{name}.lock" for name in ("old", "new", "held"))
+    for lock in (old, new, held):
+        lock.touch()
+    with outbox.alone(held, "it"):
+        for lock in (old, held):
+            os.utime(lock, (0, 0))
+        assert deliver_waiting(_nothing) == []
+        assert [lock.exists() for lock in (old, new, held)] == [False, True, True]
