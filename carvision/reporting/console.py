@@ -17,7 +17,7 @@ from rich.text import Text
 from carvision.reporting.log_filters import hide_secrets
 from carvision.reporting.progress_lines import ProgressLines
 from carvision.reporting.streams import output_failed
-from carvision.reporting.terminal import console
+from carvision.reporting.terminal import console, plain
 
 __all__ = ["console", "print_error", "progress", "progress_bar", "set_up_logging"]
 
@@ -28,7 +28,7 @@ class _LineHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             level = (f"{record.levelname:<8}", f"logging.level.{record.levelname.lower()}")
-            console.print(Text.assemble(level, " ", self.format(record)), soft_wrap=True)
+            console.print(Text.assemble(level, " ", plain(self.format(record))), soft_wrap=True)
         except Exception:  # as every handler of the standard library
             self.handleError(record)
 
@@ -45,7 +45,7 @@ def set_up_logging() -> None:
 
 def print_error(message: str) -> None:
     """Say what ends the command; on standard error as well where the output went nowhere."""
-    console.print(Text.assemble(("error:", "bold red"), " ", message), soft_wrap=True)
+    console.print(Text.assemble(("error:", "bold red"), " ", plain(message)), soft_wrap=True)
     if output_failed():
         sys.stderr.write(f"error: {message}\n")
 

@@ -9,7 +9,7 @@ from carvision.contracts import EnsembleSpec
 from carvision.data.manifest import Manifest
 from carvision.ensembling import Standing
 from carvision.ensembling.forecast import Forecast
-from carvision.reporting.console import console
+from carvision.reporting.terminal import console, plain
 
 
 def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -18,7 +18,7 @@ def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
     for i, column in enumerate(columns):
         table.add_column(column, justify="left" if i == 0 else "right")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(plain, row))
     console.print(table)
 
 

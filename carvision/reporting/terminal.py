@@ -1,9 +1,21 @@
 """The one console: what is printed is text, never markup, and a file's lines are not wrapped."""
 
 from rich.console import Console, ConsoleDimensions
+from rich.text import Text
 
 #: No table is wider; a file has no edge.
 _NO_EDGE = 10_000
+#: What a file's name may hold, and a terminal would obey.
+_CONTROL = {
+    number: f"\\x{number:02x}"
+    for number in (*range(32), *range(127, 160))
+    if chr(number) not in "\n\t"
+}
+
+
+def plain(text: str) -> Text:
+    """``text`` as it is, with control characters spelt out."""
+    return Text(text.translate(_CONTROL))
 
 
 class _PlainConsole(Console):

@@ -139,3 +139,13 @@ def test_no_bar_is_drawn_into_a_file(capsys: pytest.CaptureFixture[str]) -> None
         advance(2)
     assert printing.console is console
     assert capsys.readouterr().out == ""
+
+
+def test_control_characters_of_a_name_are_spelt_out(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    print_error("left out: a\x1b[2Jb\r\x07.jpg\nand another\x9b")
+    show_table("", ["", ""], [["\x1b[31mNiro", "\x08"]])
+    shown = capsys.readouterr().out
+    assert "error: left out: a\\x1b[2Jb\\x0d\\x07.jpg\nand another\\x9b" in shown
+    assert "\\x1b[31mNiro" in shown and "\\x08" in shown
