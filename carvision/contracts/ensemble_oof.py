@@ -64,13 +64,15 @@ class EnsembleOof:
         Raises:
             PredictionsError: the lengths differ.
         """
-        if not len(index) == len(log_probabilities) == len(log_loss):
+        if predicted is None:
+            predicted = log_probabilities.argmax(axis=1)
+        if not len(index) == len(log_probabilities) == len(log_loss) == len(predicted):
             raise PredictionsError(
                 f"{len(index)} photos, {len(log_probabilities)} predictions and {len(log_loss)} "
                 "losses: expected as many of each"
             )
         photos = index[_INDEX].reset_index(drop=True)
-        photos["predicted"] = log_probabilities.argmax(axis=1) if predicted is None else predicted
+        photos["predicted"] = predicted
         photos["confidence"] = np.exp(log_probabilities.max(axis=1).astype(np.float64))
         photos["entropy"] = entropy(log_probabilities)
         # A zero on the true class costs what the competition clips it to.

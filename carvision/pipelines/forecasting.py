@@ -53,6 +53,8 @@ def forecast_basis(
     """
     if isinstance(inputs, str):
         return inputs
+    if not len(submitted):
+        return "no test photo could be predicted"
     test = TestFolds.of(folds, submitted)
     return Basis(forecast(inputs, test, seed), inputs, test)
 

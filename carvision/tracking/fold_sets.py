@@ -27,7 +27,6 @@ from carvision.contracts.sums import SUMS, damage, files_below
 from carvision.errors import PredictionsError, WeightsError
 from carvision.files import sha256_of
 from carvision.inference import resolved_precision
-from carvision.tracking.local_artifacts import in_place
 from carvision.tracking.store import FOLD, SET, client, fetch, find_runs, has_artifact
 from carvision.training import FoldResult
 
@@ -185,24 +184,21 @@ def _own_folder(into: Path, run_id: str) -> Path:
 
 
 def fetch_predictions(run_ids: Sequence[str], into: Path) -> list[Predictions]:
-    """Each fold's out-of-fold predictions, which are read from disk as they are used.
-
-    Where the store is on this disk they are read in place, else they are downloaded to ``into``.
+    """Each fold's out-of-fold predictions below ``into``, read from disk as they are used.
 
     Raises:
-        PredictionsError: a run's predictions are damaged, or go away meanwhile.
+        PredictionsError: a run's predictions are damaged, or go away while they are read.
     """
     parts = []
     for run_id in run_ids:
-        folder = in_place(run_id, PREDICTIONS)
-        folder = folder or fetch(run_id, PREDICTIONS, _own_folder(into, run_id))
         try:
+            folder = fetch(run_id, PREDICTIONS, _own_folder(into, run_id))
             _refuse_damaged_predictions(run_id, folder)
             parts.append(read_predictions(folder))
         except OSError as error:
             raise PredictionsError(
-                f"the predictions of run {run_id} in {folder} cannot be read: {error}; start again "
-                "if they were moved, or delete the run and train the fold again"
+                f"the predictions of run {run_id} cannot be read: {error}. Bring the files back "
+                "from a copy, or delete the run and train the fold again"
             ) from error
     return parts
 

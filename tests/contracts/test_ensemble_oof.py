@@ -96,6 +96,8 @@ def test_a_damaged_folder_is_refused(name: str, content: bytes | None, tmp_path:
 
 
 def test_lengths_that_differ_are_refused() -> None:
+    with pytest.raises(PredictionsError, match="expected as many of each"):
+        EnsembleOof.of(_index(), _LOG_P, np.zeros(6), 0.0, {}, np.zeros(5, dtype=int))
     with pytest.raises(PredictionsError, match="6 photos, 5 predictions and 6 losses"):
         EnsembleOof.of(_index(), _LOG_P[:5], np.zeros(6), 0.0, {})
 

@@ -12,6 +12,7 @@ from carvision.ensembling.averaging import FoldMixtures, TestFolds
 from carvision.ensembling.forecast import Forecast, forecast
 from carvision.metrics import true_class_column
 from carvision.pipelines import methods
+from carvision.pipelines.forecasting import forecast_basis
 from carvision.pipelines.methods import Settings, Tuning, tuned_by_method
 from carvision.pipelines.oof_reports import oof_photos
 from tests.ensembling.conftest import everything, made_up_table, scorer_of
@@ -80,3 +81,12 @@ def test_whatever_the_temperatures_and_the_mixing(
     tuned = Contestant.of(blend, weights, nested)
     oof = oof_photos(scorer, Tuning(tuned, judged, None), 0.0, {})  # type: ignore[arg-type]
     _check(forecast(oof, _as_test(scorer, tuned), 0), oof)
+
+
+def test_a_test_of_which_no_photo_could_be_read_has_no_forecast(scorer: Scorer) -> None:
+    blend = Blend.plain(scorer.table, "equal")
+    tuned = Contestant.of(blend, np.full(4, 0.25), np.zeros(200))
+    oof = oof_photos(scorer, Tuning(tuned, np.zeros((200, 6)), None), 0.0, {})  # type: ignore[arg-type]
+    folds = FoldMixtures("arithmetic", [1])
+    folds.add(np.ones(1), 1, np.zeros((1, 0, 6)))
+    assert forecast_basis(oof, folds, np.zeros((0, 6)), 0) == "no test photo could be predicted"

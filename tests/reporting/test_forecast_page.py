@@ -15,6 +15,7 @@ from carvision.ensembling.confidence import confidence_table
 from carvision.ensembling.forecast import forecast
 from carvision.ensembling.shift import Shift
 from carvision.reporting.forecast_page import Basis, Truth, forecast_page
+from carvision.reporting.tables import show_forecast
 from tests.conftest import write_photos
 
 _IDS = [f"TEST_{i:05d}" for i in range(6)]
@@ -103,3 +104,18 @@ def test_one_member_disagrees_with_nobody(tmp_path: Path) -> None:
     page = forecast_page(_table(members=1), nowhere, _basis(), None)
     assert "disagree" not in page
     assert page.count("<figure>gone") == 6
+
+
+def test_an_ensemble_of_an_earlier_version_is_not_compared(
+    paths: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    basis = _basis()
+    earlier = replace(basis.oof, of_submitted=False)
+    found = forecast(earlier, basis.test, 0)
+    page = forecast_page(_table(), paths, Basis(found, earlier, basis.test), None)
+    assert "Warning: the ensemble was tuned by an earlier version" in page
+    # Nothing is weighed: the second step of five.
+    steps = re.findall(r'<td class="number">([-+.\d]+)</td>', page)
+    assert steps[1] in ("+0.0000", "-0.0000")
+    show_forecast(found, None)
+    assert "tune again: mlflow run . -e tune" in capsys.readouterr().out
