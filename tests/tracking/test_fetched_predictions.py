@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from carvision.contracts import VIEWS, Predictions, write_predictions
-from carvision.errors import PredictionsError
+from carvision.errors import GoneError, PredictionsError
 from carvision.tracking import fold_sets
 from carvision.tracking.artifacts import local_folder
 from carvision.tracking.fold_sets import fetch_predictions
@@ -43,12 +43,15 @@ def test_a_local_stores_predictions_are_not_copied(run_id: str, store: Path) -> 
         part.log_probabilities[0, 0, 0] = 1.0
 
 
-@pytest.mark.parametrize("gone", ["log_probabilities.npy", "index.parquet", "views.json", ""])
+def test_a_folder_that_is_gone_is_named(run_id: str, tmp_path: Path) -> None:
+    shutil.rmtree(_stored(run_id))
+    with pytest.raises(GoneError, match=f"run {run_id} has no predictions any more"):
+        fetch_predictions([run_id], tmp_path / "into")
+
+
+@pytest.mark.parametrize("gone", ["log_probabilities.npy", "index.parquet", "views.json"])
 def test_files_that_are_gone_are_named(gone: str, run_id: str, tmp_path: Path) -> None:
-    if gone:
-        (_stored(run_id) / gone).unlink()
-    else:
-        shutil.rmtree(_stored(run_id))
+    (_stored(run_id) / gone).unlink()
     with pytest.raises(PredictionsError, match=f"predictions.*{gone}"):
         fetch_predictions([run_id], tmp_path / "into")
 
