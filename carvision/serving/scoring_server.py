@@ -44,10 +44,8 @@ def _mended(parser: Callable[..., Any], what: str) -> Callable[..., Any]:
             raise RequestError(f"the request's {what} is nested too deep") from error
         # MLflow's own errors of parsing, and a number of more digits than Python converts.
         except (MlflowException, ValueError) as error:
-            reason = str(error.__cause__ or error.__context__ or error).partition("\n")[0][
-                :_LONGEST
-            ]
-            raise RequestError(f"the request is not valid {what}: {reason}") from error
+            reason = str(error.__cause__ or error.__context__ or error).partition("\n")[0]
+            raise RequestError(f"the request is not valid {what}: {reason[:_LONGEST]}") from error
 
     return parse
 

@@ -57,6 +57,9 @@ def enter(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Begin a command in a project's folder, as a new process does."""
     monkeypatch.chdir(project)
     monkeypatch.setattr(local_store, "_opened", set())
+    monkeypatch.setattr(mlflow.tracking.fluent, "_active_experiment_id", None)
+    for name in ("MLFLOW_EXPERIMENT_ID", "MLFLOW_RUN_ID"):
+        monkeypatch.delenv(name, raising=False)
     _artifact_repos_cache.clear()
     # The absolute one of `mlflow run` and of MLflow's own default.
     mlflow.set_tracking_uri(f"sqlite:///{project}/mlflow.db")

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import mlflow
 import optuna
 import pytest
 from mlflow.exceptions import MlflowException
@@ -116,7 +115,6 @@ def test_a_deleted_experiment(project: Path, monkeypatch: pytest.MonkeyPatch, ho
     else:
         client()
         change(project / "mlflow.db", "UPDATE experiments SET lifecycle_stage = 'deleted'")
-    monkeypatch.setattr(mlflow.tracking.fluent, "_active_experiment_id", None)
 
     def begin() -> None:
         with tracked_run("train", "a run"):
