@@ -8,20 +8,18 @@ import os
 from pathlib import Path
 
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 from mlflow.tracking import MlflowClient
+from mlflow.utils.file_utils import local_file_uri_to_path
+from mlflow.utils.uri import is_local_uri
 
 from carvision.files import link_or_copy
 
 
 def local_folder(uri: str) -> Path | None:
     """The folder that holds the artifacts of ``uri``; None where a server or a bucket does."""
-    repository = get_artifact_repository(uri)
-    # That of models:/ stands before the one that has the files.
-    repository = getattr(repository, "repo", repository)
-    if not isinstance(repository, LocalArtifactRepository):
-        return None
-    return Path(repository.artifact_dir)
+    if uri.startswith("models:/"):
+        uri = get_artifact_repository(uri).repo.artifact_uri
+    return Path(local_file_uri_to_path(uri)) if is_local_uri(uri) else None
 
 
 def linked(folder: Path, path: str, into: Path) -> Path:

@@ -45,10 +45,10 @@ def test_what_is_gone_is_said(folder, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "uri", ["mlflow-artifacts:/0/run/artifacts", "http://127.0.0.1:9/api/artifacts"]
+    "uri",
+    ["mlflow-artifacts:/0/run/artifacts", "http://127.0.0.1:9/api/artifacts", "s3://bucket/0"],
 )
-def test_a_servers_artifacts_are_on_no_disk_of_ours(uri, monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+def test_a_servers_artifacts_are_on_no_disk_of_ours(uri):
     assert local_folder(uri) is None
 
 
