@@ -74,3 +74,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     mlflow.set_experiment("tests")
     yield folder
     os.chdir(before)
+    # Of the process, and so of the modules that follow.
+    mlflow.tracking.fluent._active_run_stack.get().clear()
+    mlflow.tracking.fluent._active_experiment_id = None
+    os.environ.pop("MLFLOW_EXPERIMENT_ID", None)

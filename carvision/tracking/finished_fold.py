@@ -10,8 +10,8 @@ second point, and an artifact takes the place of itself.
 import logging
 import shutil
 import time
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -79,11 +79,15 @@ def is_finished(folder: Path) -> bool:
 
 
 def waiting_metrics(folder: Path) -> dict[str, float]:
-    """The metrics of a finished fold that is not logged; of any other, none."""
+    """The metrics of a finished fold that is not logged; of any other, none.
+
+    Raises:
+        TrackingError: what lies there is damaged.
+    """
     if not is_finished(folder):
         return {}
-    metrics: dict[str, float] = _about(folder)["metrics"]
-    return metrics
+    with _damage_named(folder):
+        return _numbers(read_json(folder / _FINISHED / ABOUT)["metrics"])
 
 
 def deliver(folder: Path) -> Delivery | None:
@@ -138,18 +142,27 @@ def _about(folder: Path) -> dict[str, Any]:
     Raises:
         TrackingError: it is damaged.
     """
-    path = folder / _FINISHED / ABOUT
-    try:
-        about = read_json(path)
+    with _damage_named(folder):
+        about = read_json(folder / _FINISHED / ABOUT)
         texts = [about["name"], *about["tags"], *about["tags"].values(), *about["metrics"]]
         if not all(isinstance(text, str) for text in texts):
             raise ValueError("a name or a tag is no text")
-        metrics = {name: float(value) for name, value in about["metrics"].items()}
-        return {**about, "metrics": metrics, "time": int(about["time"])}
+        return {**about, "metrics": _numbers(about["metrics"]), "time": int(about["time"])}
+
+
+@contextmanager
+def _damage_named(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise TrackingError(
-            f"{path} is damaged ({error}); remove {folder}, and the fold is trained again"
+            f"{folder / _FINISHED / ABOUT} is damaged ({error}); remove {folder}, and the fold is "
+            "trained again"
         ) from error
+
+
+def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
+    return {name: float(value) for name, value in metrics.items()}
 
 
 def _log(folder: Path, run_id: str) -> Delivery:

@@ -30,7 +30,7 @@ def test_the_gap_is_of_the_registered_weights_where_these_are_exact(
     rows = everything(scorer)
     plain, blend = (replace(Blend.plain(scorer.table, "exact"), **own) for own in ({}, changes))
     logged: dict[str, float] = {}
-    monkeypatch.setattr(mlflow, "log_metric", logged.__setitem__)
+    monkeypatch.setattr(mlflow, "log_metrics", logged.update)
     tuned, simple = (
         Contestant.of(own, scorer.weights(own, rows), np.zeros(200)) for own in (blend, plain)
     )
@@ -45,7 +45,7 @@ def test_a_gap_that_stays_open_is_said(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     scorer = scorer_of(made_up_table(photos=200))
-    monkeypatch.setattr(mlflow, "log_metric", lambda name, value: None)
+    monkeypatch.setattr(mlflow, "log_metrics", lambda values: None)
     poor = Contestant.of(Blend.plain(scorer.table, "exact"), np.full(6, 1 / 6), np.zeros(200))
     with caplog.at_level(logging.INFO, "carvision"):
         _log_gap(scorer, poor, poor)

@@ -21,7 +21,7 @@ METRICS = {
 
 @pytest.fixture(autouse=True)
 def _narrow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(console, "width", 80)
+    monkeypatch.setattr(console, "_width", 80)
 
 
 def _shown(capsys: pytest.CaptureFixture[str], epochs: int) -> list[str]:
