@@ -79,10 +79,11 @@ def reason_of(error: Exception) -> str:
 def _loaded(content: bytes, metadata: bytes, needed: int | None) -> Upright:
     image = Image.open(BytesIO(content))
     form, mode = image.format or "", image.mode
-    orientation = orientation_of(image, metadata)
     turned_by_pillow = is_turned_when_loaded(image)
     if needed is not None:
         image.draft("RGB", (needed, needed))
     image.load()
+    # Only now: a PNG may say it behind its pixels.
+    orientation = orientation_of(image, metadata)
     shown = image if turned_by_pillow else turned(image, orientation)
     return Upright(shown, form, mode, orientation)

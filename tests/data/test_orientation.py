@@ -1,6 +1,7 @@
 """A photo is turned by its orientation tag, whatever its type, and whatever stands beside it."""
 
 import struct
+import zlib
 from io import BytesIO
 
 import numpy as np
@@ -175,3 +176,25 @@ def test_the_block_that_imagemagick_writes_into_a_png():
     buffer = BytesIO()
     _picture().save(buffer, "PNG", pnginfo=info)
     assert load_upright(buffer.getvalue()).orientation == 6
+
+
+_SIX = _block("<", _orientation("<", 3, 1, "H", 6))
+_AS_TEXT = f"\nexif\n{len(_SIX):8}\n{_SIX.hex()}\n".encode()
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        (b"eXIf", _SIX),
+        (b"iTXt", b'XML:com.adobe.xmp\0\0\0\0\0<a tiff:Orientation="6"/>'),
+        (b"tEXt", b"Raw profile type exif\0" + _AS_TEXT),
+    ],
+)
+@pytest.mark.parametrize("before", [b"IDAT", b"IEND"])
+def test_a_png_may_say_it_behind_its_pixels(kind, value, before):
+    plain = _encoded("PNG", b"")
+    at = plain.index(before) - 4
+    checksum = struct.pack(">I", zlib.crc32(kind + value))
+    chunk = struct.pack(">I", len(value)) + kind + value + checksum
+    shown = load_upright(plain[:at] + chunk + plain[at:])
+    assert (shown.orientation, shown.image.size) == (6, (24, 36))
