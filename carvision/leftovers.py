@@ -31,15 +31,18 @@ def temporary_path(parent: Path, hint: str, suffix: str = "") -> Iterator[Path]:
     try:
         yield _owned(owner)
     finally:
-        _remove(owner)
-        lock.release()
+        try:
+            _finish_exchange(owner)
+            _remove(owner)
+        finally:
+            lock.release()
 
 
 def exchange(temporary: Path, path: Path) -> None:
     """Move a temporary folder to ``path``; what was there goes with the temporary files.
 
-    Two renames: at no moment is there half a folder under the name. After a kill between them,
-    :func:`clear_leftovers` does the second.
+    Two renames: at no moment is there half a folder under the name. After an interruption between
+    them :func:`temporary_path` does the second, and after a kill :func:`clear_leftovers`.
     """
     if path.exists():
         replaced = _replaced_by(temporary)

@@ -122,6 +122,31 @@ def test_a_folder_that_was_being_exchanged_is_whole_afterwards(
     assert _files() == ["work/archives/abc/a"]
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt, PermissionError])
+def test_an_exchange_that_is_interrupted_loses_neither_folder(
+    project: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    """Ctrl-C between the two renames, or a second one that the disk refuses for a moment."""
+    path = Path("work/archives/abc")
+    with replacing_folder(path) as temporary:
+        (temporary / "a").write_text("old")
+    replace, refused = Path.replace, []
+
+    def once(source: Path, target: Path) -> Path:
+        if source.name == path.name or refused:
+            return replace(source, target)
+        refused.append(source)
+        raise error
+
+    with monkeypatch.context() as patch, pytest.raises(error):
+        patch.setattr(Path, "replace", once)
+        with replacing_folder(path) as temporary:
+            (temporary / "a").write_text("new")
+    assert len(refused) == 1
+    assert (path / "a").read_text() == "new"
+    assert _files() == ["work/archives/abc/a"]
+
+
 @pytest.mark.parametrize("error", [OSError("no locks available"), NotImplementedError()])
 def test_a_disk_without_locks(
     project: Path, monkeypatch: pytest.MonkeyPatch, error: Exception

@@ -12,7 +12,10 @@ class WithoutSecrets(logging.Filter):
     """Takes passwords, tokens and keys out of a log line and its traceback."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = redacted(record.getMessage()), ()
+        try:
+            record.msg, record.args = redacted(record.getMessage()), ()
+        except Exception:  # arguments that do not fit the line: the handler tells of that
+            return True
         if record.exc_info and record.exc_info[0] is not None:
             # A formatter takes this text for the traceback that it made before.
             record.exc_text = redacted("".join(traceback.format_exception(*record.exc_info)))

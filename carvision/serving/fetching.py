@@ -25,7 +25,8 @@ def fetching_folder() -> Iterator[Path]:
     """
     own = Path(tempfile.gettempdir()) / f"carvision-{_USER}"
     own.mkdir(mode=0o700, exist_ok=True)
-    if own.stat().st_uid != _USER:
+    # Not what a link leads to: anybody may have put it there.
+    if own.lstat().st_uid != _USER:
         raise ConfigError(f"{own} is another user's folder: set TMPDIR to a folder of your own")
     clear_leftovers(own)
     with temporary_path(own / "scratch", "weights-") as folder:

@@ -29,6 +29,17 @@ def test_a_line(args: tuple[object, ...]) -> None:
     assert record.getMessage() == "http://***@host cannot be reached"
 
 
+@pytest.mark.parametrize(("line", "args"), [("%d photos", ("many",)), ("%s", ("a", "b"))])
+def test_a_line_that_cannot_be_formatted_stops_nothing(
+    line: str, args: tuple[object, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    log, handler = logging.Logger("library"), logging.StreamHandler()
+    handler.addFilter(WithoutSecrets())
+    log.addHandler(handler)
+    log.warning(line, *args)
+    assert "Logging error" in capsys.readouterr().err
+
+
 def test_a_logged_traceback() -> None:
     try:
         raise ValueError(_URI)

@@ -61,3 +61,13 @@ def test_another_users_folder_is_not_used(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(fetching, "_USER", 4321)
     with pytest.raises(ConfigError, match="set TMPDIR"), fetching_folder():
         pass
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to others")
+def test_another_users_link_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    link = tmp_path / f"carvision-{os.getuid()}"
+    link.symlink_to("mine")
+    os.lchown(link, 4321, 4321)
+    with pytest.raises(ConfigError, match="set TMPDIR"), fetching_folder():
+        pass
