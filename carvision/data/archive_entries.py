@@ -82,8 +82,10 @@ def _safe_path(archive: Path, name: str) -> PurePosixPath:
             f"{archive}: the entry {name[:100]!r}… lies {len(parts)} folders deep, and at most "
             f"{_DEEPEST} are unpacked"
         )
-    longest = max((len(part.encode()) for part in parts), default=0)
-    if longest > _LONGEST_NAME or len(name.encode()) > _LONGEST_PATH:
+    size = len(name.encode())
+    if size > _LONGEST_PATH or (
+        size > _LONGEST_NAME and any(len(part.encode()) > _LONGEST_NAME for part in parts)
+    ):
         raise DataError(
             f"{archive}: the entry {name[:100]!r}… has a name too long for a file (a part may "
             f"have {_LONGEST_NAME} bytes in UTF-8, the whole {_LONGEST_PATH:,}): rename it"
@@ -175,6 +177,6 @@ def _refuse_twins(archive: Path, entries: Sequence[Entry]) -> None:
             raise DataError(f"{archive}: two entries are called {str(path)!r}")
         paths.add(path)
     folders = {path.parent for path in paths}
-    folders.update(above for folder in list(folders) for above in folder.parents)
+    folders.update([above for folder in folders for above in folder.parents])
     for path in paths & folders:
         raise DataError(f"{archive}: {str(path)!r} is a file and a folder at once")

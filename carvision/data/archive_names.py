@@ -59,12 +59,15 @@ def _said(info: zipfile.ZipInfo) -> str | None:
     """The name of an entry that tells its encoding."""
     if info.flag_bits & _UTF8_FLAG:
         return info.orig_filename
-    sum_of_name = struct.pack("<L", zlib.crc32(info.orig_filename.encode("cp437")))
     for kind, field in _extra_fields(info.extra):
         # Its version, the CRC of the name that it belongs to, and the name in UTF-8.
-        if kind == _UNICODE_PATH and field[:5] == b"\1" + sum_of_name:
+        if kind == _UNICODE_PATH and field[:5] == b"\1" + _sum_of(info.orig_filename):
             return _text(field[5:], "utf-8")
     return None
+
+
+def _sum_of(name: str) -> bytes:
+    return struct.pack("<L", zlib.crc32(name.encode("cp437")))
 
 
 def _extra_fields(extra: bytes) -> Iterator[tuple[int, bytes]]:
