@@ -11,13 +11,18 @@ from urllib.parse import quote, unquote, urlsplit
 
 HIDDEN: Final = "***"
 
-#: ``scheme://user:password@``. An ``@`` after the first slash belongs to the path.
-_LOGIN = re.compile(r"(\b[a-z][a-z0-9+.\-]*://)[^\s/?#]*@", re.IGNORECASE)
+#: ``scheme://user:password@``. An ``@`` after the first slash belongs to the path. All lengths are
+#: limited: without limits, a text of 100,000 characters may take a minute.
+_SCHEME: Final = r"[a-z][a-z0-9+.\-]{0,30}://"
+_LOGIN = re.compile(rf"(\b{_SCHEME})[^\s/?#]{{0,4000}}@", re.IGNORECASE)
 #: SQLAlchemy takes slashes and question marks in a database's password as they are.
-_DATABASE_LOGIN = re.compile(r"(\b(?!https?:)[a-z][a-z0-9+.\-]*://)[^\s:/@]*:[^\s@]*@", re.I)
+_DATABASE_LOGIN = re.compile(
+    rf"(\b(?!https?:){_SCHEME})[^\s:/@]{{0,300}}:[^\s@]{{0,4000}}@", re.IGNORECASE
+)
 #: ``?token=…``, and what signed addresses of object stores hold.
 _QUERY = re.compile(
-    r"([?&;][\w.\-]*(?:token|passw|pwd|secret|key|sig|credential|auth)[\w.\-]*=)[^&;\s#'\"<>]+",
+    r"([?&;][\w.\-]{0,60}(?:token|passw|pwd|secret|key|sig|credential|auth)[\w.\-]{0,60}=)"
+    r"[^&;\s#'\"<>]+",
     re.IGNORECASE,
 )
 _HEADER = re.compile(r"(authorization['\"]?\s*[:=]\s*b?['\"]?\w+ )[^\s'\",]+", re.IGNORECASE)
