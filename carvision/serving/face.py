@@ -84,7 +84,8 @@ def _photo(value: object, row: int, allow_paths: bool) -> Path | bytes:
         return bytes(value)
     if not isinstance(value, str):
         # JSON's null arrives as NaN.
-        kind = "float (null or NaN)" if value != value else type(value).__name__
+        null = isinstance(value, float) and value != value
+        kind = "float (null or NaN)" if null else type(value).__name__
         raise DataError(f"image {row}: expected base64 text or bytes, got {kind}")
     # First, since a short path may be valid base64.
     if allow_paths and _is_file(value):
@@ -101,6 +102,6 @@ def _photo(value: object, row: int, allow_paths: bool) -> Path | bytes:
 def _is_file(value: str) -> bool:
     try:
         return Path(value).is_file()
-    # A photo's text is longer than any file name may be.
-    except OSError:
+    # A photo's text is longer than any file name may be, and other text may be no name at all.
+    except (OSError, ValueError):
         return False

@@ -80,10 +80,10 @@ def _number(variable: str, key: str, model_config: Mapping[str, Any]) -> int | N
     if value is None:
         return None
     try:
-        number = int(value)
-    except (TypeError, ValueError):
+        number = int(value) if int(value) == float(value) else 0
+    except (TypeError, ValueError, OverflowError):  # the last: infinity, or 400 digits
         number = 0
-    if number < 1 or number != float(value):
+    if number < 1:
         raise ConfigError(f"{name}={value!r}: expected a whole number above 0")
     return number
 

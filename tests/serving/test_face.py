@@ -57,14 +57,23 @@ def test_every_row_counts_in_order_and_other_columns_do_not() -> None:
 
 @pytest.mark.parametrize(
     ("value", "kind"),
-    [(None, "NoneType"), (5, "int"), (float("nan"), "float"), (["x"], "list"), ({}, "dict")],
+    [
+        (None, "NoneType"),
+        (5, "int"),
+        (float("nan"), "float"),
+        (["x"], "list"),
+        ({}, "dict"),
+        (pd.NA, "NAType"),
+    ],
 )
 def test_other_types_are_refused_with_their_row(value: object, kind: str) -> None:
     with pytest.raises(DataError, match=f"image 1: expected base64 text or bytes, got {kind}"):
         encoded_photos(_table(PHOTO, value), allow_paths=True)
 
 
-@pytest.mark.parametrize("text", ["not base64!", "data:image/png;base64,AAAA", "ABC", "사진"])
+@pytest.mark.parametrize(
+    "text", ["not base64!", "data:image/png;base64,AAAA", "ABC", "사진", "\udcff", "a\0b"]
+)
 @pytest.mark.parametrize("allow_paths", [True, False])
 def test_other_text_is_refused(text: str, allow_paths: bool) -> None:
     with pytest.raises(DataError, match="image 0: neither base64 text nor bytes"):

@@ -49,6 +49,12 @@ def test_settings(
     assert Limits.of(config) == Limits(*expected)
 
 
+@pytest.mark.parametrize("value", [0, -1, 1.5, float("inf"), float("nan"), [1], {}, "1" * 400])
+def test_a_wrong_value_of_any_type(value: object) -> None:
+    with pytest.raises(ConfigError, match=r"max_photos=.*: expected a whole number above 0"):
+        Limits.of({"max_photos": value})
+
+
 @pytest.mark.parametrize("value", ["0", "-1", "many", "1.5", "inf", "nan"])
 def test_wrong_settings(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match=r"max_photos=.*: expected a whole number above 0"):
