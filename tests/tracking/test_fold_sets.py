@@ -11,7 +11,7 @@ import torch
 from carvision.config import load_config
 from carvision.contracts import VIEWS, Predictions
 from carvision.errors import PredictionsError, TrackingError, WeightsError
-from carvision.tracking.finished_fold import deliver, waiting_metrics, write_finished
+from carvision.tracking.finished_fold import _about, deliver, waiting_metrics, write_finished
 from carvision.tracking.fold_sets import (
     batch_size_of,
     fetch_epochs,
@@ -177,6 +177,14 @@ def test_changed_weights_are_not_taken(store: Path, tmp_path: Path) -> None:
     ],
 )
 def test_a_damaged_result_is_one_sentence(content: str, tmp_path: Path) -> None:
+    (tmp_path / "finished").mkdir()
+    (tmp_path / "finished/about.json").write_text(content)
+    with pytest.raises(TrackingError, match=r"about\.json is damaged .*; remove .* trained again"):
+        _about(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"metrics": {"x": "y"}}', "[" * 100_000])
+def test_damaged_metrics_are_one_sentence(content: str, tmp_path: Path) -> None:
     (tmp_path / "finished").mkdir()
     (tmp_path / "finished/about.json").write_text(content)
     with pytest.raises(TrackingError, match=r"about\.json is damaged .*; remove .* trained again"):
