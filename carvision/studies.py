@@ -23,6 +23,16 @@ from carvision.files import one_at_a_time
 
 STORAGE: Final = "sqlite:///optuna.db"
 
+#: SQLite's names of what a lock, a disk or missing rights do to a sound file.
+_PASSING: Final = (
+    "SQLITE_BUSY",
+    "SQLITE_LOCKED",
+    "SQLITE_FULL",
+    "SQLITE_READONLY",
+    "SQLITE_IOERR",
+    "SQLITE_PERM",
+)
+
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 log = logging.getLogger(__name__)
 
@@ -38,6 +48,7 @@ def open_study(
     Raises:
         ConfigError: the file is no storage of this version of Optuna, or the study of this name
             seeks something else.
+        SQLAlchemyError: the file is locked, or its disk refuses.
     """
     study = optuna.create_study(
         study_name=name,
@@ -75,11 +86,22 @@ def _file_storage(address: str) -> RDBStorage:
             return RDBStorage(address, engine_kwargs={"connect_args": {"factory": _WriteAhead}})
     # The last one is how Optuna tells a file of another version.
     except (SQLAlchemyError, CommandError, StorageInternalError, RuntimeError) as error:
+        if _is_no_fault_of_the_file(error):
+            raise
         reason = str(error).strip().partition("\n")[0][:300]
         raise ConfigError(
             f"{address} cannot be used for studies: {reason}\nMove the file away, and searches "
             f"begin anew; one of an older Optuna: optuna storage upgrade --storage {address}"
         ) from error
+
+
+def _is_no_fault_of_the_file(error: BaseException | None) -> bool:
+    """Whether a sound file cannot be used just now: it must not be moved away for that."""
+    while error is not None:
+        if isinstance(error, sqlite3.Error):
+            return error.sqlite_errorname.startswith(_PASSING)
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def refuse_other_choices(

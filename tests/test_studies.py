@@ -6,9 +6,13 @@ from pathlib import Path
 import optuna
 import pytest
 from optuna.trial import TrialState
+from sqlalchemy import create_engine
+from sqlalchemy.exc import OperationalError
 
+from carvision import studies
 from carvision.errors import ConfigError
 from carvision.studies import _file_storage, close_interrupted, open_study
+from carvision.tracking.store_errors import store_problem
 
 
 def _draw(storage: str, count: int, seed: int = 0) -> list[float]:
@@ -89,6 +93,30 @@ def test_a_file_that_is_no_storage_is_one_sentence(how: str, tmp_path: Path) -> 
     _broken(path, how)
     with pytest.raises(ConfigError, match=r"optuna\.db cannot be used for studies: .*\nMove the"):
         open_study("study", f"sqlite:///{path}", 0)
+
+
+@pytest.mark.parametrize("limit", ["locked", "PRAGMA query_only = 1"])
+def test_a_sound_file_is_not_to_be_moved_away(
+    limit: str, storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _draw(storage, 1)
+    holder = sqlite3.connect(storage.removeprefix("sqlite:///"), isolation_level=None)
+    if limit == "locked":
+        holder.execute("BEGIN EXCLUSIVE")
+
+    def opened(address: str, engine_kwargs: object) -> object:
+        options = {"connect_args": {"timeout": 0}}
+        with create_engine(address, **options).connect() as connection:
+            if limit != "locked":
+                connection.exec_driver_sql(limit)
+            connection.exec_driver_sql("CREATE TABLE more (x INT)")
+
+    monkeypatch.setattr(studies, "RDBStorage", opened)
+    with pytest.raises(OperationalError) as caught:
+        open_study("study", storage, 0)
+    holder.close()
+    sentence = store_problem(caught.value)
+    assert sentence is not None and "move" not in sentence
 
 
 @pytest.mark.parametrize("directions", [["maximize"], ["minimize", "minimize"]])

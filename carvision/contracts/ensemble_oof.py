@@ -112,7 +112,14 @@ def read_ensemble_oof(folder: Path) -> EnsembleOof:
         if not isinstance(of_submitted, bool):
             raise ValueError(f"{_OF_SUBMITTED} is {of_submitted!r}, not true or false")
         oof = EnsembleOof(photos, float(values["selection_optimism"]), folds, of_submitted)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         raise PredictionsError(
             f"{folder}: not the out-of-fold photos of an ensemble: {error}"
         ) from error

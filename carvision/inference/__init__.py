@@ -2,6 +2,7 @@
 
 from carvision.inference.device import (
     autocast,
+    available_device,
     device_name,
     memory_format,
     resolve_device,
@@ -20,6 +21,7 @@ from carvision.inference.predictor import (
 __all__ = [
     "Engine",
     "autocast",
+    "available_device",
     "device_name",
     "memory_format",
     "predict_ensemble",

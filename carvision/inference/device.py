@@ -14,8 +14,13 @@ from carvision.inference.cuda import FITTING_TORCH, why_no_cuda
 
 log = logging.getLogger(__name__)
 
-#: What torchrun, `accelerate launch` and mpirun tell each of the processes that they start.
-_LAUNCHERS = ("LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_RANK", "PMI_RANK")
+#: What torchrun, `accelerate launch` and mpirun tell each of the processes that they start, and
+#: where they say how many there are. Slurm and mpirun start single processes, too.
+_LAUNCHERS = {
+    "LOCAL_RANK": "",
+    "OMPI_COMM_WORLD_LOCAL_RANK": "OMPI_COMM_WORLD_SIZE",
+    "PMI_RANK": "PMI_SIZE",
+}
 
 
 def resolve_device(wanted: str) -> str:
@@ -27,6 +32,15 @@ def resolve_device(wanted: str) -> str:
         ConfigError: the wanted device is not there, or several processes were started at once.
     """
     _refuse_launcher()
+    return available_device(wanted)
+
+
+def available_device(wanted: str) -> str:
+    """:func:`resolve_device` in somebody else's process, which a launcher may well have started.
+
+    Raises:
+        ConfigError: the wanted device is not there.
+    """
     present = {
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
@@ -109,7 +123,14 @@ def autocast(device: str, precision: str) -> AbstractContextManager[object]:
 
 def _refuse_launcher() -> None:
     """Several processes would each train the same fold, or wait for each other."""
-    found = next((name for name in _LAUNCHERS if name in os.environ), None)
+    found = next(
+        (
+            name
+            for name, size in _LAUNCHERS.items()
+            if name in os.environ and os.environ.get(size) != "1"
+        ),
+        None,
+    )
     if found is not None:
         raise ConfigError(
             f"{found}={os.environ[found]} is set: torchrun or another launcher started this "

@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial
 
 from carvision.config import Config
 from carvision.contracts.names import is_run_id
-from carvision.tracking.store import client
+from carvision.tracking.store import as_parameter, client
 from carvision.training.search_space import configured, is_of_space
 
 #: The tag of a trial's run, and its attribute in the study.
@@ -81,7 +81,7 @@ def _flat(settings: Mapping[str, Any]) -> dict[str, str]:
     # What it was resolved to; the run has it as it was given.
     resolved = ("model.weights", "train.image_size")
     flat = {
-        f"{section}.{key}": str(value)
+        f"{section}.{key}": as_parameter(value)
         for section, values in settings.items()
         if isinstance(values, dict)
         for key, value in values.items()

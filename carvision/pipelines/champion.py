@@ -9,6 +9,7 @@ import mlflow
 from carvision.config import Config, path_text
 from carvision.contracts import EnsembleOof, EnsembleSpec, Score, nfc, same_ensemble
 from carvision.data.layout import Layout
+from carvision.data.manifest import Manifest
 from carvision.data.submission import Template
 from carvision.errors import DataError, PredictionsError, TrackingError
 from carvision.pipelines.prepare import find_layout
@@ -30,15 +31,12 @@ def champion_for(config: Config, data: str, beside: Layout) -> Champion | None:
     ensemble at all.
 
     Raises:
-        TrackingError: the champion cannot be used, and no other is of these classes; or a backbone
-            that it pins is not the one that it was tuned with.
+        TrackingError: the champion cannot be used, and no other is of these classes.
     """
     prepared = _prepared_run(config, data)
     chosen = _own_or_alike(prepared, beside)
     if chosen is not None:
-        version, spec = chosen
-        pinned_members(spec, registered_at(version))
-        _announce_chosen(version, spec, prepared)
+        _announce_chosen(*chosen, prepared)
     return chosen
 
 
@@ -55,7 +53,9 @@ def _own_or_alike(prepared: PreparedRun | None, beside: Layout) -> Champion | No
             if refused is not None:
                 announce(str(refused))
             return own
-    alike = [one for one in [general, *other_champions()] if one and _fits(one, prepared, beside)]
+    # Where its files were removed, the template's columns tell the classes.
+    manifest = None if prepared is None else prepared.manifest_or_none()
+    alike = [one for one in [general, *other_champions()] if one and _fits(one, manifest, beside)]
     if not alike and refused is not None:
         raise refused
     return alike[0] if alike else general
@@ -75,11 +75,11 @@ def _prepared_run(config: Config, data: str) -> PreparedRun | None:
     return next(iter(asked or runs), None)
 
 
-def _fits(champion: Champion, prepared: PreparedRun | None, beside: Layout) -> bool:
+def _fits(champion: Champion, manifest: Manifest | None, beside: Layout) -> bool:
     """Whether an ensemble predicts the classes of the prepared data, or of the template."""
     classes = champion[1].classes
-    if prepared is not None:
-        return prepared.manifest().classes == classes
+    if manifest is not None:
+        return manifest.classes == classes
     if beside.template is None:
         return False
     columns = {nfc(column) for column in Template.read(beside.template).columns}

@@ -60,7 +60,8 @@ def ensemble(config: Config, data: str, *, test: str, output: Path, tta_steps: i
     Raises:
         ConfigError: ``tta_steps`` is out of range.
         DataError: a test photo is missing, or the template is of other classes.
-        TrackingError: neither an ensemble nor a backbone is registered.
+        TrackingError: neither an ensemble nor a backbone is registered, or a backbone is not the
+            one that the ensemble was tuned with.
     """
     if not 1 <= tta_steps <= len(VIEWS):
         raise ConfigError(f"tta_steps={tta_steps}: expected 1 to {len(VIEWS)} ({', '.join(VIEWS)})")
@@ -70,12 +71,12 @@ def ensemble(config: Config, data: str, *, test: str, output: Path, tta_steps: i
         photos, beside = find_test(data, test)
         version, tuned = _specification(config, data, beside)
         spec = tuned.with_views(VIEWS[:tta_steps])
+        pinned = pinned_members(spec, None if version is None else registered_at(version))
         if not test:
             refuse_other_classes(beside, spec)
         given = TestInput.checked(photos, beside, spec.classes)
         show_weights(spec)
         inputs = forecast_inputs(version, tuned, spec)
-        pinned = pinned_members(spec, None if version is None else registered_at(version))
         expected = Expected(_nested_score(tuned, spec), [one.oof_log_loss for one in pinned])
         prior = class_prior(inputs, spec)
         members, folds = _predict(config, spec, pinned, given.unreadable)

@@ -9,12 +9,11 @@ from pathlib import Path
 
 import mlflow
 from mlflow.entities import Run
-from mlflow.exceptions import MlflowException
 
 from carvision.config import Config
 from carvision.contracts import Tracker, TrackerGroup
 from carvision.data.cache import PhotoCache
-from carvision.errors import DivergedError, PrunedError, TrackingError
+from carvision.errors import DivergedError, PrunedError
 from carvision.pipelines.begun_folds import announce_others
 from carvision.pipelines.prepare import PreparedData
 from carvision.pipelines.session import announce, command_to_go_on
@@ -29,7 +28,7 @@ from carvision.tracking.finished_fold import (
 from carvision.tracking.fold_sets import BATCH_SIZE, STAGE_FOLD, batch_size_of, best_metrics
 from carvision.tracking.mlflow_tracker import MlflowTracker
 from carvision.tracking.sending import SENT_FILE, pending
-from carvision.tracking.server import require_server
+from carvision.tracking.server import TRACKING_ERRORS, require_server
 from carvision.tracking.store import (
     FOLD,
     PARENT,
@@ -110,7 +109,7 @@ def begun_batch_size(set_id: str) -> int | None:
     try:
         require_server()
         return batch_size_of(set_id)
-    except (MlflowException, TrackingError) as error:
+    except TRACKING_ERRORS as error:
         announce(f"train.batch_size=auto is looked for anew: {error}")
         return None
 
@@ -123,7 +122,7 @@ def _close_abandoned(run_id: str) -> None:
         require_server()
         for closed in close_abandoned(run_id):
             announce(f"run {closed.info.run_name} was killed before; it is marked so")
-    except (MlflowException, TrackingError) as error:
+    except TRACKING_ERRORS as error:
         announce(f"what was killed before may show as RUNNING: {error}")
 
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import mlflow
 import numpy as np
 from mlflow.entities import Run
-from mlflow.exceptions import MlflowException
 
 from carvision.config import Config
 from carvision.contracts import TrueClass
@@ -33,7 +32,7 @@ from carvision.tracking.fold_sets import (
 )
 from carvision.tracking.local_store import LOCKS
 from carvision.tracking.registry import MemberVersion, find_member, register_member, superseded_by
-from carvision.tracking.server import require_server
+from carvision.tracking.server import TRACKING_ERRORS, require_server
 from carvision.tracking.store import DATA, MODEL, SET, is_local_store
 from carvision.tracking.store_errors import store_problem
 
@@ -82,10 +81,11 @@ def register_if_reachable(run: Run | None, fold_set: FoldSet) -> MemberVersion |
             raise TrackingError(f"what lies in {', '.join(map(str, waiting))} is not logged")
         if run is None:
             raise TrackingError("there was no server when its run was to begin")
-        # Whoever trains another fold of the set, and ends now, too, takes this version over.
-        with one_at_a_time(LOCKS / f"register-{fold_set.set_id}"):
+        # Whoever trains another fold of the set, and ends now, too, takes this version over; of two
+        # sets of a backbone, the better one becomes its champion.
+        with one_at_a_time(LOCKS / f"register-{fold_set.config.name}"):
             return _register(fold_set)
-    except (MlflowException, TrackingError) as error:
+    except TRACKING_ERRORS as error:
         mended = "that is mended" if is_local_store() else "the tracking server is back"
         raise TrackingError(
             f"what is trained of {fold_set.config.name} cannot be registered now: "

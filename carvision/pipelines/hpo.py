@@ -148,7 +148,8 @@ class _Progress:
     def __call__(self, trial: FrozenTrial) -> None:
         done = len(done_trials(self._study, self._believe))
         best = best_trials(self._study, 1, self._believe)
-        minutes = (time.monotonic() - self._started) / 60 / (done - self._before)
+        # A trial that is not believed is none that is done.
+        minutes = (time.monotonic() - self._started) / 60 / max(1, done - self._before)
         left = f", about {minutes * (self._trials - done):.0f} min left"
         what = f"log loss {trial.value:.4f}" if trial.value is not None else "no result"
         if trial.state == TrialState.PRUNED:

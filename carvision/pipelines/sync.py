@@ -1,9 +1,9 @@
 """What tracking missed -> MLflow: results, finished folds, and the unsent epochs of event logs."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import mlflow
-from mlflow.exceptions import MlflowException
 
 from carvision.errors import TrackingError
 from carvision.pipelines.command import command_run
@@ -12,7 +12,7 @@ from carvision.tracking.event_log import EVENTS_FILE
 from carvision.tracking.finished_fold import deliver, is_finished
 from carvision.tracking.outbox import waiting
 from carvision.tracking.sending import Delivery, pending, send_pending
-from carvision.tracking.server import shown_uri, unreachable
+from carvision.tracking.server import SERVER_ERRORS, shown_uri, unreachable
 
 STAGE_SYNC = "sync"
 
@@ -36,7 +36,7 @@ def sync(folder: Path) -> int:
     with command_run(STAGE_SYNC, "sync"):
         # What waits in the outbox was sent before this run began.
         if left := waiting():
-            raise _no_server(f"{', '.join(map(str, left))} could not be logged")
+            raise _not_logged(left)
         epochs = sum(_send(path) for path in logs)
         mlflow.log_metric("epochs_sent", epochs)
     return epochs
@@ -47,14 +47,14 @@ def _send(path: Path) -> int:
     if is_finished(path.parent):
         delivered = deliver(path.parent)
         if delivered is None:
-            raise _no_server(f"{path.parent} could not be logged")
+            raise _not_logged([path.parent])
         return len(delivered.epochs)
     if not pending(path):
         announce(f"{path}: MLflow has everything")
         return 0
     try:
         delivery = send_pending(path)
-    except MlflowException as error:
+    except SERVER_ERRORS as error:
         raise _no_server(str(error)) from error
     except TrackingError as error:
         announce(f"{error}: left to it")
@@ -76,6 +76,13 @@ def _announce(path: Path, delivery: Delivery) -> None:
     numbers = ", ".join(str(epoch) for epoch in delivery.epochs)
     what = f"epochs {numbers}" if numbers else "no epochs"
     announce(f"{path}: sent {what} to run {delivery.run_id}")
+
+
+def _not_logged(folders: Iterable[Path]) -> TrackingError:
+    return TrackingError(
+        f"{', '.join(map(str, folders))} could not be logged, for the reason above; it stays on "
+        "the disk, and this sends it once the cause is mended"
+    )
 
 
 def _no_server(reason: str) -> TrackingError:

@@ -11,7 +11,6 @@ from contextlib import AbstractContextManager, nullcontext
 
 import mlflow
 from mlflow.entities import Run
-from mlflow.exceptions import MlflowException
 
 from carvision.config import Config
 from carvision.data.cache import PhotoCache
@@ -29,7 +28,7 @@ from carvision.pipelines.session import announce, command_to_go_on, show_address
 from carvision.tracking.finished_fold import is_finished
 from carvision.tracking.prepared import log_data_input
 from carvision.tracking.registry import MemberVersion
-from carvision.tracking.server import require_server
+from carvision.tracking.server import TRACKING_ERRORS, require_server
 from carvision.tracking.store import log_settings, tracked_run_if_reachable
 from carvision.tracking.wandb_tracker import check_wandb
 from carvision.training import training_photos
@@ -194,7 +193,7 @@ def _describe(fold_set: FoldSet, missing: Sequence[int]) -> None:
         log_data_input(prepared.manifest, prepared.layout.root, "training")
         if missing:
             _log_preview(fold_set.config, prepared, missing[0], fold_set.cache)
-    except (MlflowException, TrackingError) as error:
+    except TRACKING_ERRORS as error:
         announce(f"the run lacks its settings, and training goes on: {error}")
 
 

@@ -16,9 +16,9 @@ from carvision.config import LoaderConfig
 from carvision.contracts import VIEWS, read_spec
 from carvision.inference import (
     Engine,
+    available_device,
     predict_ensemble,
     predict_member,
-    resolve_device,
     resolve_precision,
 )
 from carvision.models import Bundle, read_bundle
@@ -63,7 +63,7 @@ class _PhotoModel(PythonModel):  # type: ignore[misc]
         settings = context.model_config or {}
         self._allow_paths = paths_allowed(settings)
         self._limits = Limits.of(settings)
-        device = resolve_device(settings.get(SERVE_DEVICE, "auto"))
+        device = available_device(settings.get(SERVE_DEVICE, "auto"))
         # In this process: a server has its own ways of running in parallel.
         precision = resolve_precision("auto", device)
         self._engine = Engine(device, precision, _BATCH, LoaderConfig(workers=0))

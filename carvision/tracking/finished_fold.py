@@ -20,7 +20,7 @@ import numpy as np
 from carvision.contracts import write_predictions
 from carvision.contracts.sums import SUMS, sums_of
 from carvision.errors import TrackingError
-from carvision.files import alone, flush, read_json, replacing_folder, write_json
+from carvision.files import alone, flush, link_or_copy, read_json, replacing_folder, write_json
 from carvision.tracking.event_log import EVENTS_FILE, EventLog, read_events, run_named_in
 from carvision.tracking.fold_sets import EPOCHS, PREDICTIONS, STAGE_FOLD, WEIGHTS, best_metrics
 from carvision.tracking.local_store import LOCKS
@@ -60,8 +60,8 @@ def write_finished(folder: Path, result: FoldResult, name: str, tags: Mapping[st
     with replacing_folder(folder / _FINISHED) as temporary:
         weights = temporary / ARTIFACTS / WEIGHTS / result.weights.name
         weights.parent.mkdir(parents=True)
-        # A copy: until the folder is whole, training can be ended again from its last checkpoint.
-        shutil.copyfile(result.weights, weights)
+        # Not moved: until the folder is whole, training can be ended again from a checkpoint.
+        link_or_copy(result.weights, weights)
         predictions = temporary / ARTIFACTS / PREDICTIONS
         write_predictions(predictions, result.predictions)
         np.save(predictions / EPOCHS, result.epochs_true_class)

@@ -7,7 +7,7 @@ different days or machines find each other in the tracking store.
 import hashlib
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -68,12 +68,8 @@ def best_metrics(result: FoldResult) -> dict[str, float]:
 def finished_folds(name: str, stage: str = STAGE_FOLD) -> dict[int, Run]:
     """The newest finished run of each fold of a set."""
     runs: dict[int, Run] = {}
-    for run in find_runs(stage, {SET: name}):
-        fold = run.data.tags.get(FOLD, "")
-        if fold.isdecimal() and int(fold) >= 1:
-            runs.setdefault(int(fold), run)
-        else:
-            log.warning("run %s is passed over: its tag %s is %r", run.info.run_id, FOLD, fold)
+    for fold, run in _fold_runs(name, stage):
+        runs.setdefault(fold, run)
     return dict(sorted(runs.items()))
 
 
@@ -83,8 +79,7 @@ def usable_folds(name: str) -> dict[int, Run]:
     One whose files were removed counts as not trained, which a log line says.
     """
     runs: dict[int, Run] = {}
-    for run in find_runs(STAGE_FOLD, {SET: name}):
-        fold = int(run.data.tags[FOLD])
+    for fold, run in _fold_runs(name, STAGE_FOLD):
         if fold in runs:
             continue
         gone = [path for path in _NEEDED if not has_artifact(run.info.run_id, path)]
@@ -94,6 +89,16 @@ def usable_folds(name: str) -> dict[int, Run]:
         else:
             runs[fold] = run
     return dict(sorted(runs.items()))
+
+
+def _fold_runs(name: str, stage: str) -> Iterator[tuple[int, Run]]:
+    """Each fold and a finished run of it, the newest first; runs that name no fold are said."""
+    for run in find_runs(stage, {SET: name}):
+        fold = run.data.tags.get(FOLD, "")
+        if fold.isdecimal() and int(fold) >= 1:
+            yield int(fold), run
+        else:
+            log.warning("run %s is passed over: its tag %s is %r", run.info.run_id, FOLD, fold)
 
 
 def batch_size_of(name: str) -> int | None:

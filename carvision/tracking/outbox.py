@@ -20,7 +20,7 @@ from carvision.errors import CarvisionError, TrackingError
 from carvision.files import alone, flush, read_json, replacing_folder
 from carvision.tracking.process import this_process
 from carvision.tracking.record import ABOUT, Record, recording, send
-from carvision.tracking.server import SERVER_ERRORS, require_server, shown_uri, unreachable
+from carvision.tracking.server import TRACKING_ERRORS, require_server, shown_uri, unreachable
 from carvision.tracking.store import PROCESS, client, end_run, exists
 
 log = logging.getLogger(__name__)
@@ -96,7 +96,7 @@ def deliver_waiting(finish: Finish) -> list[Path]:
                 if (folder / ABOUT).exists():
                     _deliver_later(folder, finish)
         except Exception as error:  # whatever fails, the record is safe on the disk
-            log.warning("%s waits longer: %s", folder, error)
+            log.warning("%s waits longer: %s (without its folder, it is given up)", folder, error)
             left.append(folder)
     return left
 
@@ -120,7 +120,7 @@ def _deliver_now(folder: Path, run_id: str, finish: Finish | None) -> str | None
     if finish is not None:
         try:
             finish(folder)
-        except SERVER_ERRORS:
+        except TRACKING_ERRORS:
             if (away := unreachable()) is None:
                 raise
             return away

@@ -19,10 +19,13 @@ def member_version(name: str, version: int) -> MemberVersion:
 
     Raises:
         TrackingError: it was deleted from the registry, or registered by others.
+        MlflowException: the registry cannot be asked.
     """
     try:
         entry = client().get_model_version(name, str(version))
     except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
         raise TrackingError(
             f"the registry has no {name} version {version}, which the ensemble pins; "
             f"{TUNE_AGAIN} ({error})"

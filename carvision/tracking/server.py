@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 #: What a call to MLflow raises while its server is away, among other reasons: see `unreachable`.
 SERVER_ERRORS: Final = (MlflowException, requests.RequestException)
+#: What a step meets that goes on without the server, or leaves its results for later.
+TRACKING_ERRORS: Final = (*SERVER_ERRORS, TrackingError)
 
 _SECONDS = 5.0
 #: How long a step waits for a server that it cannot go on without.
@@ -116,16 +118,22 @@ def patiently(what: str, call: Callable[[], _T]) -> _T:
                 raise
             if time.monotonic() >= deadline:
                 raise server_away(reason or _first_line(error)) from error
-            log.warning(
-                "%s: the tracking server does not answer (%s); trying again for two minutes",
-                what,
-                reason or _first_line(error),
-            )
+            if reason is None:
+                log.warning("%s failed (%s); trying again", what, _first_line(error))
+            else:
+                log.warning(
+                    "%s: the tracking server does not answer (%s); trying again for two minutes",
+                    what,
+                    reason,
+                )
         time.sleep(next(pauses, _LONGEST_PAUSE))
 
 
 def limit_patience() -> None:
-    """Let a call to MLflow end after half a minute without an answer, unless the user decided."""
+    """Let a call to MLflow give up after half a minute where nobody listens.
+
+    Who has set MLFLOW_HTTP_REQUEST_MAX_RETRIES has decided otherwise.
+    """
     os.environ.setdefault(MLFLOW_HTTP_REQUEST_MAX_RETRIES.name, str(_RETRIES))
 
 

@@ -16,13 +16,15 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_PROJECT_ENTRY_POINT, MLFLOW_SOURCE_NAME
 
-from carvision.errors import GoneError, PrunedError, TrackingError
+from carvision.errors import GoneError, PrunedError
 from carvision.redaction import redacted
 from carvision.tracking.artifacts import linked, local_folder
 from carvision.tracking.begun_runs import begun_and_gone
 from carvision.tracking.local_store import open_store
 from carvision.tracking.process import is_alive, is_gone, this_process
 from carvision.tracking.server import (
+    SERVER_ERRORS,
+    TRACKING_ERRORS,
     no_patience,
     patiently,
     require_server,
@@ -93,7 +95,7 @@ def tracked_run_if_reachable(
         try:
             require_server()
             run = stack.enter_context(tracked_run(stage, name, tags, run_id))
-        except (MlflowException, TrackingError) as error:
+        except TRACKING_ERRORS as error:
             log.warning("%s goes on without an MLflow run: %s", name, error)
         yield run
 
@@ -107,7 +109,7 @@ def end_run(run: Run, status: str) -> None:
     try:
         with no_patience() if reason else nullcontext():
             mlflow.end_run(status)
-    except MlflowException as error:
+    except SERVER_ERRORS as error:
         log.warning("%s shows run %s as RUNNING: %s", shown_uri(), run.info.run_id, reason or error)
 
 
@@ -191,12 +193,14 @@ def log_settings(settings: Mapping[str, Any]) -> None:
 
     The parameters have a prefix: ``mlflow run`` has logged its own under the bare names.
     """
-    flat = {
-        f"config.{key}": redacted(str(value))[:_LONGEST_PARAM] for key, value in _flat(settings)
-    }
-    mlflow.log_params(flat)
+    mlflow.log_params({f"config.{key}": as_parameter(value) for key, value in _flat(settings)})
     text = yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True)
     mlflow.log_text(redacted(text), "config.yaml")
+
+
+def as_parameter(value: object) -> str:
+    """A setting as a run's parameter holds it."""
+    return redacted(str(value))[:_LONGEST_PARAM]
 
 
 def fetch(run_id: str, path: str, into: Path) -> Path:
@@ -207,23 +211,27 @@ def fetch(run_id: str, path: str, into: Path) -> Path:
     """
 
     def fetched() -> Path:
-        uri = client().get_run(run_id).info.artifact_uri
-        folder = local_folder(uri)
-        if folder is not None:
-            return linked(folder, path, into)
-        found = mlflow.artifacts.download_artifacts(
-            run_id=run_id, artifact_path=path, dst_path=str(into)
-        )
-        return Path(found)
+        try:
+            return _fetched(run_id, path, into)
+        except (MlflowException, FileNotFoundError) as error:
+            # Asked at once: what is gone does not come back by trying again.
+            if unreachable() is not None or has_artifact(run_id, path):
+                raise
+            raise GoneError(
+                f"run {run_id} has no {path} any more: the run or its files were removed"
+            ) from error
 
-    try:
-        return patiently(f"fetching {path}", fetched)
-    except (MlflowException, FileNotFoundError) as error:
-        if has_artifact(run_id, path):
-            raise
-        raise GoneError(
-            f"run {run_id} has no {path} any more: the run or its files were removed"
-        ) from error
+    return patiently(f"fetching {path}", fetched)
+
+
+def _fetched(run_id: str, path: str, into: Path) -> Path:
+    folder = local_folder(client().get_run(run_id).info.artifact_uri)
+    if folder is not None:
+        return linked(folder, path, into)
+    found = mlflow.artifacts.download_artifacts(
+        run_id=run_id, artifact_path=path, dst_path=str(into)
+    )
+    return Path(found)
 
 
 def has_artifact(run_id: str, path: str) -> bool:

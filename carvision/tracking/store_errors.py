@@ -1,6 +1,7 @@
 """What is wrong with a local store, in one sentence that says what to do.
 
-MLflow and Optuna tell it by tracebacks of SQLAlchemy and Alembic.
+MLflow and Optuna tell it by tracebacks of SQLAlchemy and Alembic. A file that is none of Optuna's,
+or of another version, is refused where it is opened (:mod:`carvision.studies`).
 """
 
 import re
@@ -66,8 +67,6 @@ def store_problem(error: BaseException) -> str | None:
                 return sentence.format(file="optuna.db" if _is_from_optuna(error) else _database())
         if isinstance(cause, MlflowException | CommandError) and (found := _of_mlflow(str(cause))):
             return found
-        if isinstance(cause, RuntimeError) and "compatible with the table schema" in str(cause):
-            return _of_optuna(str(cause))
     return None
 
 
@@ -108,18 +107,6 @@ def _of_mlflow(message: str) -> str | None:
             "the name of another experiment in MLFLOW_EXPERIMENT_NAME"
         )
     return None
-
-
-def _of_optuna(message: str) -> str:
-    if "optuna storage upgrade" not in message:
-        return (
-            "optuna.db was written by a newer Optuna than is installed: install that, or move the "
-            "file away, and studies begin anew"
-        )
-    return (
-        "optuna.db is of an earlier Optuna: copy the file, then bring it up to date with `optuna "
-        "storage upgrade --storage sqlite:///optuna.db`, or move it away, and studies begin anew"
-    )
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -84,7 +84,7 @@ def test_a_missing_column_no_photo_and_no_number_are_refused(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("name", ["oof.parquet", "forecast_inputs.json"])
-@pytest.mark.parametrize("content", [None, b"", b"[]"])
+@pytest.mark.parametrize("content", [None, b"", b"[]", b"[" * 100_000])
 def test_a_damaged_folder_is_refused(name: str, content: bytes | None, tmp_path: Path) -> None:
     write_ensemble_oof(tmp_path, _oof())
     if content is None:

@@ -7,6 +7,7 @@ from carvision.config import load_config
 from carvision.errors import ConfigError
 from carvision.inference import (
     autocast,
+    available_device,
     device_name,
     memory_format,
     resolve_device,
@@ -75,6 +76,25 @@ def test_a_launcher_of_several_processes_is_refused(
     monkeypatch.setenv(name, "0")
     with pytest.raises(ConfigError, match=f"{name}=0 is set.*without the launcher"):
         resolve_device(wanted)
+    # A registered model may be loaded by a program that a launcher started.
+    available = available_device(wanted)
+    monkeypatch.delenv(name)
+    assert available == resolve_device(wanted)
+
+
+@pytest.mark.parametrize(
+    ("rank", "size"),
+    [("OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_SIZE"), ("PMI_RANK", "PMI_SIZE")],
+)
+def test_a_launcher_of_a_single_process_is_none(
+    rank: str, size: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(rank, "0")
+    monkeypatch.setenv(size, "1")
+    assert resolve_device("cpu") == "cpu"
+    monkeypatch.setenv(size, "2")
+    with pytest.raises(ConfigError, match=f"{rank}=0 is set"):
+        resolve_device("cpu")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """A search's trials count where their runs say the same."""
 
+import logging
+import sys
 from types import SimpleNamespace
 
 import optuna
@@ -97,6 +99,27 @@ def test_a_trial_without_its_result_does_not_count(
     assert not believe(forged)
     (line,) = caplog.messages
     assert line.startswith("trial 0 of the study s does not count: ") and reason in line
+
+
+def test_a_setting_that_is_hidden_as_a_secret_is_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = CONFIG.loss.name
+    assert len(name) > 5
+    _store(monkeypatch, settings={"config.loss.name": "***"})
+    assert not BelievedTrials("s", CONFIG)(_trial())
+    monkeypatch.setenv("HF_TOKEN", name)
+    assert BelievedTrials("s", CONFIG)(_trial())
+
+
+def test_a_new_trial_that_is_not_believed_ends_no_search(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "carvision")
+    _store(monkeypatch, study="another")
+    study, believe = optuna.create_study(study_name="s"), BelievedTrials("s", CONFIG)
+    report = sys.modules["carvision.pipelines.hpo"]._Progress(study, 3, believe)
+    study.add_trial(_trial())
+    report(study.trials[0])
+    assert "trial 0: log loss 0.5000; 0 of 3 done" in caplog.text
 
 
 def test_a_store_that_cannot_be_asked_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,8 @@
 """When a new ensemble takes the champion's place."""
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import mlflow
 import numpy as np
 import pandas as pd
@@ -112,6 +115,26 @@ def test_the_champions_own_photos_are_fetched(
     # On the photos it is the worse one; by the scores, if they are all there is, the better.
     assert crowns == ([4] if damaged else [])
     assert tags["carvision.crowned"] == str(damaged).lower()
+
+
+@pytest.mark.parametrize(("columns", "found"), [("ab", 3), ("ac", None)])
+def test_data_whose_manifest_is_gone_is_told_by_its_template(
+    columns: str,
+    found: int | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    classes = {"class_names": ("x", "y"), "class_folders": (("x",), ("y",))}
+    general, other = (2, _spec(0.1).model_copy(update=classes)), (3, _spec(0.3))
+    template = tmp_path / "sample_submission.csv"
+    template.write_text(f"ID,{','.join(columns)}\n1,0,0\n")
+    monkeypatch.setattr(champion, "champion_ensemble", lambda: general)
+    monkeypatch.setattr(champion, "data_champion", lambda data: None)
+    monkeypatch.setattr(champion, "other_champions", lambda: [other])
+    gone = SimpleNamespace(data="f", manifest_or_none=lambda: None)
+    beside = SimpleNamespace(template=template)
+    chosen = champion._own_or_alike(gone, beside)  # type: ignore[arg-type]
+    assert chosen == (other if found else general)
 
 
 def test_the_same_result_says_so(monkeypatch: pytest.MonkeyPatch, store: object) -> None:

@@ -1,12 +1,16 @@
 """Training while the tracking server is away: nothing stops, nothing is lost, nothing twice."""
 
 import logging
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import mlflow
 import pytest
+import requests
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
 from carvision.config import load_config
 from carvision.errors import TrackingError
@@ -15,12 +19,37 @@ from carvision.reporting.training_progress import TrainingProgress
 from carvision.tracking import finished_fold
 from carvision.tracking.registry import MemberVersion
 from carvision.tracking.sending import pending
-from carvision.tracking.store import find_runs
+from carvision.tracking.store import find_runs, tracked_run_if_reachable
 from tests.conftest import write_photos
 from tests.tracking.conftest import Server, points, wait_until
 
 _SETTINGS = "data.folds=2 model.image_size=32 train.epochs=2 device=cpu precision=fp32"
 _FOLDS = Path("work/folds")
+
+
+@pytest.mark.parametrize("error", [requests.HTTPError("503"), MlflowException("no room")])
+def test_a_server_that_refuses_what_describes_a_run(
+    error: Exception,
+    store: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Its store of artifacts fails in its own ways; training hangs on none of them."""
+    caplog.set_level(logging.INFO, "carvision")
+    module = sys.modules["carvision.pipelines.train"]
+
+    def refuse(*arguments: object, **named: object) -> None:
+        raise error
+
+    monkeypatch.setattr(module, "log_settings", refuse)
+    monkeypatch.setattr(module, "require_server", lambda: None)
+    monkeypatch.setattr(mlflow, "set_tags", lambda tags: None)
+    fold_set = SimpleNamespace(config=load_config(), prepared=None, tags={})
+    module._describe(fold_set, [1])
+    assert f"the run lacks its settings, and training goes on: {error}" in caplog.text
+    monkeypatch.setattr(mlflow, "start_run", refuse)
+    with tracked_run_if_reachable("fold", "fold 1") as run:
+        assert run is None
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import torch
 from carvision.config import load_config
 from carvision.contracts import VIEWS, Predictions
 from carvision.errors import PredictionsError, TrackingError, WeightsError
-from carvision.tracking.finished_fold import deliver, waiting_metrics, write_finished
+from carvision.tracking.finished_fold import _about, deliver, waiting_metrics, write_finished
 from carvision.tracking.fold_sets import (
     batch_size_of,
     fetch_epochs,
@@ -20,6 +20,7 @@ from carvision.tracking.fold_sets import (
     fetch_weights,
     finished_folds,
     set_name,
+    usable_folds,
 )
 from carvision.tracking.store import FOLD, SET, client
 from carvision.training import FoldResult
@@ -127,7 +128,7 @@ def test_a_run_without_a_fold_is_passed_over(
     _logged(_result(tmp_path), f"odd {tag}")
     with mlflow.start_run(tags={SET: f"odd {tag}", "carvision.stage": "fold", FOLD: tag}) as run:
         pass
-    assert list(finished_folds(f"odd {tag}")) == [1]
+    assert list(finished_folds(f"odd {tag}")) == list(usable_folds(f"odd {tag}")) == [1]
     assert f"run {run.info.run_id} is passed over" in caplog.text
 
 
@@ -176,6 +177,14 @@ def test_changed_weights_are_not_taken(store: Path, tmp_path: Path) -> None:
     ],
 )
 def test_a_damaged_result_is_one_sentence(content: str, tmp_path: Path) -> None:
+    (tmp_path / "finished").mkdir()
+    (tmp_path / "finished/about.json").write_text(content)
+    with pytest.raises(TrackingError, match=r"about\.json is damaged .*; remove .* trained again"):
+        _about(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"metrics": {"x": "y"}}', "[" * 100_000])
+def test_damaged_metrics_are_one_sentence(content: str, tmp_path: Path) -> None:
     (tmp_path / "finished").mkdir()
     (tmp_path / "finished/about.json").write_text(content)
     with pytest.raises(TrackingError, match=r"about\.json is damaged .*; remove .* trained again"):

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, PERMISSION_DENIED, RESOURCE_DOES_NOT_EXIST
 
 from carvision.contracts import EnsembleSpec, Member, Score
 from carvision.errors import TrackingError
@@ -35,7 +36,7 @@ PIN = {"fold_set": TAGS["carvision.set"], "fold_runs": RUNS}
 def _registry(monkeypatch: pytest.MonkeyPatch, found: SimpleNamespace | None) -> None:
     def get_model_version(name: str, version: str) -> SimpleNamespace:
         if found is None or (name, version) != (found.name, found.version):
-            raise MlflowException("not found")
+            raise MlflowException("not found", RESOURCE_DOES_NOT_EXIST)
         return found
 
     registry = SimpleNamespace(get_model_version=get_model_version)
@@ -90,6 +91,21 @@ def test_of_an_ensemble_from_before_what_came_later_is_another_one(
 def test_one_that_was_deleted_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     _registry(monkeypatch, None)
     with pytest.raises(TrackingError, match=r"no carvision-lite version 3, .* -e tune"):
+        pinned_members(_spec(**PIN), 2000)
+
+
+@pytest.mark.parametrize("code", [INTERNAL_ERROR, PERMISSION_DENIED])
+def test_a_registry_that_cannot_be_asked_is_no_answer(
+    code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A champion whose members nobody could ask for would lose its place to any other ensemble."""
+
+    def get_model_version(name: str, version: str) -> None:
+        raise MlflowException("the server is away", code)
+
+    registry = SimpleNamespace(get_model_version=get_model_version)
+    monkeypatch.setattr(pins, "client", lambda: registry)
+    with pytest.raises(MlflowException, match="away"):
         pinned_members(_spec(**PIN), 2000)
 
 

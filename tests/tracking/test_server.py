@@ -4,6 +4,8 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from types import SimpleNamespace
 
 import mlflow
 import pytest
@@ -11,8 +13,8 @@ import requests
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 
-from carvision.errors import TrackingError
-from carvision.tracking import server
+from carvision.errors import GoneError, TrackingError
+from carvision.tracking import server, store
 from carvision.tracking.server import patiently, require_server, unreachable
 
 
@@ -138,7 +140,8 @@ def test_an_outage_of_a_moment(
 ) -> None:
     mlflow.set_tracking_uri(f"http://127.0.0.1:{port}")
     assert patiently("fetching weights", _answers([error, error, 7])) == 7
-    assert "fetching weights: the tracking server does not answer" in caplog.text
+    assert "fetching weights failed" in caplog.text
+    assert "does not answer" not in caplog.text  # it does
 
 
 @pytest.mark.parametrize("outcomes", [[_MISSING, 7], [_BROKEN] * 4, [ValueError("a defect"), 7]])
@@ -149,13 +152,41 @@ def test_what_no_waiting_mends(port: int, no_pauses: None, outcomes: list[Except
 
 
 def test_a_server_that_does_not_come_back(
-    port: int, no_pauses: None, monkeypatch: pytest.MonkeyPatch
+    port: int,
+    no_pauses: None,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(server, "_PATIENCE", 0.1)
     monkeypatch.setattr(server, "unreachable", lambda: "refused")
     mlflow.set_tracking_uri(f"http://127.0.0.1:{port}")
     with pytest.raises(TrackingError, match="cannot be reached: refused"):
         patiently("fetching weights", _answers([_BROKEN] * 1000))
+    assert "fetching weights: the tracking server does not answer (refused)" in caplog.text
+
+
+def test_an_artifact_that_is_gone_is_asked_for_once(
+    port: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """MLflow tells it by the same error as an outage."""
+    mlflow.set_tracking_uri(f"http://127.0.0.1:{port}")
+    asked = []
+
+    def download(**named: str) -> str:
+        asked.append(named["artifact_path"])
+        raise _FAILED
+
+    run = SimpleNamespace(info=SimpleNamespace(artifact_uri="mlflow-artifacts:/1"))
+    registry = SimpleNamespace(get_run=lambda run_id: run, list_artifacts=lambda *where: [])
+    monkeypatch.setattr(store, "client", lambda: registry)
+    monkeypatch.setattr(mlflow.artifacts, "download_artifacts", download)
+    with pytest.raises(GoneError, match="run abc has no manifest any more"):
+        store.fetch("abc", "manifest", tmp_path)
+    assert asked == ["manifest"]
+    assert caplog.text == ""
 
 
 def test_a_local_store_is_asked_once(port: int) -> None:

@@ -137,19 +137,6 @@ def _raise(error: Exception) -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "said"),
-    [
-        ("v2.6.0.a", "optuna storage upgrade --storage sqlite:///optuna.db"),
-        ("v99.0.0.a", "was written by a newer Optuna"),
-    ],
-)
-def test_a_storage_of_another_optuna(project: Path, version: str, said: str) -> None:
-    optuna.create_study(storage="sqlite:///optuna.db")
-    change(project / "optuna.db", f"UPDATE alembic_version SET version_num = '{version}'")
-    assert said in _sentence(lambda: RDBStorage("sqlite:///optuna.db"))
-
-
-@pytest.mark.parametrize(
     "error", [ValueError("a defect"), MlflowException("of something else"), OSError(2, "no file")]
 )
 def test_other_errors_are_left_alone(project: Path, error: Exception) -> None:
