@@ -6,6 +6,7 @@ else, too: ``010`` is ten, and ``1:30`` is no number. A file is somebody else's:
 more time or memory than its size warrants.
 """
 
+import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,8 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from carvision.config.words import quoted, shortened
 from carvision.errors import ConfigError
+
+log = logging.getLogger(__name__)
 
 #: Values after aliases are followed, and levels of lists in lists.
 _MOST_VALUES = 100_000
@@ -115,7 +118,7 @@ def _check(node: Node, sizes: dict[int, int], depth: int) -> int:
     """How many values ``node`` holds once its aliases are followed.
 
     Raises:
-        ConfigError: too many, too deep, a key that stands twice, or a value that holds itself.
+        ConfigError: too many, too deep, or a value that holds itself.
     """
     if id(node) in sizes:
         size = sizes[id(node)]
@@ -132,7 +135,11 @@ def _check(node: Node, sizes: dict[int, int], depth: int) -> int:
         seen: set[str] = set()
         for key, _ in node.value:
             if isinstance(key, ScalarNode) and key.value in seen:
-                raise ConfigError(f"the key {quoted(key.value)} stands there twice")
+                log.warning(
+                    "the key %s stands twice in one section: the last one counts, and what is "
+                    "below the first is left out",
+                    quoted(key.value),
+                )
             seen.add(str(key.value))
     sizes[id(node)] = size
     return size
