@@ -155,20 +155,27 @@ class Layout:
         return has_photo(folder)
 
     def _file(self, name: str) -> Path | None:
-        """The file ``name``, or the only one whose name differs in case, blanks, ``_`` or ``-``."""
-        if (self.root / name).exists():
-            return self.root / name
-        similar = [
-            entry.name
-            for entry in _entries(self.root)
-            if plain(entry.name) == plain(name) and not is_folder(entry)
-        ]
+        """The file ``name``, or the only one whose name differs in case, blanks, ``_`` or ``-``.
+
+        A folder of that name may be a class.
+        """
+        names = [entry.name for entry in _entries(self.root) if not is_folder(entry)]
+        similar = [name] if name in names else [n for n in names if plain(n) == plain(name)]
         if len(similar) > 1:
             raise DataError(
                 f"{printable(self.root)} holds {_quoted(similar)}, and each may be {name}: "
                 "rename or remove all but one"
             )
-        return self.root / similar[0] if similar else None
+        if not similar:
+            return None
+        found = self.root / similar[0]
+        if not found.is_file():  # to do without it would be to submit something else
+            what = "is a pipe or a device" if found.exists() else "leads to nothing"
+            raise DataError(
+                f"{printable(found)} {what} where a file is expected: put {name} there, or remove "
+                "it"
+            )
+        return found
 
     def _own_files(self) -> frozenset[str]:
         files = (self._file(name) for name in (_TEST_LIST, _TEMPLATE, _ANSWERS))

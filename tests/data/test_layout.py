@@ -1,5 +1,6 @@
 """Where photos are found: the competition's layout and plain class folders."""
 
+import os
 import unicodedata
 
 import pytest
@@ -262,3 +263,29 @@ def test_one_level_too_high_whatever_the_case(tmp_path, train):
 def test_paths_that_no_disk_takes(tmp_path, name):
     with pytest.raises(DataError, match=r"data=.*(cannot be read|does not exist)"):
         Layout.at(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["test.csv", "sample_submission.csv", "answers.csv"])
+def test_a_class_may_be_called_like_a_table(tmp_path, name):
+    _touch(tmp_path, f"{name}/a.jpg", "K5/b.jpg")
+    layout = Layout.at(tmp_path)
+    assert layout.labels_of(layout.training_photos()) == sorted(["K5", name])
+    assert (layout.test, layout.template, layout.answers) == (None, None, None)
+
+
+@pytest.mark.parametrize("name", ["test.csv", "Test.CSV", "sample_submission.csv", "answers.csv"])
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: path.symlink_to("nowhere"), "leads to nothing"),
+        (lambda path: path.symlink_to(path), "leads to nothing"),
+        (os.mkfifo, "is a pipe or a device"),
+        (lambda path: path.symlink_to("/dev/zero"), "is a pipe or a device"),
+    ],
+)
+def test_a_table_that_is_no_file(tmp_path, name, make, message):
+    _touch(tmp_path, "train/K5/a.jpg", "train/Niro/b.jpg", "test/c.jpg")
+    make(tmp_path / name)
+    with pytest.raises(DataError, match=message):
+        layout = Layout.at(tmp_path)
+        _ = (layout.test, layout.template, layout.answers)
