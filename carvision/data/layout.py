@@ -20,10 +20,11 @@ from carvision.data.listing import (
     entries_of,
     has_photo,
     is_folder,
+    is_photo,
     photos_below,
 )
 from carvision.data.names import printable
-from carvision.data.splits import TEST, TRAIN, VALIDATION, plain, split_of
+from carvision.data.splits import TEST, TRAIN, VALIDATION, plain, split_in, split_of
 from carvision.errors import DataError
 
 __all__ = ["PHOTO_SUFFIXES", "Layout", "Listing", "Photo", "find_photos", "listing_digest"]
@@ -90,6 +91,7 @@ class Layout:
                 self._refuse_class_named_like_train(named[0])
             return self.root / named[0]
         self._refuse_validation_as_class()
+        self._refuse_splits_of_longer_names()
         return self.root
 
     @property
@@ -228,6 +230,22 @@ class Layout:
             raise DataError(
                 f"{printable(self.root)}: {printable(name)!r} may be a class, or the folder of "
                 "all training photos: put the class folders into a folder train"
+            )
+
+    def _refuse_splits_of_longer_names(self) -> None:
+        """``X_train`` beside ``X_test`` may be classes, or splits; a class has photos in itself."""
+        kinds = {name: split_in(name) for name in self._folders()}
+        splits = [name for name, kind in kinds.items() if kind and self._may_hold_photos(name)]
+        training = [name for name in splits if kinds[name] == TRAIN]
+        if not training or len({kinds[name] for name in splits}) < 2:
+            return
+        entries = (entry for name in training for entry in _entries(self.root / name))
+        others = (name for name in kinds if name not in splits and self._has_photo(name))
+        if next(others, None) is None or not any(is_photo(e.name) for e in entries):
+            raise DataError(
+                f"{printable(self.root)}: {_quoted(splits)} may be classes, or the folders of "
+                "training and test photos: call them train and test, or put the class folders "
+                "into a folder train"
             )
 
     def _refuse_validation_as_class(self) -> None:

@@ -289,3 +289,41 @@ def test_a_table_that_is_no_file(tmp_path, name, make, message):
     with pytest.raises(DataError, match=message):
         layout = Layout.at(tmp_path)
         _ = (layout.test, layout.template, layout.answers)
+
+
+@pytest.mark.parametrize(
+    "folders",
+    [
+        ("train1/K5", "train1/Niro", "test1"),
+        ("X_train/K5", "X_train/Niro", "X_test"),
+        ("train (1)/K5", "train (1)/Niro", "test (1)"),
+        ("seg_train/K5", "seg_train/Niro", "seg_test/K5", "seg_pred"),
+        ("cars-Train-2023/K5", "cars-Train-2023/Niro", "cars-Valid-2023/K5"),
+        ("train_v1/K5", "train_v2/K5", "test"),
+        ("cat train", "cat test"),
+    ],
+)
+def test_splits_of_longer_names_are_asked(tmp_path, folders):
+    _touch(tmp_path, *(f"{folder}/a.jpg" for folder in folders))
+    with pytest.raises(DataError, match="may be classes, or the folders of training and test"):
+        Layout.at(tmp_path).training_photos()
+
+
+@pytest.mark.parametrize(
+    "folders",
+    [
+        ("bullet_train", "steam_train"),
+        ("bullet_train", "steam_train", "crash_test", "K5"),
+        ("train station", "K5", "test"),
+        ("training", "K5/a", "K5/b"),
+        ("constrained", "detest"),
+    ],
+)
+def test_a_class_may_have_a_split_in_its_name(tmp_path, folders):
+    _touch(tmp_path, *(f"train/{folder}/a.jpg" for folder in folders))
+    inside = {folder.partition("/")[0] for folder in folders}
+    assert set(Layout.at(tmp_path).labels_of(Layout.at(tmp_path).training_photos())) == inside
+    if "training" not in folders:
+        _touch(tmp_path / "plain", *(f"{folder}/a.jpg" for folder in folders))
+        layout = Layout.at(tmp_path / "plain")
+        assert set(layout.labels_of(layout.training_photos())) == inside - {"test"}
