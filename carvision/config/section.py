@@ -1,11 +1,21 @@
 """What the sections of a configuration are made of: their base class and the kinds of values."""
 
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+)
 
 from carvision.config.parameters import path_text
+from carvision.config.yaml_values import members
 
 Number = TypeVar("Number", int, float)
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -51,3 +61,20 @@ class Section(BaseModel):
     """A frozen part of the configuration that refuses keys it does not know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_word_for_a_number(cls, value: Any, field: ValidationInfo) -> Any:
+        """YAML takes ``yes`` and ``on`` for True, which pydantic would take for the number 1."""
+        if value is True and field.field_name in _numeric(cls):
+            raise ValueError("expected a number, got true")
+        return value
+
+
+@cache
+def _numeric(section: type[Section]) -> frozenset[str]:
+    """The settings of a section that may be a number and are no switch."""
+    kinds = {name: set(members(field.annotation)) for name, field in section.model_fields.items()}
+    return frozenset(
+        name for name, kind in kinds.items() if kind & {int, float} and bool not in kind
+    )

@@ -98,10 +98,8 @@ def kind_of(section: type[BaseModel], key: str) -> Any:
 
 def is_text(kind: Any) -> bool:
     """Whether a setting takes text alone, beside no value at all."""
-    members = list(_members(kind))
-    return any(map(_is_word, members)) and all(
-        _is_word(member) or member is NoneType for member in members
-    )
+    kinds = list(members(kind))
+    return any(map(_is_word, kinds)) and all(_is_word(one) or one is NoneType for one in kinds)
 
 
 def is_null(text: str) -> bool:
@@ -111,7 +109,7 @@ def is_null(text: str) -> bool:
 
 def may_be_null(kind: Any) -> bool:
     """Whether a setting may have no value."""
-    return NoneType in _members(kind)
+    return NoneType in members(kind)
 
 
 def _check(node: Node, sizes: dict[int, int], depth: int) -> int:
@@ -165,13 +163,13 @@ def _keep_text(node: Node, kind: Any) -> None:
         for key, value in node.value:
             if key.tag == _MERGE:
                 _keep_text(value, kind)
-            elif _is_section(kind) and key.value in kind.model_fields:
+            elif _is_section(kind) and str(key.value) in kind.model_fields:
                 _keep_text(value, kind.model_fields[key.value].annotation)
 
 
 def _item_kind(kind: Any) -> Any:
     """What a list's items are; a merged list of sections is of the sections' own kind."""
-    for member in _members(kind):
+    for member in members(kind):
         if get_origin(member) is tuple:
             return get_args(member)[0]
     return kind if _is_section(kind) else None
@@ -187,12 +185,12 @@ def _is_word(kind: Any) -> bool:
     return kind in (str, Path)
 
 
-def _members(kind: Any) -> Iterator[Any]:
-    """The alternatives of a type, without what is annotated."""
+def members(kind: Any) -> Iterator[Any]:
+    """The alternatives of a type, without what it is annotated with."""
     if get_origin(kind) is Annotated:
-        yield from _members(get_args(kind)[0])
+        yield from members(get_args(kind)[0])
     elif get_origin(kind) not in (Literal, tuple) and get_args(kind):
         for member in get_args(kind):
-            yield from _members(member)
+            yield from members(member)
     else:
         yield kind

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from carvision.config.words import quoted
 from carvision.contracts import nfc
 from carvision.data.tables import plain_cell, read_table, refuse_repeated
 from carvision.errors import DataError
@@ -71,8 +72,8 @@ def refuse_unknown(exclusions: Mapping[str, str], image_ids: Collection[str]) ->
     """
     unknown = sorted(set(exclusions) - set(image_ids))
     if unknown:
-        nearest = get_close_matches(unknown[0], list(image_ids), n=1, cutoff=0.3)
+        nearest = get_close_matches(unknown[0][:1_000], list(image_ids), n=1, cutoff=0.3)
         raise DataError(
             f"the exclusion list names {len(unknown)} photos that are not in the data, the first "
-            f"{unknown[0]!r}; an image_id looks like {(nearest or list(image_ids))[0]!r}"
+            f"{quoted(unknown[0])}; an image_id looks like {(nearest or list(image_ids))[0]!r}"
         )

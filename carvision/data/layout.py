@@ -20,10 +20,11 @@ from carvision.data.listing import (
     entries_of,
     has_photo,
     is_folder,
+    is_photo,
     photos_below,
 )
 from carvision.data.names import printable
-from carvision.data.splits import TEST, TRAIN, VALIDATION, plain, split_of
+from carvision.data.splits import TEST, TRAIN, VALIDATION, plain, split_in, split_of
 from carvision.errors import DataError
 
 __all__ = ["PHOTO_SUFFIXES", "Layout", "Listing", "Photo", "find_photos", "listing_digest"]
@@ -90,6 +91,7 @@ class Layout:
                 self._refuse_class_named_like_train(named[0])
             return self.root / named[0]
         self._refuse_validation_as_class()
+        self._refuse_splits_of_longer_names()
         return self.root
 
     @property
@@ -155,20 +157,27 @@ class Layout:
         return has_photo(folder)
 
     def _file(self, name: str) -> Path | None:
-        """The file ``name``, or the only one whose name differs in case, blanks, ``_`` or ``-``."""
-        if (self.root / name).exists():
-            return self.root / name
-        similar = [
-            entry.name
-            for entry in _entries(self.root)
-            if plain(entry.name) == plain(name) and not is_folder(entry)
-        ]
+        """The file ``name``, or the only one whose name differs in case, blanks, ``_`` or ``-``.
+
+        A folder of that name may be a class.
+        """
+        names = [entry.name for entry in _entries(self.root) if not is_folder(entry)]
+        similar = [name] if name in names else [n for n in names if plain(n) == plain(name)]
         if len(similar) > 1:
             raise DataError(
                 f"{printable(self.root)} holds {_quoted(similar)}, and each may be {name}: "
                 "rename or remove all but one"
             )
-        return self.root / similar[0] if similar else None
+        if not similar:
+            return None
+        found = self.root / similar[0]
+        if not found.is_file():  # to do without it would be to submit something else
+            what = "is a pipe or a device" if found.exists() else "leads to nothing"
+            raise DataError(
+                f"{printable(found)} {what} where a file is expected: put {name} there, or remove "
+                "it"
+            )
+        return found
 
     def _own_files(self) -> frozenset[str]:
         files = (self._file(name) for name in (_TEST_LIST, _TEMPLATE, _ANSWERS))
@@ -221,6 +230,22 @@ class Layout:
             raise DataError(
                 f"{printable(self.root)}: {printable(name)!r} may be a class, or the folder of "
                 "all training photos: put the class folders into a folder train"
+            )
+
+    def _refuse_splits_of_longer_names(self) -> None:
+        """``X_train`` beside ``X_test`` may be classes, or splits; a class has photos in itself."""
+        kinds = {name: split_in(name) for name in self._folders()}
+        splits = [name for name, kind in kinds.items() if kind and self._may_hold_photos(name)]
+        training = [name for name in splits if kinds[name] == TRAIN]
+        if not training or len({kinds[name] for name in splits}) < 2:
+            return
+        entries = (entry for name in training for entry in _entries(self.root / name))
+        others = (name for name in kinds if name not in splits and self._has_photo(name))
+        if next(others, None) is None or not any(is_photo(e.name) for e in entries):
+            raise DataError(
+                f"{printable(self.root)}: {_quoted(splits)} may be classes, or the folders of "
+                "training and test photos: call them train and test, or put the class folders "
+                "into a folder train"
             )
 
     def _refuse_validation_as_class(self) -> None:

@@ -1,5 +1,6 @@
 """Names of splits: ``train``, ``Training``, ``test_set``, ``valid``, whatever their case."""
 
+import re
 import unicodedata
 from typing import Final
 
@@ -21,6 +22,12 @@ _KIND: Final = {
 def split_of(folder: str) -> str | None:
     """Which split a folder of this name holds: train, test, validation, or none."""
     return _KIND.get(plain(folder))
+
+
+def split_in(folder: str) -> str | None:
+    """Which split is a word of the name: train in ``X_train``, ``train (1)`` and ``train2023``."""
+    words = re.findall(r"[^\W\d_]+", unicodedata.normalize("NFKC", folder).casefold())
+    return next((_KIND[word] for word in words if word in _KIND), None)
 
 
 def plain(name: str) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from carvision.config.words import quoted, shortened
 from carvision.contracts import ClassMap, nfc
 from carvision.data.tables import WINDOWS_LINES, read_table, refuse_repeated
 from carvision.errors import DataError, PredictionsError
@@ -22,6 +23,9 @@ log = logging.getLogger(__name__)
 
 #: What a column gets that no trained class stands for. A zero on a true class would cost 34.5.
 FLOOR_PROBABILITY = 1e-5
+
+#: Letters of an answer that are compared with the classes' names, which are folders' names.
+_LONGEST_NAME: Final = 255
 
 #: The name of the first column.
 ID: Final = "ID"
@@ -72,7 +76,7 @@ class Template:
             strangers = sorted(set(self.ids) ^ set(ids))
             raise DataError(
                 f"the template has {len(self.ids)} rows for {len(ids)} test photos; "
-                f"{len(strangers)} IDs are in one only: {strangers[:5]}"
+                f"{len(strangers)} IDs are in one only: {shortened(str(strangers[:5]), 400)}"
             )
         known = {nfc(column) for column in self.columns}
         absent = [
@@ -166,7 +170,9 @@ def read_answers(path: Path, ids: tuple[str, ...]) -> list[str]:
     answers = dict(zip(table[ID], table["label"], strict=True))
     missing = [identifier for identifier in ids if not answers.get(identifier)]
     if missing:
-        raise DataError(f"{path} has no answer for {len(missing)} photos, the first: {missing[0]}")
+        raise DataError(
+            f"{path} has no answer for {len(missing)} photos, the first: {shortened(missing[0])}"
+        )
     return [answers[identifier] for identifier in ids]
 
 
@@ -181,10 +187,10 @@ def answers_for(path: Path, template: Template, classes: ClassMap) -> list[str]:
     strange = [place for place, answer in enumerate(answers) if nfc(answer) not in known]
     if strange:
         identifier, answer = template.ids[strange[0]], answers[strange[0]]
-        nearest = get_close_matches(nfc(answer), known, n=1)
+        nearest = get_close_matches(nfc(answer)[:_LONGEST_NAME], known, n=1)
         hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
         raise DataError(
             f"{path}: {len(strange)} answers are no class of the submission, the first, of "
-            f"{identifier}: {answer!r}{hint}"
+            f"{shortened(identifier)}: {quoted(answer)}{hint}"
         )
     return answers

@@ -7,6 +7,7 @@ from typing import Final
 
 import pandas as pd
 
+from carvision.config.words import quoted, shortened
 from carvision.data.text import decoded
 from carvision.errors import DataError
 from carvision.files import replacing_output
@@ -42,12 +43,13 @@ def read_table(path: Path, columns: list[str], *, key: str | None = None) -> pd.
     others = names.delete(names.get_indexer_for([key])[0]) if key in names else names
     if others.has_duplicates:
         raise DataError(
-            f"{path}: two columns have the same name, {others[others.duplicated()][0]!r}"
+            f"{path}: two columns have the same name, {quoted(others[others.duplicated()][0])}"
         )
     missing = [column for column in columns if column not in names]
     if missing:
         raise DataError(
-            f"{path}: expected the columns {columns}, missing {missing}; got {list(names)[:10]}"
+            f"{path}: expected the columns {columns}, missing {missing}; got "
+            f"{shortened(str(list(names[:10])), 400)}"
         )
     table = raw.iloc[1:].set_axis(names, axis=1)
     table.index += 1
@@ -82,7 +84,7 @@ def refuse_repeated(ids: list[str], source: Path) -> None:
     """
     repeated = pd.Index(ids)[pd.Index(ids).duplicated()]
     if len(repeated):
-        raise DataError(f"{source}: the ID {repeated[0]!r} occurs more than once")
+        raise DataError(f"{source}: the ID {quoted(repeated[0])} occurs more than once")
 
 
 def spreadsheet_csv(table: pd.DataFrame, float_format: str | None = None) -> str:

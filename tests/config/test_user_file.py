@@ -41,6 +41,10 @@ _MERGED = "a: &a {x: 1}\n" + "".join(
         (b"seed: !!timestamp abc", "cannot be read"),
         (b"seed: !!python/object/apply:os.system ['true']", "not valid YAML"),
         (b"1: 2", "Keys should be strings"),
+        (b"? [a, b]\n: 1", "unhashable key"),
+        (b"train: {[a, b]: 1}", "unhashable key"),
+        (b"? {a: 1}\n: {b: 2}", "unhashable key"),
+        (b"train: {epochs: yes}", "train.epochs: expected a number, got true"),
         (b"train: {" + b",".join(b"k%d: 1" % i for i in range(500)) + b"}", "and 490 more"),
     ],
 )

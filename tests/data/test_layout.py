@@ -1,5 +1,6 @@
 """Where photos are found: the competition's layout and plain class folders."""
 
+import os
 import unicodedata
 
 import pytest
@@ -262,3 +263,67 @@ def test_one_level_too_high_whatever_the_case(tmp_path, train):
 def test_paths_that_no_disk_takes(tmp_path, name):
     with pytest.raises(DataError, match=r"data=.*(cannot be read|does not exist)"):
         Layout.at(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["test.csv", "sample_submission.csv", "answers.csv"])
+def test_a_class_may_be_called_like_a_table(tmp_path, name):
+    _touch(tmp_path, f"{name}/a.jpg", "K5/b.jpg")
+    layout = Layout.at(tmp_path)
+    assert layout.labels_of(layout.training_photos()) == sorted(["K5", name])
+    assert (layout.test, layout.template, layout.answers) == (None, None, None)
+
+
+@pytest.mark.parametrize("name", ["test.csv", "Test.CSV", "sample_submission.csv", "answers.csv"])
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: path.symlink_to("nowhere"), "leads to nothing"),
+        (lambda path: path.symlink_to(path), "leads to nothing"),
+        (os.mkfifo, "is a pipe or a device"),
+        (lambda path: path.symlink_to("/dev/zero"), "is a pipe or a device"),
+    ],
+)
+def test_a_table_that_is_no_file(tmp_path, name, make, message):
+    _touch(tmp_path, "train/K5/a.jpg", "train/Niro/b.jpg", "test/c.jpg")
+    make(tmp_path / name)
+    with pytest.raises(DataError, match=message):
+        layout = Layout.at(tmp_path)
+        _ = (layout.test, layout.template, layout.answers)
+
+
+@pytest.mark.parametrize(
+    "folders",
+    [
+        ("train1/K5", "train1/Niro", "test1"),
+        ("X_train/K5", "X_train/Niro", "X_test"),
+        ("train (1)/K5", "train (1)/Niro", "test (1)"),
+        ("seg_train/K5", "seg_train/Niro", "seg_test/K5", "seg_pred"),
+        ("cars-Train-2023/K5", "cars-Train-2023/Niro", "cars-Valid-2023/K5"),
+        ("train_v1/K5", "train_v2/K5", "test"),
+        ("cat train", "cat test"),
+    ],
+)
+def test_splits_of_longer_names_are_asked(tmp_path, folders):
+    _touch(tmp_path, *(f"{folder}/a.jpg" for folder in folders))
+    with pytest.raises(DataError, match="may be classes, or the folders of training and test"):
+        Layout.at(tmp_path).training_photos()
+
+
+@pytest.mark.parametrize(
+    "folders",
+    [
+        ("bullet_train", "steam_train"),
+        ("bullet_train", "steam_train", "crash_test", "K5"),
+        ("train station", "K5", "test"),
+        ("training", "K5/a", "K5/b"),
+        ("constrained", "detest"),
+    ],
+)
+def test_a_class_may_have_a_split_in_its_name(tmp_path, folders):
+    _touch(tmp_path, *(f"train/{folder}/a.jpg" for folder in folders))
+    inside = {folder.partition("/")[0] for folder in folders}
+    assert set(Layout.at(tmp_path).labels_of(Layout.at(tmp_path).training_photos())) == inside
+    if "training" not in folders:
+        _touch(tmp_path / "plain", *(f"{folder}/a.jpg" for folder in folders))
+        layout = Layout.at(tmp_path / "plain")
+        assert set(layout.labels_of(layout.training_photos())) == inside - {"test"}

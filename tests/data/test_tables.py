@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from carvision.data.exclusions import read_exclusions
+from carvision.data.exclusions import read_exclusions, refuse_unknown
+from carvision.data.submission import Template, read_answers
 from carvision.data.tables import (
     plain_cell,
     read_table,
@@ -103,3 +104,24 @@ def test_the_key_may_have_one_namesake(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("ID,a,ID\n1,2,3\n")
     assert read_table(path, ["ID"], key="ID").columns.tolist() == ["ID", "a", "ID"]
+
+
+_LONG = "x" * 300_000
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        (f"{_LONG},{_LONG}y\n", Template.read),
+        (f"ID,{_LONG},{_LONG}\nA,0,0\n", Template.read),
+        (f"ID,a\n{_LONG},0\n{_LONG},0\n", Template.read),
+        (f"ID,label\nA,a\n{_LONG},\n", lambda path: read_answers(path, (_LONG,))),
+        (f"image_id\n{_LONG}\n", lambda path: refuse_unknown(read_exclusions(path), ["a.jpg"])),
+    ],
+)
+def test_what_is_long_is_not_printed_whole(tmp_path, text, read):
+    path = tmp_path / "t.csv"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(DataError) as error:
+        read(path)
+    assert len(str(error.value)) < 1_000 + len(str(path))
