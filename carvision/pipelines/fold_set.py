@@ -27,6 +27,7 @@ from carvision.tracking.finished_fold import deliver_all
 from carvision.tracking.fold_sets import (
     fetch_true_class,
     fetch_weights,
+    finished_folds,
     set_name,
     usable_folds,
 )
@@ -66,7 +67,19 @@ def fold_set_of(config: Config, prepared: PreparedData, resume: str) -> FoldSet:
         # resume=never began it once more: that goes on.
         if not begun_after(run, fold_folder(set_id, fold))
     }
+    if not done and config.precision == "auto" and resume == "auto":
+        _announce_unknown_precision(config, prepared.manifest.fingerprint, side)
     return FoldSet(config, prepared, cache, set_id, done)
+
+
+def _announce_unknown_precision(config: Config, fingerprint: str, side: int | None) -> None:
+    """Name the folds of an earlier version, which kept the word auto and not what it meant."""
+    if folds := finished_folds(set_name(config, fingerprint, side, precision="auto")):
+        announce(
+            f"{config.name}: fold {', '.join(map(str, folds))} was trained by an earlier version, "
+            "which did not note the precision: it is trained again, and what is registered of it "
+            "stays"
+        )
 
 
 def register_if_reachable(run: Run | None, fold_set: FoldSet) -> MemberVersion | None:

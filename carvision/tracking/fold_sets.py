@@ -43,13 +43,16 @@ BATCH_SIZE: Final = "train/batch_size"
 _SECONDS = "predict/seconds_per_1000"
 
 
-def set_name(config: Config, fingerprint: str, cache_side: int | None) -> str:
+def set_name(
+    config: Config, fingerprint: str, cache_side: int | None, precision: str | None = None
+) -> str:
     """The identity of a fold set.
 
     ``cache_side`` is the side of the cached photos that training reads, if it does: a photo that
-    was resized twice has other last bits. The precision is what ``auto`` means on this machine.
+    was resized twice has other last bits. Without a ``precision`` it is what the configuration's
+    means on this machine.
     """
-    machine = {"cache_side": cache_side, "precision": resolved_precision(config)}
+    machine = {"cache_side": cache_side, "precision": precision or resolved_precision(config)}
     settings = config.result_settings() | machine
     if config.model.weights is not None:
         # What is in the file counts, not what it is called.
