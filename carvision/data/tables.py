@@ -34,6 +34,8 @@ def read_table(path: Path, columns: list[str], *, key: str | None = None) -> pd.
             ``columns`` is missing.
     """
     try:
+        if path.exists() and not path.is_file():  # a pipe may never end
+            raise DataError(f"{path} cannot be read: it is a folder, a pipe or a device")
         raw = _rows(path)
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read: {error}") from error

@@ -1,7 +1,9 @@
 """CSV files: read as text, and written so that a spreadsheet computes nothing."""
 
 import csv
+import os
 from io import StringIO
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -125,3 +127,10 @@ def test_what_is_long_is_not_printed_whole(tmp_path, text, read):
     with pytest.raises(DataError) as error:
         read(path)
     assert len(str(error.value)) < 1_000 + len(str(path))
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("/dev/zero")])
+def test_only_a_regular_file_is_read(tmp_path, make):
+    make(path := tmp_path / "list.csv")
+    with pytest.raises(DataError, match=r"list\.csv cannot be read: it is a folder, a pipe or"):
+        read_exclusions(path)
