@@ -13,11 +13,12 @@ all other names of an archive is decided for all of them together:
 """
 
 import csv
+import logging
 import struct
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import StringIO
 from typing import Final
 
@@ -25,6 +26,8 @@ from carvision.contracts import nfc
 from carvision.data.archive_damage import DAMAGE
 from carvision.data.text import decoded, looks_korean
 from carvision.errors import DataError
+
+log = logging.getLogger(__name__)
 
 _UTF8_FLAG = 0x800
 _UNICODE_PATH = 0x7075
@@ -47,12 +50,29 @@ def entry_names(content: zipfile.ZipFile) -> list[str]:
     ]
     unclear = sorted({raw for raw in raws if _text(raw, "ascii") is None})
     utf8 = _all_in("utf-8", unclear)
-    found = _decoded(unclear, _listed(content)) if utf8 is None else utf8
+    if utf8 is None:
+        listed = _listed(content)
+        found = _decoded(unclear, listed)
+        _say_guess(found, listed)
+    else:
+        found = utf8
     texts = (
         found.get(raw, raw.decode("cp437")) if name is None else name
         for raw, name in zip(raws, said, strict=True)
     )
     return [nfc(text.replace("\\", "/")) for text in texts]
+
+
+def _say_guess(found: Mapping[bytes, str], listed: set[str]) -> None:
+    """Tell how names are read whose encoding neither the archive nor its lists say."""
+    unsettled = sorted(_parts(found.values()) - listed)
+    if unsettled:
+        log.warning(
+            "%d names in the archive do not say their encoding and are read as %s …: if that is "
+            "wrong, pack it again with names in UTF-8",
+            len(unsettled),
+            ", ".join(unsettled[:3]),
+        )
 
 
 def _said(info: zipfile.ZipInfo) -> str | None:

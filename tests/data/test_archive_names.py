@@ -121,3 +121,23 @@ def test_backslashes_and_unicode_forms(tmp_path: Path) -> None:
     decomposed = unicodedata.normalize("NFD", "쏘렌토")
     path = write_zip(tmp_path / "a.zip", {f"train\\{decomposed}\\1.jpg": b"1"})
     assert _names(path) == ["train/쏘렌토/1.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "lists", "said"),
+    [
+        ("cp437", {}, "1 names in the archive do not say their encoding and are read as Citroën"),
+        ("cp437", {"sample_submission": "ID,Citroën".encode()}, ""),
+        ("utf-8", {}, ""),
+    ],
+)
+def test_a_guess_is_said(
+    encoding: str,
+    lists: dict[str, bytes],
+    said: str,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    _names(_archive(tmp_path / "a.zip", ["Citroën"], encoding, **lists))
+    assert said in caplog.text
+    assert bool(caplog.messages) is bool(said)
