@@ -22,6 +22,8 @@ _PARSERS: Final = {
     "parse_parquet_input": "Parquet",
 }
 _LONGEST: Final = 200
+#: How MLflow calls its errors about a table that a model's signature refuses.
+_NO_TABLE: Final = "SCHEMA_ENFORCEMENT_FAILED"
 
 
 def mend_scoring_server() -> None:
@@ -33,6 +35,9 @@ def mend_scoring_server() -> None:
         parser = getattr(scoring_server, name, None)
         if parser is not None and not hasattr(parser, "__wrapped__"):
             setattr(scoring_server, name, _mended(parser, what))
+    answer = getattr(scoring_server, "invocations", None)
+    if answer is not None and not hasattr(answer, "__wrapped__"):
+        scoring_server.invocations = _without_request(answer)
 
 
 def _mended(parser: Callable[..., Any], what: str) -> Callable[..., Any]:
@@ -44,10 +49,31 @@ def _mended(parser: Callable[..., Any], what: str) -> Callable[..., Any]:
             raise RequestError(f"the request's {what} is nested too deep") from error
         # MLflow's own errors of parsing, and a number of more digits than Python converts.
         except (MlflowException, ValueError) as error:
-            reason = str(error.__cause__ or error.__context__ or error).partition("\n")[0]
-            raise RequestError(f"the request is not valid {what}: {reason[:_LONGEST]}") from error
+            reason = _reason(error.__cause__ or error.__context__ or error)
+            raise RequestError(f"the request is not valid {what}: {reason}") from error
 
     return parse
+
+
+def _without_request(answer: Callable[..., Any]) -> Callable[..., Any]:
+    """``answer``, whose error about a table that does not fit holds the reason, not the table."""
+
+    @wraps(answer)
+    def invocations(*given: Any, **named: Any) -> Any:
+        try:
+            return answer(*given, **named)
+        except MlflowException as error:
+            if error.error_class != _NO_TABLE:
+                raise
+            reason = _reason(error.__context__ or error)
+            raise RequestError(f"the request is no table of photos: {reason}") from error
+
+    return invocations
+
+
+def _reason(error: BaseException) -> str:
+    """An error in one line."""
+    return str(error).partition("\n")[0][:_LONGEST]
 
 
 def _without_any_type(named: dict[str, Any]) -> dict[str, Any]:

@@ -38,7 +38,11 @@ WEIGHTS: Final = "checkpoint"
 PREDICTIONS: Final = "predictions"
 EPOCHS: Final = "epochs.npy"
 #: What a fold needs of it to be a part of a registered version.
-_NEEDED: Final = (f"{WEIGHTS}/best.safetensors", f"{PREDICTIONS}/true_class.npy")
+#: Predictions cannot be read without one of these.
+_READ: Final = tuple(
+    f"{PREDICTIONS}/{name}" for name in ("index.parquet", "views.json", "log_probabilities.npy")
+)
+_NEEDED: Final = (f"{WEIGHTS}/best.safetensors", f"{PREDICTIONS}/true_class.npy", *_READ)
 BATCH_SIZE: Final = "train/batch_size"
 _SECONDS = "predict/seconds_per_1000"
 
@@ -212,8 +216,8 @@ def fetch_predictions(run_ids: Sequence[str], into: Path) -> list[Predictions]:
 
 
 def has_predictions(run_id: str) -> bool:
-    """Whether a run has its predictions still."""
-    return has_artifact(run_id, f"{PREDICTIONS}/log_probabilities.npy")
+    """Whether a run has its predictions still, each file that they cannot be read without."""
+    return all(has_artifact(run_id, name) for name in _READ)
 
 
 def seconds_per_1000(run_ids: Sequence[str]) -> float | None:

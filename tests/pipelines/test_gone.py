@@ -91,6 +91,14 @@ def test_a_project_whose_files_go_one_after_the_other(
     third = _train(config, root)
     assert trained == [1, 2, 2]
     assert (third.version, third.fold_runs) == (second.version + 1, second.fold_runs)
+    # One file of a fold's predictions: the version is passed over, and the fold is trained again.
+    for name in ("index.parquet", "views.json", "log_probabilities.npy"):
+        kept = _place(third.fold_runs[1], "predictions", name)
+        kept.rename(kept.with_suffix(".gone"))
+        assert usable_folds(third.entry.tags["carvision.set"]).keys() == {1}
+        (chosen,) = choose_members(first.data, ())
+        assert chosen.version == first.version
+        kept.with_suffix(".gone").rename(kept)
     # A run, deleted for good: the versions that need its predictions are passed over.
     client().delete_run(third.fold_runs[1])
     shutil.rmtree(_place(third.fold_runs[1]))

@@ -156,6 +156,8 @@ def test_a_photo_that_is_none(value: object, sentence: str, ask: Ask) -> None:
         ({"dataframe_records": []}, NO_COLUMN),
         ({"inputs": {"photo": TEXTS}}, NO_COLUMN),
         ({"inputs": 5}, NO_COLUMN),
+        ({"inputs": None}, "no table of photos: "),
+        ({"inputs": {"image": TEXTS, "name": ["x"]}}, "no table of photos: .*same length"),
         ({"inputs": {"image": TEXTS * 600}}, "1,200 photos in one request are more than the 1,000"),
         (b"photo\nx\n", NO_COLUMN),
         (b'{"inputs": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "nested too deep"),
