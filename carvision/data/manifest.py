@@ -28,6 +28,11 @@ from carvision.data.submission import Template
 from carvision.errors import DataError
 from carvision.files import read_json, replacing, write_json
 
+_TABLE = "manifest.parquet"
+_CLASSES = "classes.json"
+#: What :func:`write_manifest` writes.
+MANIFEST_FILES = (_TABLE, _CLASSES)
+
 _COLUMNS = [
     "image_id",
     "path",
@@ -191,10 +196,10 @@ def _refuse_twins(photos: list[Photo]) -> None:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write ``manifest.parquet`` and ``classes.json`` into ``folder``."""
-    with replacing(folder / "manifest.parquet") as temporary:
+    with replacing(folder / _TABLE) as temporary:
         portable = manifest.frame["path"].map(portable_path)
         manifest.frame.assign(path=portable).to_parquet(temporary, index=False)
-    write_json(folder / "classes.json", manifest.classes.to_json())
+    write_json(folder / _CLASSES, manifest.classes.to_json())
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -204,8 +209,8 @@ def read_manifest(folder: Path) -> Manifest:
         DataError: a file is missing or damaged, or names what is no photo below the data's root.
     """
     try:
-        frame = pd.read_parquet(folder / "manifest.parquet")
-        classes = ClassMap.from_json(read_json(folder / "classes.json"))
+        frame = pd.read_parquet(folder / _TABLE)
+        classes = ClassMap.from_json(read_json(folder / _CLASSES))
         # Manifests of earlier versions say nothing of these.
         if "orientation" not in frame:
             frame = frame.assign(format="", mode="", orientation=1)

@@ -18,7 +18,7 @@ from carvision.config import SplitSettings
 from carvision.contracts.names import plain_name
 from carvision.contracts.sums import SUMS, damage_below, sums_of
 from carvision.data.exclusions import exclusions_digest, kept_exclusions, write_exclusions
-from carvision.data.manifest import Manifest, read_manifest, write_manifest
+from carvision.data.manifest import MANIFEST_FILES, Manifest, read_manifest, write_manifest
 from carvision.data.names import path_on_disk, portable_path, printable
 from carvision.errors import DataError, GoneError
 from carvision.files import scratch_folder
@@ -105,6 +105,9 @@ class PreparedRun:
         run_id = self.run.info.run_id
         with scratch_folder() as scratch:
             folder = fetch(run_id, "manifest", scratch)
+            for name in MANIFEST_FILES:
+                if not (folder / name).is_file():
+                    raise GoneError(f"run {run_id} does not keep its {name} any more")
             stored = self.run.data.tags.get(SUMS)
             if stored is not None and (wrong := damage_below(folder, stored)) is not None:
                 raise DataError(

@@ -5,6 +5,7 @@ from pathlib import Path
 import mlflow
 import pytest
 
+from carvision.errors import GoneError
 from carvision.tracking.prepared import prepared_runs
 
 TAGS = {
@@ -51,3 +52,14 @@ def test_a_run_of_ours_is_found(root: str, store: Path) -> None:
         pass
     found = [one for one in prepared_runs() if one.run.info.run_id == run.info.run_id]
     assert [one.data for one in found] == [TAGS["carvision.data"]]
+
+
+@pytest.mark.parametrize("kept", [[], ["manifest.parquet"], ["classes.json"]])
+def test_a_manifest_without_a_file_is_gone(kept: list[str], store: Path) -> None:
+    with mlflow.start_run(tags=TAGS | {"carvision.sha256": "{}"}) as run:
+        for name in kept or ["other.txt"]:
+            mlflow.log_text("x", f"manifest/{name}")
+    found = next(one for one in prepared_runs() if one.run.info.run_id == run.info.run_id)
+    with pytest.raises(GoneError, match=f"run {run.info.run_id} does not keep its"):
+        found.manifest()
+    assert found.manifest_or_none() is None
