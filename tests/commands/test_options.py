@@ -49,7 +49,7 @@ def _given(
     return seen
 
 
-_HOME = "/home/kim"
+_HOME = "/users/kim"
 
 
 @pytest.mark.parametrize(

@@ -61,10 +61,10 @@ def test_a_path_stays_as_it_is_typed(text: str, expected: str | None) -> None:
 
 
 def test_the_home_folder_in_a_setting(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("HOME", "/home/kim")
+    monkeypatch.setenv("HOME", "/users/kim")
     path = tmp_path / "my.yaml"
     path.write_text("model: {weights: ~/w.pth}", encoding="utf-8")
-    expected = Path("/home/kim/w.pth")
+    expected = Path("/users/kim/w.pth")
     assert load_config(overrides="model.weights=~/w.pth").model.weights == expected
     assert load_config(config=str(path)).model.weights == expected
 

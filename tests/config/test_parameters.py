@@ -37,9 +37,9 @@ def test_no_number(given: str) -> None:
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ("~/cars", "/home/kim/cars"),
-        (" ~/cars ", "/home/kim/cars"),
-        ("'~/my cars'", "/home/kim/my cars"),
+        ("~/cars", "/users/kim/cars"),
+        (" ~/cars ", "/users/kim/cars"),
+        ("'~/my cars'", "/users/kim/my cars"),
         ('"cars"', "cars"),
         ("“cars”", "cars"),
         ("C:\\cars", "C:\\cars"),
@@ -50,7 +50,7 @@ def test_no_number(given: str) -> None:
     ],
 )
 def test_a_path(given: str, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", "/home/kim")
+    monkeypatch.setenv("HOME", "/users/kim")
     assert path_text(given) == expected
     if expected:
         assert data_source(given) == expected
