@@ -23,6 +23,15 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
     yield now
 
 
+@pytest.fixture(autouse=True)
+def no_edge(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing tells how wide the output is, whatever other tests left behind."""
+    for name in ("COLUMNS", "FORCE_COLOR", "TTY_COMPATIBLE"):
+        monkeypatch.delenv(name, raising=False)
+    for attribute in ("_width", "_height", "_force_terminal"):
+        monkeypatch.setattr(console, attribute, None)
+
+
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     """A terminal of 80 columns in place of the console's file."""
