@@ -15,11 +15,13 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.tracking import DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.tracking import MlflowClient
+from mlflow.utils.uri import is_databricks_uri
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from carvision.errors import TrackingError
 from carvision.files import one_at_a_time
+from carvision.tracking.address import refuse_unusable
 from carvision.tracking.database import is_incomplete, local_database, remove_database
 from carvision.tracking.relocation import relocate, take_from_ui
 from carvision.tracking.store_errors import file_store_problem, store_problem
@@ -36,6 +38,9 @@ def open_store() -> None:
         TrackingError: it cannot be used, why, and what to do.
     """
     uri = mlflow.get_tracking_uri()
+    refuse_unusable(uri)
+    if is_databricks_uri(uri):
+        return
     if uri.startswith("file:") or "://" not in uri:
         if not MLFLOW_ALLOW_FILE_STORE.get():
             raise TrackingError(file_store_problem(uri))

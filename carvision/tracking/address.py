@@ -1,0 +1,48 @@
+"""The address of a store, refused where MLflow could make nothing of it but a traceback."""
+
+from functools import cache
+from typing import Final
+
+from mlflow.store.db.db_types import DATABASE_ENGINES
+from mlflow.tracking._tracking_service.utils import _tracking_store_registry
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+from carvision.errors import TrackingError
+from carvision.redaction import redacted
+
+_EXPECTED: Final = (
+    "expected sqlite:///FILE, http://HOST:PORT of a tracking server, or a database such as "
+    "postgresql://HOST/NAME; set MLFLOW_TRACKING_URI, or unset it to keep the runs here"
+)
+
+
+@cache
+def refuse_unusable(uri: str) -> None:
+    """Refuse an address of no kind that MLflow knows, or of a database whose driver is absent.
+
+    Raises:
+        TrackingError: with what was expected, or the package to install.
+    """
+    scheme = uri.partition(":")[0].lower()
+    if scheme.partition("+")[0] in DATABASE_ENGINES:
+        _refuse_absent_driver(uri)
+    # Plugins have schemes of their own. What has none, or a drive's letter, is a path.
+    elif ":" in uri and len(scheme) > 1 and scheme not in _tracking_store_registry._registry:
+        raise TrackingError(
+            f"the tracking address {redacted(uri)} is of no known kind: {_EXPECTED}"
+        )
+
+
+def _refuse_absent_driver(uri: str) -> None:
+    try:
+        make_url(uri).get_dialect().import_dbapi()
+    except ModuleNotFoundError as error:
+        raise TrackingError(
+            f"the database {redacted(uri)} needs the Python package {error.name}: install it "
+            f"(pip install {error.name}), then run this again"
+        ) from error
+    except (ArgumentError, NoSuchModuleError) as error:
+        raise TrackingError(
+            f"the tracking address {redacted(uri)} is of no known kind ({error}): {_EXPECTED}"
+        ) from error
