@@ -35,7 +35,7 @@ def test_hidden(text: str, shown: str) -> None:
         "http://127.0.0.1:5000/#/experiments/1/runs/2",
         "http://host:5000/a@b",
         "models:/carvision-ensemble@champion",
-        "sqlite:///work/mlflow.db",
+        "sqlite:///runs/mlflow.db",
         "train/K5 @ Hybrid/a=b.jpg",
         "set=train.epochs=3 token",
     ],
