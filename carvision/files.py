@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 
 from carvision.errors import CarvisionError, ConfigError
 from carvision.leftovers import exchange, temporary_path
+from carvision.workspace import SCRATCH
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +100,7 @@ def scratch_folder() -> Iterator[Path]:
 
     Models are gigabytes, and a machine's own folder for temporary files is often its memory.
     """
-    with temporary_path(Path("work/scratch"), "") as folder:
+    with temporary_path(SCRATCH, "") as folder:
         folder.mkdir()
         yield folder.absolute()
 

@@ -21,8 +21,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from carvision.errors import ConfigError
 from carvision.files import one_at_a_time
 
-STORAGE: Final = "sqlite:///optuna.db"
-
 #: SQLite's names of what a lock, a disk or missing rights do to a sound file.
 _PASSING: Final = (
     "SQLITE_BUSY",

@@ -3,7 +3,8 @@
 import typer
 
 from carvision.config import data_source, path_text, stripped
-from carvision.pipelines import bench, run_entry_point
+from carvision.pipelines.bench import bench
+from carvision.pipelines.entry_point import run_entry_point
 
 
 def command(

@@ -5,7 +5,8 @@ from pathlib import Path
 import typer
 
 from carvision.config import data_source, load_config, output_path, path_text, whole_number
-from carvision.pipelines import ensemble, run_entry_point
+from carvision.pipelines.ensemble.step import ensemble
+from carvision.pipelines.entry_point import run_entry_point
 
 
 def command(

@@ -13,7 +13,8 @@ from carvision.config import (
     stripped,
     whole_number,
 )
-from carvision.pipelines import hpo, run_entry_point
+from carvision.pipelines.entry_point import run_entry_point
+from carvision.pipelines.hpo.step import hpo
 
 
 def command(

@@ -5,7 +5,8 @@ from pathlib import Path
 import typer
 
 from carvision.config import data_source, load_configs, output_path, path_text, whole_number
-from carvision.pipelines import main, run_entry_point
+from carvision.pipelines.entry_point import run_entry_point
+from carvision.pipelines.main import main
 
 
 def command(

@@ -3,7 +3,8 @@
 import typer
 
 from carvision.config import data_source, load_config, path_text
-from carvision.pipelines import prepare, run_entry_point
+from carvision.pipelines.entry_point import run_entry_point
+from carvision.pipelines.prepare.step import prepare
 
 
 def command(

@@ -5,7 +5,8 @@ from pathlib import Path
 import typer
 
 from carvision.config import path_text
-from carvision.pipelines import run_entry_point, sync
+from carvision.pipelines.entry_point import run_entry_point
+from carvision.pipelines.sync import sync
 
 
 def command(

@@ -3,7 +3,8 @@
 import typer
 
 from carvision.config import DEFAULT_MODEL, data_source, fold_numbers, load_configs, stripped
-from carvision.pipelines import run_entry_point, train
+from carvision.pipelines.entry_point import run_entry_point
+from carvision.pipelines.train.step import train
 
 
 def command(

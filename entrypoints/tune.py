@@ -3,7 +3,8 @@
 import typer
 
 from carvision.config import data_source, load_config, number, split_models, stripped, whole_number
-from carvision.pipelines import run_entry_point, tune
+from carvision.pipelines.entry_point import run_entry_point
+from carvision.pipelines.tune.step import tune
 
 
 def command(

@@ -11,8 +11,8 @@ from sqlalchemy.exc import OperationalError
 
 from carvision import studies
 from carvision.errors import ConfigError
+from carvision.store.errors import store_problem
 from carvision.studies import _file_storage, close_interrupted, open_study
-from carvision.tracking.store_errors import store_problem
 
 
 def _draw(storage: str, count: int, seed: int = 0) -> list[float]:

@@ -3,7 +3,6 @@
 from carvision.ensembling.blend import Blend, Mixing, Scorer
 from carvision.ensembling.crossfit import bootstrap_interval, parts_of
 from carvision.ensembling.exact import Exact, duality_gap, exact_weights
-from carvision.ensembling.front import Subset, score_against_cost
 from carvision.ensembling.leaderboard import (
     Contestant,
     Standing,
@@ -13,6 +12,7 @@ from carvision.ensembling.leaderboard import (
 from carvision.ensembling.mixture import mixture_log_loss, normalised
 from carvision.ensembling.nested import nested_log_probabilities
 from carvision.ensembling.oof import MemberOof, OofTable
+from carvision.ensembling.pareto import Subset, score_against_cost
 from carvision.ensembling.raw_weights import Tuned, starting_points, tune_weights
 from carvision.ensembling.rules import RULES
 from carvision.ensembling.study import Found, search

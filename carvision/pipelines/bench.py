@@ -29,12 +29,12 @@ from carvision.errors import ConfigError
 from carvision.files import check_writable, replacing_output, scratch_folder, write_json
 from carvision.pipelines.caching import chosen_cache
 from carvision.pipelines.command import command_run
-from carvision.pipelines.prepare import PreparedData, check_data, prepared_data
-from carvision.pipelines.session import announce, show_address
+from carvision.pipelines.entry_point import announce, show_address
+from carvision.pipelines.prepare.step import PreparedData, check_data, prepared_data
 from carvision.reporting.console import progress
 from carvision.reporting.tables import show_benchmark
-from carvision.tracking.outbox import recorded
-from carvision.tracking.record import log_metrics, log_text, set_tags
+from carvision.tracking.outbox.record import log_metrics, log_text, set_tags
+from carvision.tracking.outbox.steps import recorded
 
 
 def _input(prepared: PreparedData, work: Path) -> list[Row]:

@@ -2,15 +2,14 @@
 
 from pathlib import Path
 
+from carvision import workspace
 from carvision.config import Config
 from carvision.data.cache import PhotoCache
 from carvision.data.manifest import Manifest
 from carvision.errors import DataError
-from carvision.pipelines.prepare import PreparedData
-from carvision.pipelines.session import announce
+from carvision.pipelines.entry_point import announce
+from carvision.pipelines.prepare.step import PreparedData
 from carvision.reporting.console import progress
-
-CACHES = Path("work/cache")
 
 #: A cache of more bytes is written only where the files have so many times its pixels. Decoding
 #: costs by the pixel, so it saves half of that or more; a network that wants larger photos takes
@@ -37,7 +36,7 @@ def chosen_cache(config: Config, prepared: PreparedData) -> PhotoCache | None:
                 "blurred photos: it reads the files"
             )
         return None
-    cache = PhotoCache(CACHES, prepared.manifest, side)
+    cache = PhotoCache(workspace.CACHES, prepared.manifest, side)
     if config.data.cache == "auto" and not _is_worth_it(cache, prepared.manifest):
         return None
     if not cache.is_written() and not cache.fits():

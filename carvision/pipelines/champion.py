@@ -12,13 +12,13 @@ from carvision.data.layout import Layout
 from carvision.data.manifest import Manifest
 from carvision.data.submission import Template
 from carvision.errors import DataError, PredictionsError, TrackingError
-from carvision.pipelines.prepare import find_layout
-from carvision.pipelines.session import announce
-from carvision.tracking.champions import data_champion, other_champions, registered_at
-from carvision.tracking.ensemble_oof import fetch_ensemble_oof
-from carvision.tracking.pins import pinned_members
-from carvision.tracking.prepared import PreparedRun, prepared_runs
-from carvision.tracking.registry import champion_ensemble, crown_ensemble, register_ensemble
+from carvision.pipelines.entry_point import announce
+from carvision.pipelines.prepare.step import find_layout
+from carvision.store.champions import data_champion, other_champions, registered_at
+from carvision.store.ensemble_oof import fetch_ensemble_oof
+from carvision.store.pins import pinned_members
+from carvision.store.prepared import PreparedRun, prepared_runs
+from carvision.store.registry import champion_ensemble, crown_ensemble, register_ensemble
 
 #: A version of the ensemble and what it is made of.
 Champion = tuple[int, EnsembleSpec]

@@ -2,16 +2,16 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import mlflow
 from mlflow.entities import Run
 
 from carvision.leftovers import clear_leftovers
-from carvision.pipelines.session import announce, close_killed
-from carvision.tracking.outbox import deliver_waiting
-from carvision.tracking.server import require_server
-from carvision.tracking.store import tracked_run
+from carvision.pipelines.entry_point import announce, close_killed
+from carvision.store.runs import tracked_run
+from carvision.store.server import require_server
+from carvision.tracking.outbox.steps import deliver_waiting
+from carvision.workspace import WORK
 
 
 @contextmanager
@@ -34,6 +34,6 @@ def _put_in_order() -> None:
     from carvision.pipelines.registration import finish_delivery
 
     close_killed()
-    for path in clear_leftovers(Path("work")):
+    for path in clear_leftovers(WORK):
         announce(f"{path} is removed: the process that wrote it was killed")
     deliver_waiting(finish_delivery)

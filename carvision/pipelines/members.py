@@ -8,9 +8,9 @@ import numpy as np
 from carvision.data.manifest import Manifest
 from carvision.ensembling import MemberOof, OofTable
 from carvision.errors import PredictionsError, TrackingError
-from carvision.pipelines.session import announce
-from carvision.tracking.fold_sets import fetch_predictions, seconds_per_1000
-from carvision.tracking.registry import MemberVersion, members_of
+from carvision.pipelines.entry_point import announce
+from carvision.store.fold_sets import fetch_predictions, seconds_per_1000
+from carvision.store.registry import MemberVersion, members_of
 
 
 def choose_members(fingerprint: str, models: Sequence[str]) -> list[MemberVersion]:

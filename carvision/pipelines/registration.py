@@ -7,10 +7,10 @@ import mlflow
 from carvision.contracts import EnsembleSpec, read_ensemble_oof, read_spec
 from carvision.files import one_at_a_time, read_json, write_json
 from carvision.pipelines.champion import CROWNED, register_and_crown
-from carvision.tracking.champions import ENSEMBLE
-from carvision.tracking.local_store import LOCKS
-from carvision.tracking.record import ABOUT, ARTIFACTS, Record
-from carvision.tracking.store import client
+from carvision.store.champions import ENSEMBLE
+from carvision.store.runs import client
+from carvision.tracking.outbox.record import ABOUT, ARTIFACTS, Record
+from carvision.workspace import registration_lock
 
 _SPEC = "ensemble.json"
 
@@ -32,5 +32,5 @@ def finish_delivery(folder: Path) -> None:
     spec, fingerprint = read_spec(folder / _SPEC), read_json(folder / ABOUT)["data"]
     oof = read_ensemble_oof(folder / ARTIFACTS)
     # Of two that end at once, the second is compared with the first.
-    with one_at_a_time(LOCKS / f"register-{ENSEMBLE}"):
+    with one_at_a_time(registration_lock(ENSEMBLE)):
         register_and_crown(spec, fingerprint, oof)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from carvision.contracts import EnsembleSpec, Member, Score
 from carvision.data.manifest import Manifest
 from carvision.ensembling import Mixing
-from carvision.tracking.registry import MemberVersion
+from carvision.store.registry import MemberVersion
 
 
 def build_spec(

@@ -7,12 +7,12 @@ import mlflow
 
 from carvision.errors import TrackingError
 from carvision.pipelines.command import command_run
-from carvision.pipelines.session import announce
+from carvision.pipelines.entry_point import announce
+from carvision.store.server import SERVER_ERRORS, shown_uri, unreachable
 from carvision.tracking.event_log import EVENTS_FILE
-from carvision.tracking.finished_fold import deliver, is_finished
-from carvision.tracking.outbox import waiting
-from carvision.tracking.sending import Delivery, pending, send_pending
-from carvision.tracking.server import SERVER_ERRORS, shown_uri, unreachable
+from carvision.tracking.outbox.events import Delivery, pending, send_pending
+from carvision.tracking.outbox.folds import deliver, is_finished
+from carvision.tracking.outbox.steps import waiting
 
 STAGE_SYNC = "sync"
 

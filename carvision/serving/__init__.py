@@ -11,7 +11,7 @@ from carvision.serving.artifacts import (
     fetch_spec,
     has_bundle,
 )
-from carvision.serving.face import default_model_config, input_example, model_signature
+from carvision.serving.model_io import default_model_config, input_example, model_signature
 
 #: Models from code: MLflow copies the file, and runs it when the model is loaded.
 MEMBER_CODE: Final = Path(__file__).parent / "member_code.py"

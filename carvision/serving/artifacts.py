@@ -10,7 +10,7 @@ from mlflow.models.model import MLMODEL_FILE_NAME
 
 from carvision.contracts.sums import SUMS, damage, damage_below
 from carvision.errors import WeightsError
-from carvision.tracking.artifacts import linked, local_folder
+from carvision.store.artifacts import linked, local_folder
 
 #: Names of the artifacts that a model is logged with.
 BUNDLE: Final = "bundle"

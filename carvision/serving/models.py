@@ -24,11 +24,11 @@ from carvision.inference import (
 from carvision.models import Bundle, read_bundle
 from carvision.serving.artifacts import BUNDLE, SPEC, loaded_artifact, logged_at
 from carvision.serving.errors import statuses
-from carvision.serving.face import SERVE_DEVICE, encoded_photos, paths_allowed
 from carvision.serving.fetching import fetching_folder
 from carvision.serving.limits import Limits
+from carvision.serving.model_io import SERVE_DEVICE, encoded_photos, paths_allowed
 from carvision.serving.scoring_server import mend_scoring_server
-from carvision.tracking.pins import pinned_members
+from carvision.store.pins import pinned_members
 
 _BATCH = 32
 

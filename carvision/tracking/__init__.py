@@ -1,1 +1,1 @@
-"""Everything that faces MLflow: runs, prepared data, fold sets, the registry."""
+"""What reports a running training, and the outbox for what the tracking server missed."""

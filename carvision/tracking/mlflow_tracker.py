@@ -9,9 +9,9 @@ from typing import Self
 
 from carvision.contracts import Tracker
 from carvision.errors import TrackingError
+from carvision.store.server import unreachable
 from carvision.tracking.event_log import EventLog
-from carvision.tracking.sending import epochs_of, pending, send_pending
-from carvision.tracking.server import unreachable
+from carvision.tracking.outbox.events import epochs_of, pending, send_pending
 
 log = logging.getLogger(__name__)
 

@@ -2,8 +2,8 @@
 
 from carvision.training.checkpoint import CheckpointFolder
 from carvision.training.fold import train_fold
+from carvision.training.fold_result import FoldResult
 from carvision.training.learner import Learner
 from carvision.training.photos import training_photos
-from carvision.training.result import FoldResult
 
 __all__ = ["CheckpointFolder", "FoldResult", "Learner", "train_fold", "training_photos"]

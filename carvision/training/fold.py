@@ -8,9 +8,9 @@ from carvision.data.cache import PhotoCache
 from carvision.data.manifest import Manifest
 from carvision.inference import resolve_device
 from carvision.inference.memory import release_memory
+from carvision.training.fold_result import FoldResult
 from carvision.training.learner import UpdateCutShortError
-from carvision.training.loop import FoldTraining
-from carvision.training.result import FoldResult
+from carvision.training.trainer import FoldTraining
 
 
 def train_fold(

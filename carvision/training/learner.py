@@ -25,7 +25,7 @@ from carvision.models import (
     smallest_batch,
 )
 from carvision.models.timm_parts import ModelEmaV3
-from carvision.training.mixing import Mixing
+from carvision.training.mixup import Mixing
 from carvision.training.optimizer import build_optimizer
 from carvision.training.statistics import RunningStatistics
 

@@ -9,13 +9,13 @@ import pytest
 
 from carvision.pipelines import command
 from carvision.pipelines.command import command_run
-from carvision.tracking.store import client
+from carvision.store.runs import client
 
 
 @pytest.fixture
 def dead_process() -> str:
     """A process that has ended, as it named itself."""
-    code = "from carvision.tracking.process import this_process; print(this_process())"
+    code = "from carvision.store.process import this_process; print(this_process())"
     environment = {**os.environ, "PYTHONPATH": str(Path(command.__file__).parents[2])}
     named = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True

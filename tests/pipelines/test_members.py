@@ -7,7 +7,7 @@ import pytest
 
 from carvision.pipelines import members
 from carvision.pipelines.members import choose_members
-from carvision.tracking.registry import MemberVersion
+from carvision.store.registry import MemberVersion
 
 
 def _version(name: str, folds: str, loss: float, trial: bool = False) -> MemberVersion:

@@ -10,8 +10,8 @@ from carvision.errors import CarvisionError
 from carvision.files import alone, write_json
 from carvision.pipelines import registration
 from carvision.pipelines.registration import finish_delivery
-from carvision.tracking.local_store import LOCKS
-from carvision.tracking.record import ABOUT, ARTIFACTS
+from carvision.tracking.outbox.record import ABOUT, ARTIFACTS
+from carvision.workspace import LOCKS
 from tests.pipelines.test_champion import _oof, _spec
 
 

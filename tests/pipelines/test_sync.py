@@ -9,10 +9,10 @@ import pytest
 from mlflow import MlflowClient
 
 from carvision.errors import TrackingError
-from carvision.pipelines import sync
-from carvision.tracking import sending
+from carvision.pipelines.sync import sync
+from carvision.store.runs import find_runs
 from carvision.tracking.event_log import EventLog
-from carvision.tracking.store import find_runs
+from carvision.tracking.outbox.steps import events as sending
 
 _METRICS = {"val/log_loss": 0.5}
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from carvision.tracking.registry import REQUIREMENTS
+from carvision.store.registry import REQUIREMENTS
 
 #: Distributions whose module has another name.
 _MODULES = {

@@ -8,11 +8,11 @@ import pytest
 from mlflow import MlflowClient
 
 from carvision.contracts import TrackerGroup
-from carvision.tracking import sending
 from carvision.tracking.event_log import EventLog
 from carvision.tracking.mlflow_tracker import MlflowTracker
-from carvision.tracking.sending import pending
-from tests.tracking.conftest import METRICS, Server, points, wait_until
+from carvision.tracking.outbox.events import pending
+from carvision.tracking.outbox.steps import events as sending
+from tests.tracking_server import METRICS, Server, points, wait_until
 
 
 def test_epochs_arrive_while_training_goes_on(events: EventLog, run_id: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from carvision.config import load_config
 from carvision.errors import ConfigError
-from carvision.tracking.fold_sets import set_name
+from carvision.store.fold_sets import set_name
 from carvision.tracking.wandb_tracker import WandbTracker, check_wandb, wandb_trackers
 
 

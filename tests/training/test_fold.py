@@ -14,7 +14,8 @@ from carvision.errors import CarvisionError, DataError, DivergedError
 from carvision.inference import Engine, predict_views
 from carvision.metrics import validation_metrics
 from carvision.models import build_model, preprocessing_of
-from carvision.training import loop, train_fold
+from carvision.training import train_fold
+from carvision.training import trainer as loop
 from carvision.training.validation import Validation
 from tests.training.conftest import PER_CLASS, Data, Recorder, Run, tiny
 

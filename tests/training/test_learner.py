@@ -10,7 +10,7 @@ from carvision.inference import Engine
 from carvision.inference.memory import is_out_of_memory
 from carvision.training import learner as module
 from carvision.training.learner import Learner, UpdateCutShortError
-from carvision.training.mixing import Mixing
+from carvision.training.mixup import Mixing
 from tests.training.conftest import tiny
 
 CLASSES = 3

@@ -1,0 +1,1 @@
+"""registered ensemble -> submission.csv."""

@@ -1,0 +1,118 @@
+"""Test photos that cannot be read: they are said before the work, and cost only themselves."""
+
+import logging
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from mlflow.exceptions import MlflowException
+from numpy.typing import NDArray
+
+from carvision.contracts import EnsembleOof, EnsembleSpec
+from carvision.data.photo_check import unreadable_photos
+from carvision.data.test_photos import TestPhotos
+from carvision.errors import CarvisionError, DataError
+from carvision.pipelines.entry_point import announce
+from carvision.reporting.console import progress
+from carvision.store.prepared import prepared_runs
+from carvision.store.runs import DATA
+
+log = logging.getLogger(__name__)
+
+#: Beyond this share it is not a few broken downloads but the wrong folder, or a disk that is gone.
+_MOST: Final = 0.05
+_NAMED: Final = 5
+
+
+@dataclass
+class Unreadable:
+    """Which of the test photos cannot be read: ``marks`` ``[photos]``, in shared memory.
+
+    ``reasons`` says why, by ID.
+    """
+
+    photos: TestPhotos
+    marks: torch.Tensor
+    reasons: dict[str, str]
+
+    @classmethod
+    def among(cls, photos: TestPhotos) -> "Unreadable":
+        """Decode each photo, and warn of those that cannot be.
+
+        Raises:
+            DataError: they are too many.
+        """
+        with progress("looking at the test photos", len(photos.paths)) as advance:
+            found = unreadable_photos(photos.paths, advance)
+        marks = torch.zeros(len(photos.ids), dtype=torch.bool)
+        marks[list(found)] = True
+        own = cls(photos, marks.share_memory_(), {photos.ids[i]: why for i, why in found.items()})
+        own._say(own.reasons)
+        return own
+
+    @property
+    def sound(self) -> NDArray[np.bool_]:
+        """Which photos were read, ``[photos]``."""
+        return ~self.marks.numpy()
+
+    def look_again(self) -> None:
+        """Warn of the photos that were marked since: gone or broken while they were predicted.
+
+        Raises:
+            DataError: now they are too many.
+        """
+        marked = {self.photos.ids[place] for place in np.flatnonzero(~self.sound)}
+        news = {
+            identifier: f"{path} could no longer be read while it was predicted"
+            for identifier, path in zip(self.photos.ids, self.photos.paths, strict=True)
+            if identifier in marked and identifier not in self.reasons
+        }
+        self.reasons |= news
+        self._say(news)
+
+    def _say(self, news: dict[str, str]) -> None:
+        if not news:
+            return
+        listed = "; ".join(f"{name}: {why}" for name, why in list(news.items())[:_NAMED])
+        more = f"; and {len(news) - _NAMED:,} more" if len(news) > _NAMED else ""
+        bad, total = len(self.reasons), len(self.photos.ids)
+        if bad == total or (bad > 1 and bad > _MOST * total):
+            raise DataError(
+                f"{bad:,} of {total:,} test photos cannot be read, which is too many for a "
+                f"submission: is this the right folder, and its disk there? {listed}{more}"
+            )
+        log.warning(
+            "%d of %s test photos cannot be read, and get the share of each class among the "
+            "training photos in the submission: %s%s",
+            bad,
+            f"{total:,}",
+            listed,
+            more,
+        )
+
+
+def class_prior(known: EnsembleOof | str, spec: EnsembleSpec) -> NDArray[np.float64]:
+    """The share of each class among the training photos, ``[classes]``; none is zero.
+
+    ``known`` are the ensemble's out-of-fold photos, or why there are none: then the photos count
+    that were prepared. Where nothing is known, every class has the same share.
+    """
+    oof = known.photos["class_index"].to_numpy() if isinstance(known, EnsembleOof) else None
+    photos = _prepared(spec) if oof is None else oof
+    counts = 1 + (photos[:, None] == np.arange(len(spec.class_names))).sum(axis=0)
+    return np.asarray(counts / counts.sum())
+
+
+def _prepared(spec: EnsembleSpec) -> NDArray[np.int64]:
+    """The classes of the photos that were prepared for the members of ``spec``."""
+    try:
+        for run in prepared_runs():
+            if spec.score is None or run.run.data.tags.get(DATA) == spec.score.data:
+                manifest = run.manifest()
+                if manifest.classes == spec.classes:
+                    return manifest.usable["class_index"].to_numpy()
+    # A few rows of a submission are not worth refusing the others.
+    except (CarvisionError, MlflowException, OSError) as error:
+        announce(f"the training photos' classes are not known, so each counts the same: {error}")
+    return np.zeros(0, dtype=np.int64)

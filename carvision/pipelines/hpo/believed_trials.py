@@ -1,0 +1,90 @@
+"""Whether a trial of a search was really trained: its result stands in the run that it names.
+
+A study lies in a file to which anybody may write. A training cannot be computed again as a mixture
+can, so the study's word is compared with the tracking store's.
+"""
+
+import logging
+import math
+from collections.abc import Mapping
+from typing import Any, Final
+
+from mlflow.exceptions import MlflowException
+from optuna.trial import FrozenTrial
+
+from carvision.config import Config
+from carvision.contracts.names import is_run_id
+from carvision.store.runs import as_parameter, client
+from carvision.training.search_space import configured, is_of_space
+
+#: The tag of a trial's run, and its attribute in the study.
+STUDY: Final = "carvision.study"
+RUN_ID: Final = "run_id"
+BEST: Final = "best/val_log_loss"
+
+log = logging.getLogger(__name__)
+
+
+class BelievedTrials:
+    """Asks the store once for each finished trial; what is not believed is named."""
+
+    def __init__(self, study_name: str, config: Config) -> None:
+        self._study_name = study_name
+        self._config = config
+        self._reasons: dict[int, str] = {}
+
+    def __call__(self, trial: FrozenTrial) -> bool:
+        """Whether a finished trial has the log loss that the study says."""
+        if trial.number not in self._reasons:
+            self._reasons[trial.number] = reason = self._why_not(trial)
+            if reason:
+                log.warning(
+                    "trial %d of the study %s does not count: %s",
+                    trial.number,
+                    self._study_name,
+                    reason,
+                )
+        return not self._reasons[trial.number]
+
+    def _why_not(self, trial: FrozenTrial) -> str:
+        if not is_of_space(self._config, trial.params):
+            return "its settings are not of this search"
+        run_id = run_named_by(trial.user_attrs)
+        if not run_id:
+            return "it names no run"
+        try:
+            run = client().get_run(run_id)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return f"this tracking store has no run {run_id}"
+        if run.data.tags.get(STUDY) != self._study_name:
+            return f"its run {run_id} is of another study"
+        value, logged = trial.value, run.data.metrics.get(BEST, math.nan)
+        if value is None or not math.isclose(value, logged, rel_tol=1e-9):
+            return f"it says {value}, and its run {run_id} says {logged}"
+        expected = _flat(configured(self._config, trial.params).result_settings())
+        for key, setting in expected.items():
+            if run.data.params.get(f"config.{key}", setting) != setting:
+                return f"its run {run_id} was trained with another {key}"
+        return ""
+
+
+def run_named_by(attributes: Mapping[str, Any]) -> str:
+    """The run that a trial names; empty where it names none."""
+    run_id = attributes.get(RUN_ID, "")
+    return run_id if isinstance(run_id, str) and is_run_id(run_id) else ""
+
+
+def _flat(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Those settings that a run logs as they are, by the names of its parameters."""
+    # What it was resolved to; the run has it as it was given.
+    resolved = ("model.weights", "train.image_size")
+    flat = {
+        f"{section}.{key}": as_parameter(value)
+        for section, values in settings.items()
+        if isinstance(values, dict)
+        for key, value in values.items()
+        if not isinstance(value, dict)
+    }
+    return {key: value for key, value in flat.items() if key not in resolved}

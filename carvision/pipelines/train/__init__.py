@@ -1,0 +1,1 @@
+"""manifest -> out-of-fold predictions and registered models."""

@@ -1,0 +1,1 @@
+"""out-of-fold predictions -> a registered ensemble."""

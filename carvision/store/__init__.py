@@ -1,0 +1,1 @@
+"""What MLflow keeps for later steps: runs, prepared data, fold sets, registered models."""

@@ -1,0 +1,38 @@
+"""An ensemble's out-of-fold photos in the run that registered its version."""
+
+from carvision.contracts import EnsembleOof, read_ensemble_oof, write_ensemble_oof
+from carvision.contracts.ensemble_oof import FORECAST_FILE, OOF_FILE
+from carvision.contracts.sums import SUMS, damage, sums_of
+from carvision.errors import PredictionsError
+from carvision.files import scratch_folder
+from carvision.store.registry import ENSEMBLE
+from carvision.store.runs import client, exists, fetch
+from carvision.tracking.outbox.record import log_artifacts, set_tags
+
+
+def log_ensemble_oof(oof: EnsembleOof) -> None:
+    """Keep an ensemble's out-of-fold photos in the open run, which registers its version."""
+    with log_artifacts() as folder:
+        write_ensemble_oof(folder, oof)
+        set_tags({SUMS: sums_of(folder)})
+
+
+def fetch_ensemble_oof(version: int) -> EnsembleOof | None:
+    """The out-of-fold photos of a version of the ensemble; None where its run kept none.
+
+    Raises:
+        PredictionsError: what the run kept is damaged.
+    """
+    run_id = client().get_model_version(ENSEMBLE, str(version)).run_id
+    if not run_id or not exists(run_id):
+        return None
+    names = (OOF_FILE, FORECAST_FILE)
+    if not {item.path for item in client().list_artifacts(run_id)}.issuperset(names):
+        return None
+    with scratch_folder() as folder:
+        files = {name: fetch(run_id, name, folder) for name in names}
+        oof = read_ensemble_oof(folder)
+        stored = client().get_run(run_id).data.tags.get(SUMS)
+        if stored is not None and (wrong := damage(files, stored)) is not None:
+            raise PredictionsError(f"run {run_id}: {wrong}; tune again: mlflow run . -e tune")
+        return oof

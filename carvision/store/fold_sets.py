@@ -1,0 +1,227 @@
+"""Fold sets: the folds of one backbone, trained with one configuration on one data set.
+
+The set's name is made of everything that changes the result, so folds that were trained on
+different days or machines find each other in the tracking store.
+"""
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from mlflow.entities import Run
+from numpy.typing import NDArray
+
+from carvision.config import Config
+from carvision.contracts import (
+    Predictions,
+    TrueClass,
+    concatenated,
+    read_predictions,
+    read_true_class,
+)
+from carvision.contracts.sums import SUMS, damage, files_below
+from carvision.errors import PredictionsError, WeightsError
+from carvision.files import sha256_of
+from carvision.inference import resolved_precision
+from carvision.store.runs import FOLD, SET, client, fetch, find_runs, has_artifact
+from carvision.training import FoldResult
+
+log = logging.getLogger(__name__)
+
+STAGE_FOLD: Final = "fold"
+#: Where a fold's run keeps them.
+WEIGHTS: Final = "checkpoint"
+PREDICTIONS: Final = "predictions"
+EPOCHS: Final = "epochs.npy"
+#: What a fold needs of it to be a part of a registered version.
+#: Predictions cannot be read without one of these.
+_READ: Final = tuple(
+    f"{PREDICTIONS}/{name}" for name in ("index.parquet", "views.json", "log_probabilities.npy")
+)
+_NEEDED: Final = (f"{WEIGHTS}/best.safetensors", f"{PREDICTIONS}/true_class.npy", *_READ)
+BATCH_SIZE: Final = "train/batch_size"
+_SECONDS = "predict/seconds_per_1000"
+
+
+def set_name(
+    config: Config, fingerprint: str, cache_side: int | None, precision: str | None = None
+) -> str:
+    """The identity of a fold set.
+
+    ``cache_side`` is the side of the cached photos that training reads, if it does: a photo that
+    was resized twice has other last bits. Without a ``precision`` it is what the configuration's
+    means on this machine.
+    """
+    machine = {"cache_side": cache_side, "precision": precision or resolved_precision(config)}
+    settings = config.result_settings() | machine
+    if config.model.weights is not None:
+        # What is in the file counts, not what it is called.
+        settings["model"]["weights"] = sha256_of(config.model.weights)
+    content = json.dumps(settings | {"fingerprint": fingerprint}, sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def best_metrics(result: FoldResult) -> dict[str, float]:
+    """A finished fold's metrics, by their names in its run."""
+    best = {name.replace("val/", "best/val_"): value for name, value in result.metrics.items()}
+    which = {"best/epoch": float(result.best_epoch), "best/averaged": float(result.averaged)}
+    return best | which | {BATCH_SIZE: float(result.batch_size)} | result.measured
+
+
+def finished_folds(name: str, stage: str = STAGE_FOLD) -> dict[int, Run]:
+    """The newest finished run of each fold of a set."""
+    runs: dict[int, Run] = {}
+    for fold, run in _fold_runs(name, stage):
+        runs.setdefault(fold, run)
+    return dict(sorted(runs.items()))
+
+
+def usable_folds(name: str) -> dict[int, Run]:
+    """The newest finished run of each fold of a set that has its weights and predictions still.
+
+    One whose files were removed counts as not trained, which a log line says.
+    """
+    runs: dict[int, Run] = {}
+    for fold, run in _fold_runs(name, STAGE_FOLD):
+        if fold in runs:
+            continue
+        gone = [path for path in _NEEDED if not has_artifact(run.info.run_id, path)]
+        if gone:
+            which = (run.info.run_name, run.info.run_id, " and ".join(gone))
+            log.warning("%s was finished in run %s, which has no %s any more", *which)
+        else:
+            runs[fold] = run
+    return dict(sorted(runs.items()))
+
+
+def _fold_runs(name: str, stage: str) -> Iterator[tuple[int, Run]]:
+    """Each fold and a finished run of it, the newest first; runs that name no fold are said."""
+    for run in find_runs(stage, {SET: name}):
+        fold = run.data.tags.get(FOLD, "")
+        if fold.isdecimal() and int(fold) >= 1:
+            yield int(fold), run
+        else:
+            log.warning("run %s is passed over: its tag %s is %r", run.info.run_id, FOLD, fold)
+
+
+def batch_size_of(name: str) -> int | None:
+    """What ``train.batch_size=auto`` came to in a set's newest finished fold, if it has one."""
+    sizes = {
+        run.info.start_time: int(run.data.metrics[BATCH_SIZE])
+        for run in finished_folds(name).values()
+        if BATCH_SIZE in run.data.metrics
+    }
+    return sizes[max(sizes)] if sizes else None
+
+
+def fetch_weights(runs: Mapping[int, Run], into: Path) -> dict[int, Path]:
+    """Download each fold's best weights.
+
+    Raises:
+        WeightsError: a file is not the one that was logged.
+    """
+    paths = {}
+    for fold, run in runs.items():
+        folder = into / f"fold{fold}"
+        folder.mkdir()
+        name = f"{WEIGHTS}/best.safetensors"
+        paths[fold] = fetch(run.info.run_id, name, folder)
+        if (wrong := _damage(run, {name: paths[fold]})) is not None:
+            raise WeightsError(wrong)
+    return paths
+
+
+def _damage(run: Run, files: Mapping[str, Path]) -> str | None:
+    """Which of a fold's files is not the one that was logged; runs from before have no sums."""
+    stored = run.data.tags.get(SUMS)
+    wrong = None if stored is None else damage(files, stored)
+    if wrong is None:
+        return None
+    return (
+        f"run {run.info.run_id} ({run.info.run_name}): {wrong}. Bring the file back from a copy, "
+        "or delete the run and train the fold again"
+    )
+
+
+def _refuse_damaged_predictions(run_id: str, folder: Path) -> None:
+    files = {f"{PREDICTIONS}/{name}": path for name, path in files_below(folder).items()}
+    if (wrong := _damage(client().get_run(run_id), files)) is not None:
+        raise PredictionsError(wrong)
+
+
+def fetch_true_class(run_ids: Sequence[str], into: Path) -> TrueClass:
+    """Download and join what a log loss needs of a set's out-of-fold predictions.
+
+    That is megabytes; the predictions as a whole are hundreds of them.
+
+    Raises:
+        PredictionsError: a run's predictions are damaged, or do not fit the others.
+    """
+    parts = []
+    for run_id in run_ids:
+        folder = _own_folder(into, run_id)
+        for name in ("index.parquet", "views.json", "true_class.npy"):
+            fetch(run_id, f"{PREDICTIONS}/{name}", folder)
+        _refuse_damaged_predictions(run_id, folder)
+        parts.append(read_true_class(folder))
+    return concatenated(parts)
+
+
+def fetch_epochs(run_id: str, into: Path) -> NDArray[np.float32] | None:
+    """Download a fold's true class at each epoch's end, ``[epochs, images]``.
+
+    Log-probabilities of the original view; images as in the fold's predictions. None where the run
+    is older than these are.
+
+    Raises:
+        PredictionsError: they are not what was logged.
+    """
+    name = f"{PREDICTIONS}/{EPOCHS}"
+    if name not in {file.path for file in client().list_artifacts(run_id, PREDICTIONS)}:
+        return None
+    path = fetch(run_id, name, _own_folder(into, run_id))
+    if (wrong := _damage(client().get_run(run_id), {name: path})) is not None:
+        raise PredictionsError(wrong)
+    return np.load(path)
+
+
+def _own_folder(into: Path, run_id: str) -> Path:
+    folder = into / run_id
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def fetch_predictions(run_ids: Sequence[str], into: Path) -> list[Predictions]:
+    """Each fold's out-of-fold predictions below ``into``, read from disk as they are used.
+
+    Raises:
+        PredictionsError: a run's predictions are damaged, or go away while they are read.
+    """
+    parts = []
+    for run_id in run_ids:
+        try:
+            folder = fetch(run_id, PREDICTIONS, _own_folder(into, run_id))
+            _refuse_damaged_predictions(run_id, folder)
+            parts.append(read_predictions(folder))
+        except OSError as error:
+            raise PredictionsError(
+                f"the predictions of run {run_id} cannot be read: {error}. Bring the files back "
+                "from a copy, or delete the run and train the fold again"
+            ) from error
+    return parts
+
+
+def has_predictions(run_id: str) -> bool:
+    """Whether a run has its predictions still, each file that they cannot be read without."""
+    return all(has_artifact(run_id, name) for name in _READ)
+
+
+def seconds_per_1000(run_ids: Sequence[str]) -> float | None:
+    """Seconds for 1,000 photos in one view through all these folds; None if one was not timed."""
+    each = [client().get_run(run_id).data.metrics.get(_SECONDS) for run_id in run_ids]
+    known = [seconds for seconds in each if seconds is not None]
+    return sum(known) if len(known) == len(each) else None

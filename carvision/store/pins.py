@@ -1,0 +1,91 @@
+"""The members that an ensemble pins: who they were, and whether they still are.
+
+The numbers of a registered model begin again when it is deleted, so a name and a number may come to
+mean another training. Every reader of an ensemble asks :func:`pinned_members`.
+"""
+
+from datetime import UTC, datetime
+
+from mlflow.exceptions import MlflowException
+
+from carvision.contracts import EnsembleSpec, Member
+from carvision.errors import TrackingError
+from carvision.store.runs import client
+from carvision.store.versions import TUNE_AGAIN, MemberVersion, member_of
+
+
+def member_version(name: str, version: int) -> MemberVersion:
+    """A pinned version.
+
+    Raises:
+        TrackingError: it was deleted from the registry, or registered by others.
+        MlflowException: the registry cannot be asked.
+    """
+    try:
+        entry = client().get_model_version(name, str(version))
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        raise TrackingError(
+            f"the registry has no {name} version {version}, which the ensemble pins; "
+            f"{TUNE_AGAIN} ({error})"
+        ) from error
+    try:
+        return member_of(entry)
+    except TrackingError as error:
+        raise TrackingError(f"{error}. The ensemble pins it; {TUNE_AGAIN}") from error
+
+
+def pinned_members(spec: EnsembleSpec, tuned_at: int | None) -> list[MemberVersion]:
+    """The versions that an ensemble pins, each of which is still who it was.
+
+    ``tuned_at`` is when the ensemble was registered, in milliseconds since 1970, None where that is
+    not known: by it, and by its data, a specification from before members had an identity is
+    compared.
+
+    Raises:
+        TrackingError: a version was deleted, or is another one under the same number.
+    """
+    versions = []
+    for member in spec.members:
+        version = member_version(member.registered_model, member.version)
+        changed = _changed(member, version) or _changed_since(spec, version, tuned_at)
+        if changed:
+            raise TrackingError(
+                f"{version.name} version {version.version} is not the one that the ensemble pins: "
+                f"{changed}. A model that is deleted and trained again begins with version 1; "
+                f"{TUNE_AGAIN}"
+            )
+        versions.append(version)
+    return versions
+
+
+def _changed(member: Member, version: MemberVersion) -> str:
+    if member.preset != version.preset:
+        return f"pinned was {member.preset}, this version is {version.preset}"
+    if member.fold_set is None:
+        return ""
+    if member.fold_set != version.fold_set:
+        return f"pinned was the fold set {member.fold_set}, this version is of {version.fold_set}"
+    if list(member.fold_runs) != version.fold_runs:
+        return (
+            f"pinned were the fold runs {', '.join(member.fold_runs)}, this version has "
+            f"{', '.join(version.fold_runs)}"
+        )
+    return ""
+
+
+def _changed_since(spec: EnsembleSpec, version: MemberVersion, tuned_at: int | None) -> str:
+    if spec.score is not None and spec.score.data != version.data:
+        return f"the ensemble was tuned on data {spec.score.data}, this version on {version.data}"
+    registered_at = int(version.entry.creation_timestamp)
+    if not spec.pinned and tuned_at is not None and registered_at > tuned_at:
+        return (
+            f"the ensemble was registered at {_moment(tuned_at)}, this version later, at "
+            f"{_moment(registered_at)}"
+        )
+    return ""
+
+
+def _moment(milliseconds: int) -> str:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

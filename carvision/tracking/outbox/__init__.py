@@ -1,0 +1,1 @@
+"""Results that wait on the disk until the tracking server has them."""

@@ -1,0 +1,117 @@
+"""The ways to tune, on members that are made up."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pytest
+
+from carvision.ensembling import Scorer, parts_of
+from carvision.errors import CarvisionError
+from carvision.metrics import CLIP, log_loss_of_true_class
+from carvision.pipelines.tune.methods import (
+    METHODS,
+    Settings,
+    Tuning,
+    outer_trials,
+    tuned_by_method,
+)
+from carvision.pipelines.tune.step import methods
+from carvision.reporting.ensemble_plots import errors_plot
+from tests.ensembling.conftest import made_up_table, scorer_of, with_a_zero
+
+
+def _settings(method: str) -> Settings:
+    return Settings(method, trials=3, seed=0, budget=None)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty one, for the study and its lock."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_is_held_out_is_what_is_scored(method: str) -> None:
+    """A single view of a single member, sure of the wrong class once: no weight makes up for it."""
+    table = with_a_zero(
+        made_up_table(photos=60, skills=(3.0,), views=("original",), view_shift=(0.0,))
+    )
+    tuning = tuned_by_method(scorer_of(table), parts_of(table.index, seed=0), _settings(method))
+    truths = tuning.held_out[np.arange(60), table.targets]
+    assert np.isneginf(truths).sum() == 1
+    nested = tuning.contestant.nested_log_p
+    np.testing.assert_allclose(nested, np.maximum(truths, np.log(CLIP)))
+    # So that the interval around the mean is around the score.
+    assert -nested.mean() == pytest.approx(log_loss_of_true_class(truths))
+
+
+def test_raw_weights_are_called_what_they_are() -> None:
+    table = made_up_table(photos=60)
+    tuning = tuned_by_method(scorer_of(table), parts_of(table.index, seed=0), _settings("weights"))
+    assert tuning.contestant.blend.rule == "raw weights by TPE"
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_same_search_runs_once_at_a_time(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second would take the first one's trial for a killed one's, and close it."""
+    table = made_up_table(photos=60)
+    scorer, parts = scorer_of(table), parts_of(table.index, seed=0)
+    search = METHODS[method]
+
+    def meanwhile(scorer: Scorer, parts: np.ndarray, settings: Settings) -> Tuning:
+        with pytest.raises(
+            CarvisionError, match=f"another process is busy with the study {method}"
+        ):
+            tuned_by_method(scorer, parts, settings)
+        return search(scorer, parts, settings)
+
+    monkeypatch.setitem(METHODS, method, meanwhile)
+    tuned_by_method(scorer, parts, _settings(method))
+
+
+@pytest.mark.parametrize(
+    ("trials", "expected"), [(1, 3), (3, 3), (4, 4), (8, 4), (9, 5), (203, 43)]
+)
+def test_the_outer_search_draws_a_fifth_after_its_starts(trials: int, expected: int) -> None:
+    study = optuna.create_study()
+    for start in range(3):
+        study.enqueue_trial({"x": start / 3}, user_attrs={"start": str(start)})
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=5)
+    assert outer_trials(trials, study) == expected
+
+
+def test_the_plot_of_errors_takes_a_zero_on_the_truth() -> None:
+    figure = errors_plot(with_a_zero(made_up_table(photos=60)))
+    shown = figure.axes[0].images[0].get_array()
+    assert shown is not None and np.isfinite(np.asarray(shown)).all()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_bar_of_a_resumed_study_begins_with_what_is_done_and_ends_complete(
+    method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bars: list[list[int]] = []
+
+    @contextmanager
+    def watched(description: str, total: int, done: int = 0) -> Iterator[Callable[..., None]]:
+        bar = [done, done, total]
+        if description == "tuning":
+            bars.append(bar)
+
+        def advance(more: int, description: str | None = None) -> None:
+            bar[1] += more
+
+        yield advance
+
+    monkeypatch.setattr(methods, "progress", watched)
+    table = made_up_table(photos=60)
+    scorer, parts = scorer_of(table), parts_of(table.index, seed=0)
+    for trials in (14, 20, 20, 5):
+        tuned_by_method(scorer, parts, Settings(method, trials, seed=0, budget=None))
+    # Where the bar begins, where it ends, and what it is to hold.
+    assert bars[0][0] == 0 and bars[0][1] == bars[0][2] >= 14
+    assert bars[1] == [bars[0][2], 20, 20]
+    assert bars[2] == bars[3] == [20, 20, 20]

@@ -1,0 +1,52 @@
+"""What a tune run proves of the weights that it registers."""
+
+import logging
+from dataclasses import replace
+from typing import Any
+
+import mlflow
+import numpy as np
+import pytest
+
+from carvision.ensembling import Blend, Contestant, exact_weights
+from carvision.pipelines.tune.step import _log_gap
+from tests.ensembling.conftest import everything, made_up_table, scorer_of
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"temperatures": (0.5, 2.0)}, "exact/duality_gap"),
+        ({"admitted": (True, False, False) * 2}, "exact/duality_gap"),
+        ({"shrinkage": 0.1}, "exact/duality_gap_untempered"),
+        ({"mixing": "geometric"}, "exact/duality_gap_untempered"),
+        ({"rule": "greedy"}, "exact/duality_gap_untempered"),
+    ],
+)
+def test_the_gap_is_of_the_registered_weights_where_these_are_exact(
+    changes: dict[str, Any], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scorer = scorer_of(made_up_table(photos=200))
+    rows = everything(scorer)
+    plain, blend = (replace(Blend.plain(scorer.table, "exact"), **own) for own in ({}, changes))
+    logged: dict[str, float] = {}
+    monkeypatch.setattr(mlflow, "log_metrics", logged.update)
+    tuned, simple = (
+        Contestant.of(own, scorer.weights(own, rows), np.zeros(200)) for own in (blend, plain)
+    )
+    _log_gap(scorer, tuned, simple)
+    assert list(logged) == [name]
+    proved = blend if name == "exact/duality_gap" else plain
+    p = scorer.true_class(proved)[:, np.array(proved.admitted)]
+    assert logged[name] == pytest.approx(exact_weights(p).gap, abs=1e-12)
+
+
+def test_a_gap_that_stays_open_is_said(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    scorer = scorer_of(made_up_table(photos=200))
+    monkeypatch.setattr(mlflow, "log_metrics", lambda values: None)
+    poor = Contestant.of(Blend.plain(scorer.table, "exact"), np.full(6, 1 / 6), np.zeros(200))
+    with caplog.at_level(logging.INFO, "carvision"):
+        _log_gap(scorer, poor, poor)
+    assert "nats above the optimum" in caplog.text

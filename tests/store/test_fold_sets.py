@@ -1,0 +1,191 @@
+"""The name of a fold set: everything that changes the result, and nothing else."""
+
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from carvision.config import load_config
+from carvision.contracts import VIEWS, Predictions
+from carvision.errors import PredictionsError, TrackingError, WeightsError
+from carvision.store.fold_sets import (
+    batch_size_of,
+    fetch_epochs,
+    fetch_predictions,
+    fetch_true_class,
+    fetch_weights,
+    finished_folds,
+    set_name,
+    usable_folds,
+)
+from carvision.store.runs import FOLD, SET, client
+from carvision.tracking.outbox.folds import _about, deliver, waiting_metrics, write_finished
+from carvision.training import FoldResult
+
+
+@pytest.mark.parametrize(
+    ("overrides", "fingerprint", "same"),
+    [
+        ("device=cpu loader.workers=0 inference.batch_size=3", "data", True),
+        ("optimizer.lr=1e-4", "data", False),
+        ("seed=1", "data", False),
+        ("", "other data", False),
+    ],
+)
+def test_identity(overrides: str, fingerprint: str, same: bool) -> None:
+    name = set_name(load_config(overrides=overrides), fingerprint, None)
+    assert (name == set_name(load_config(), "data", None)) is same
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_the_precision_that_auto_means_counts(native: bool, monkeypatch) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: native)
+    auto, bf16, fp32 = (
+        set_name(load_config(device="cpu", overrides=f"precision={precision}"), "data", None)
+        for precision in ("auto", "bf16", "fp32")
+    )
+    assert bf16 != fp32
+    assert auto == (bf16 if native else fp32)
+
+
+def test_the_content_of_a_weights_file_counts(tmp_path: Path) -> None:
+    names = []
+    for folder, content in {"here": b"a", "there": b"a", "elsewhere": b"b"}.items():
+        file = tmp_path / folder / "weights.pth"
+        file.parent.mkdir()
+        file.write_bytes(content)
+        names.append(set_name(load_config(overrides=f"model.weights={file}"), "data", None))
+    assert names[0] == names[1] != names[2]
+    assert names[0] != set_name(load_config(), "data", None)
+
+
+def test_the_cache_that_is_really_used_counts() -> None:
+    config = load_config(overrides="data.cache=256")
+    # The same setting, with photos that are and are not worth a cache.
+    assert set_name(config, "data", 256) != set_name(config, "data", None)
+    off = load_config(overrides="data.cache=off")
+    assert set_name(config, "data", None) == set_name(off, "data", None)
+
+
+def _logged(result: FoldResult, name: str) -> str:
+    """The run of a fold that has been trained and logged."""
+    result.weights.write_bytes(b"weights")
+    folder = result.weights.parent / name / f"fold{result.fold}"
+    write_finished(folder, result, "fold", {SET: name, FOLD: str(result.fold)})
+    assert deliver(folder) is not None
+    return str(finished_folds(name)[result.fold].info.run_id)
+
+
+def _result(folder: Path, fold: int = 1, batch_size: int = 16) -> FoldResult:
+    index = pd.DataFrame({"image_id": ["b", "a"], "class_index": [1, 0], "fold": fold})
+    values = np.log(np.random.default_rng(fold).dirichlet([1.0] * 3, (len(VIEWS), 2)))
+    return FoldResult(
+        fold=fold,
+        best_epoch=2,
+        averaged=True,
+        batch_size=batch_size,
+        metrics={"val/log_loss": 0.5},
+        weights=folder / "best.safetensors",
+        predictions=Predictions(index, VIEWS, values.astype(np.float32)),
+        epochs_true_class=np.float32([[-1.5, -0.5], [-1.0, -0.25], [-2.0, -0.125]]),
+        measured={"predict/seconds_per_1000": 6.25},
+    )
+
+
+def test_a_folds_epochs_come_back(store: Path, tmp_path: Path) -> None:
+    result = _result(tmp_path)
+    run_id = _logged(result, "epochs")
+    found = fetch_epochs(run_id, tmp_path / "into")
+    assert found is not None and found.dtype == np.float32
+    np.testing.assert_array_equal(found, result.epochs_true_class)
+    # Into the same folder: the photos that its columns are of.
+    index = fetch_true_class([run_id], tmp_path / "into").index
+    assert index["image_id"].tolist() == ["b", "a"]
+    with mlflow.start_run() as older:
+        mlflow.log_dict({}, "predictions/views.json")
+    assert fetch_epochs(older.info.run_id, tmp_path / "into") is None
+
+
+def test_the_batch_size_of_a_set_is_its_newest_folds(store: Path, tmp_path: Path) -> None:
+    assert batch_size_of("sizes") is None
+    for fold, size in ((2, 16), (1, 32)):
+        run_id = _logged(_result(tmp_path, fold, size), "sizes")
+        metrics = client().get_run(run_id).data.metrics
+        assert metrics["train/batch_size"] == size
+        assert metrics["predict/seconds_per_1000"] == 6.25
+        assert metrics["best/val_log_loss"] == 0.5
+        assert batch_size_of("sizes") == size
+    assert batch_size_of("another") is None
+
+
+@pytest.mark.parametrize("tag", ["", "x", "0", "-1", "1.5", "../1"])
+def test_a_run_without_a_fold_is_passed_over(
+    tag: str, store: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    _logged(_result(tmp_path), f"odd {tag}")
+    with mlflow.start_run(tags={SET: f"odd {tag}", "carvision.stage": "fold", FOLD: tag}) as run:
+        pass
+    assert list(finished_folds(f"odd {tag}")) == list(usable_folds(f"odd {tag}")) == [1]
+    assert f"run {run.info.run_id} is passed over" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["index.parquet", "views.json", "true_class.npy"])
+def test_changed_predictions_are_named(name: str, store: Path, tmp_path: Path) -> None:
+    run_id = _logged(_result(tmp_path), f"changed {name}")
+    fetch_true_class([run_id], tmp_path / "before")
+    folder = tmp_path / "changed"
+    folder.mkdir()
+    changed = client().download_artifacts(run_id, f"predictions/{name}", str(folder))
+    content = bytearray(Path(changed).read_bytes())
+    content[len(content) // 2] ^= 1
+    Path(changed).write_bytes(content)
+    client().log_artifact(run_id, changed, "predictions")
+    message = f"run {run_id} .*: predictions/{name} is not the file that was stored"
+    with pytest.raises(PredictionsError, match=message):
+        fetch_true_class([run_id], tmp_path / "after")
+    with pytest.raises(PredictionsError, match=message):
+        fetch_predictions([run_id], tmp_path / "all")
+
+
+def test_changed_weights_are_not_taken(store: Path, tmp_path: Path) -> None:
+    run_id = _logged(_result(tmp_path), "changed weights")
+    runs = finished_folds("changed weights")
+    (tmp_path / "into").mkdir()
+    assert fetch_weights(runs, tmp_path / "into")[1].read_bytes() == b"weights"
+    changed = tmp_path / "best.safetensors"
+    changed.write_bytes(b"weightz")
+    client().log_artifact(run_id, str(changed), "checkpoint")
+    (tmp_path / "again").mkdir()
+    with pytest.raises(WeightsError, match=rf"run {run_id} .*best\.safetensors is not the file"):
+        fetch_weights(runs, tmp_path / "again")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{",
+        "[]",
+        "{}",
+        '{"name": 3, "tags": {}, "metrics": {}, "time": 1}',
+        '{"name": "a", "tags": {"x": 1}, "metrics": {}, "time": 1}',
+        '{"name": "a", "tags": {}, "metrics": {"x": "y"}, "time": 1}',
+        '{"name": "a", "tags": {}, "metrics": {}, "time": "now"}',
+        "[" * 100_000,
+    ],
+)
+def test_a_damaged_result_is_one_sentence(content: str, tmp_path: Path) -> None:
+    (tmp_path / "finished").mkdir()
+    (tmp_path / "finished/about.json").write_text(content)
+    with pytest.raises(TrackingError, match=r"about\.json is damaged .*; remove .* trained again"):
+        _about(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"metrics": {"x": "y"}}', "[" * 100_000])
+def test_damaged_metrics_are_one_sentence(content: str, tmp_path: Path) -> None:
+    (tmp_path / "finished").mkdir()
+    (tmp_path / "finished/about.json").write_text(content)
+    with pytest.raises(TrackingError, match=r"about\.json is damaged .*; remove .* trained again"):
+        waiting_metrics(tmp_path)

@@ -1,0 +1,206 @@
+"""A step's record: whole or not at all, delivered once, by whoever holds it."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import mlflow
+import pytest
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+
+from carvision.errors import CarvisionError, TrackingError
+from carvision.files import read_json
+from carvision.store.runs import client, tracked_run
+from carvision.tracking.outbox.record import (
+    log_artifact,
+    log_artifacts,
+    log_metrics,
+    log_params,
+    log_text,
+    set_tags,
+)
+from carvision.tracking.outbox.steps import deliver_waiting, record, recorded, waiting
+from carvision.tracking.outbox.steps import steps as outbox
+from carvision.workspace import OUTBOX
+
+
+def _log_each() -> None:
+    """One of everything."""
+    log_metrics({"score": 1.5})
+    log_params({"rule": "exact"})
+    set_tags({"about": "a test"})
+    log_text("<p>", "page.html")
+    Path("table.csv").write_text("a,b")
+    log_artifact(Path("table.csv"))
+    with log_artifacts("predictions") as folder:
+        (folder / "a.npy").write_text("1")
+    with log_artifacts() as folder:
+        (folder / "beside.csv").write_text("2")
+
+
+def _check(run_id: str) -> None:
+    run = client().get_run(run_id)
+    assert run.data.metrics == {"score": 1.5}
+    assert run.data.params == {"rule": "exact"}
+    assert run.data.tags["about"] == "a test"
+    assert len(client().get_metric_history(run_id, "score")) == 1
+    assert [file.path for file in client().list_artifacts(run_id)] == [
+        "beside.csv",
+        "page.html",
+        "predictions",
+        "table.csv",
+    ]
+    assert [file.path for file in client().list_artifacts(run_id, "predictions")] == [
+        "predictions/a.npy"
+    ]
+
+
+def _nothing(folder: Path) -> None:
+    pass
+
+
+@pytest.fixture(autouse=True)
+def _quick(store: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(outbox, "_PAUSES", (0.0,))
+    yield
+    assert mlflow.active_run() is None
+
+
+@pytest.fixture
+def kept(store: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """A run whose record could not be sent."""
+    with monkeypatch.context() as patch:
+        patch.setattr(outbox, "send", _refuse)
+        with tracked_run("tune", "kept") as run, recorded(run):
+            _log_each()
+    return run
+
+
+def _refuse(*arguments: object) -> None:
+    raise MlflowException("no room")
+
+
+def test_without_a_record_it_is_logged_at_once(store: Path) -> None:
+    with tracked_run("tune", "direct") as run:
+        _log_each()
+        _check(run.info.run_id)
+
+
+def test_a_record_is_sent_when_it_is_whole(store: Path) -> None:
+    with tracked_run("tune", "recorded") as run:
+        with recorded(run):
+            _log_each()
+            assert client().get_run(run.info.run_id).data.metrics == {}
+        _check(run.info.run_id)
+    assert not list(OUTBOX.iterdir())
+
+
+def test_a_step_that_fails_leaves_no_record(store: Path) -> None:
+    with pytest.raises(ValueError, match="a defect"):  # noqa: SIM117
+        with tracked_run("tune", "failed") as run, recorded(run):
+            _log_each()
+            raise ValueError("a defect")
+    assert waiting() == []
+
+
+def test_what_cannot_be_sent_waits_and_is_sent_once(
+    kept: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert [folder.name for folder in waiting()] == [kept.info.run_id]
+    client().set_terminated(kept.info.run_id, "KILLED")
+    finished: list[Path] = []
+    assert deliver_waiting(finished.append) == []
+    assert [folder.name for folder in finished] == [kept.info.run_id]
+    _check(kept.info.run_id)
+    assert client().get_run(kept.info.run_id).info.status == "FINISHED"
+    assert deliver_waiting(finished.append) == []
+    assert len(finished) == 1
+    assert not list(OUTBOX.iterdir())
+
+
+def test_what_fails_again_waits_longer(
+    kept: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(outbox, "send", _refuse)
+        assert [folder.name for folder in deliver_waiting(_nothing)] == [kept.info.run_id]
+    assert "waits longer: no room" in caplog.text
+    assert deliver_waiting(_nothing) == []
+    _check(kept.info.run_id)
+
+
+def test_killed_in_the_middle_of_the_sending(kept: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(folder: Path) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        deliver_waiting(killed)
+    assert deliver_waiting(_nothing) == []
+    _check(kept.info.run_id)
+
+
+def test_a_run_that_was_deleted_gets_a_new_one(kept: Run) -> None:
+    client().delete_run(kept.info.run_id)
+    assert deliver_waiting(_nothing) == []
+    (run,) = mlflow.search_runs(
+        filter_string="attributes.run_name = 'kept'", output_format="list", max_results=1
+    )
+    assert run.info.run_id != kept.info.run_id
+    _check(run.info.run_id)
+
+
+def test_the_record_of_another_store_is_left(kept: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(outbox, "shown_uri", lambda: "http://elsewhere")
+        assert waiting() == []
+    assert len(waiting()) == 1
+    assert deliver_waiting(_nothing) == []
+
+
+def test_a_record_that_another_process_holds_is_left_to_it(kept: Run) -> None:
+    with outbox.alone(OUTBOX / f".{kept.info.run_id}.lock", "it"):
+        assert len(deliver_waiting(_nothing)) == 1
+    assert deliver_waiting(_nothing) == []
+
+
+def test_a_last_step_that_has_to_wait_is_an_error(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(outbox, "send", _refuse)
+        with pytest.raises(TrackingError, match=r"(?s)no room.*work/outbox.*-e sync"):  # noqa: SIM117
+            with tracked_run("tune", "waits") as run, recorded(run, _nothing):
+                _log_each()
+    assert client().get_run(run.info.run_id).info.status == "FAILED"
+    assert deliver_waiting(_nothing) == []
+    assert client().get_run(run.info.run_id).info.status == "FINISHED"
+
+
+def test_a_last_step_that_is_wrong_is_no_outage(store: Path) -> None:
+    def wrong(folder: Path) -> None:
+        raise CarvisionError("of other classes")
+
+    with pytest.raises(CarvisionError, match="of other classes"):  # noqa: SIM117
+        with tracked_run("tune", "wrong") as run, recorded(run, wrong):
+            _log_each()
+    assert deliver_waiting(_nothing) == []
+    _check(run.info.run_id)
+
+
+def test_a_records_format_is_that_of_finished_folds(kept: Run) -> None:
+    about = read_json(OUTBOX / kept.info.run_id / record.ABOUT)
+    assert {"name", "tags", "metrics", "time"} <= about.keys()
+    assert deliver_waiting(_nothing) == []
+
+
+def test_a_lock_that_a_kill_left_goes(store: Path) -> None:
+    OUTBOX.mkdir(exist_ok=True)
+    old, new, held = (OUTBOX / f".{name}.lock" for name in ("old", "new", "held"))
+    for lock in (old, new, held):
+        lock.touch()
+    with outbox.alone(held, "it"):
+        for lock in (old, held):
+            os.utime(lock, (0, 0))
+        assert deliver_waiting(_nothing) == []
+        assert [lock.exists() for lock in (old, new, held)] == [False, True, True]
