@@ -253,7 +253,7 @@ class Config(Section):
         # A tenth less is not seen, and lets more backbones share a cache.
         needed = 0.9 * self.train_image_size / smallest
         if self.data.cache == "auto":
-            # A trial run is over before a cache is written.
+            # A smoke run is over before a cache is written.
             sides = CACHE_SIDES if self.train.max_steps is None else ()
             return next((side for side in sides if side >= needed), None)
         return self.data.cache if self.data.cache and self.data.cache >= needed else None

@@ -16,7 +16,7 @@ from carvision.store.registry import MemberVersion, members_of
 def choose_members(fingerprint: str, models: Sequence[str]) -> list[MemberVersion]:
     """The best version of each backbone trained on this data.
 
-    Unless they are asked for by name, trial runs stay out where there are whole ones, and so does
+    Unless they are asked for by name, smoke runs stay out where there are whole ones, and so does
     what lacks a fold that the best backbone has.
 
     Raises:
@@ -39,7 +39,7 @@ def choose_members(fingerprint: str, models: Sequence[str]) -> list[MemberVersio
     for member in sorted(best.values(), key=lambda member: member.preset):
         if member not in chosen:
             lacking = ", ".join(str(fold) for fold in folds if fold not in member.folds)
-            what = f"it lacks fold {lacking}" if lacking else "a trial run"
+            what = f"it lacks fold {lacking}" if lacking else "a smoke run"
             announce(f"left out: {member.name} version {member.version}, {what}")
     if any(len(member.folds) > len(folds) for member in chosen):
         announce(
@@ -53,14 +53,14 @@ def choose_members(fingerprint: str, models: Sequence[str]) -> list[MemberVersio
 def _sharing_photos(members: Sequence[MemberVersion]) -> list[MemberVersion]:
     """The best backbone, and those that predicted all of its photos, too.
 
-    Whole ones before trial runs, then by log loss: whoever has more folds is no better for that.
+    Whole ones before smoke runs, then by log loss: whoever has more folds is no better for that.
     """
-    best = min(members, key=lambda one: (one.trial_run, one.oof_log_loss, -len(one.folds)))
+    best = min(members, key=lambda one: (one.smoke_run, one.oof_log_loss, -len(one.folds)))
     others = [
         one
         for one in members
         if one is not best
-        and one.trial_run == best.trial_run
+        and one.smoke_run == best.smoke_run
         and set(one.folds).issuperset(best.folds)
     ]
     return [best, *others]
@@ -82,7 +82,7 @@ def oof_table(manifest: Manifest, members: Sequence[MemberVersion], folder: Path
         ids = {image_id for part in parts for image_id in part.index["image_id"]}
         has = rows["image_id"].isin(ids).to_numpy()
         lacking = rows[rows["fold"].isin(member.folds) & ~has]
-        if len(lacking) and not member.trial_run:
+        if len(lacking) and not member.smoke_run:
             raise PredictionsError(
                 f"{member.name} version {member.version} lacks {len(lacking)} photos of its "
                 f"folds, the first of them {lacking['image_id'].iloc[0]!r}; train it again "

@@ -30,7 +30,7 @@ from carvision.store.runs import DATA, FOLD, MODEL, SET, client
 from carvision.store.versions import (
     FOLD_RUNS,
     OOF,
-    TRIAL_RUN,
+    SMOKE_RUN,
     WEIGHT,
     member_of,
     member_or_none,
@@ -125,7 +125,7 @@ def register_member(
     fold_runs: Mapping[int, str],
     all_folds: int,
     oof_log_loss: float,
-    trial_run: bool,
+    smoke_run: bool,
 ) -> MemberVersion:
     """Log a bundle as a model of the open run, and register it as a new version.
 
@@ -139,7 +139,7 @@ def register_member(
         FOLD: ",".join(map(str, fold_runs)),
         _FOLDS: f"{len(fold_runs)}/{all_folds}",
         FOLD_RUNS: ",".join(fold_runs.values()),
-        TRIAL_RUN: str(trial_run).lower(),
+        SMOKE_RUN: str(smoke_run).lower(),
         WEIGHT: repr(bundle.config.model.ensemble_weight),
         OOF: repr(oof_log_loss),
         SUMS: sums_of(bundle.folder),

@@ -23,7 +23,7 @@ from carvision.store.runs import DATA, FOLD, MODEL, SET
 from carvision.store.server import patiently
 
 FOLD_RUNS: Final = "carvision.fold_runs"
-TRIAL_RUN: Final = "carvision.trial_run"
+SMOKE_RUN: Final = "carvision.trial_run"
 OOF: Final = "carvision.oof_log_loss"
 WEIGHT: Final = "carvision.ensemble_weight"
 
@@ -74,9 +74,9 @@ class MemberVersion:
         return self.entry.tags[FOLD_RUNS].split(",")
 
     @property
-    def trial_run(self) -> bool:
+    def smoke_run(self) -> bool:
         """Whether ``train.max_steps`` cut its training, and its predictions with it."""
-        return self.entry.tags[TRIAL_RUN] == "true"
+        return self.entry.tags[SMOKE_RUN] == "true"
 
     @property
     def ensemble_weight(self) -> float:
@@ -90,8 +90,8 @@ class MemberVersion:
 
     @property
     def rank(self) -> tuple[bool, int, float]:
-        """Sorts the version to use first: whole before trial, more folds, lower log loss."""
-        return (self.trial_run, -len(self.folds), self.oof_log_loss)
+        """Sorts the version to use first: whole before smoke runs, more folds, lower log loss."""
+        return (self.smoke_run, -len(self.folds), self.oof_log_loss)
 
     def fetch(self, into: Path, classes: ClassMap | None = None) -> Bundle:
         """Download its weights; an ensemble tells its ``classes``, which must be the same.
@@ -203,7 +203,7 @@ _TAGS: Final[Mapping[str, Callable[[str], bool]]] = {
     SET: lambda value: bool(plain_name(value)),
     FOLD: _are_folds,
     FOLD_RUNS: lambda value: all(is_run_id(run) for run in value.split(",")),
-    TRIAL_RUN: lambda value: value in ("true", "false"),
+    SMOKE_RUN: lambda value: value in ("true", "false"),
     WEIGHT: _is_weight,
     OOF: _is_loss,
 }

@@ -30,7 +30,7 @@ def train_fold(
     reads the files, as the test will.
 
     The best epoch is the one of the lowest validation log loss, of the network or of its moving
-    average. Its predictions cover all views of every validation photo; in a trial run
+    average. Its predictions cover all views of every validation photo; in a smoke run
     (``train.max_steps``), of no more validation photos than the run trained on.
 
     ``train.batch_size=auto`` becomes what the fold began with, else ``batch_size`` (what the other

@@ -79,7 +79,7 @@ class Validation:
 
 
 def trial_rows(rows: pd.DataFrame, trained_on: int, seed: int) -> pd.DataFrame:
-    """A random part of the validation rows, no larger than what a trial run trains on."""
+    """A random part of the validation rows, no larger than what a smoke run trains on."""
     if trained_on >= len(rows):
         return rows
     return rows.sample(trained_on, random_state=seed).sort_index()

@@ -10,12 +10,12 @@ from carvision.pipelines.members import choose_members
 from carvision.store.registry import MemberVersion
 
 
-def _version(name: str, folds: str, loss: float, trial: bool = False) -> MemberVersion:
+def _version(name: str, folds: str, loss: float, smoke: bool = False) -> MemberVersion:
     tags = {
         "carvision.model": name,
         "carvision.fold": folds,
         "carvision.oof_log_loss": repr(loss),
-        "carvision.trial_run": str(trial).lower(),
+        "carvision.trial_run": str(smoke).lower(),
     }
     return MemberVersion(SimpleNamespace(name=f"carvision-{name}", version="1", tags=tags))  # type: ignore[arg-type]
 
@@ -43,11 +43,11 @@ def _version(name: str, folds: str, loss: float, trial: bool = False) -> MemberV
         ),
         # As good as each other: the whole one is the best.
         ([("swin", "1", 0.3), ("lite", "1,2", 0.3)], ["lite"], ["swin version 1, it lacks fold 2"]),
-        # A trial run's loss is of a few photos.
+        # A smoke run's loss is of a few photos.
         (
             [("swin", "1,2", 0.01, True), ("lite", "1,2", 0.3)],
             ["lite"],
-            ["left out: carvision-swin version 1, a trial run"],
+            ["left out: carvision-swin version 1, a smoke run"],
         ),
         ([("swin", "1", 0.1, True), ("lite", "1,2", 0.3, True)], ["lite", "swin"], ["the best"]),
         ([("swin", "1,2", 0.1), ("lite", "1,2", 0.3)], ["lite", "swin"], []),
@@ -66,7 +66,7 @@ def test_the_best_backbone_and_those_that_share_its_photos(
         taken = choose_members("d", ())
     assert [member.preset for member in taken] == chosen
     # Never a set whose best is worse than the best that is left out.
-    out = [one.oof_log_loss for one in found if one not in taken and not one.trial_run]
+    out = [one.oof_log_loss for one in found if one not in taken and not one.smoke_run]
     assert min(one.oof_log_loss for one in taken) <= min(out, default=9)
     assert len(caplog.messages) == len(said)
     for message in said:

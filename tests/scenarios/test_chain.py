@@ -329,12 +329,12 @@ def test_predicting_needs_no_training_photo(
     assert table.columns.tolist() == ["ID", "K5_Hybrid", "K5_하이브리드", "Niro", "RAV4"]
 
 
-def test_a_trial_run_stays_out_of_the_ensemble(
+def test_a_smoke_run_stays_out_of_the_ensemble(
     spec: EnsembleSpec, members: list[MemberVersion]
 ) -> None:
     trial = _config("efficientnet_lite2", "train.max_steps=1 train.batch_size=4")
     (version,) = train([trial], "latest", "1", "auto")
-    assert version.trial_run
+    assert version.smoke_run
     whole = MlflowClient().get_model_version_by_alias("carvision-efficientnet_lite1", "champion")
     (cut,) = train(
         [_config("efficientnet_lite1", "train.max_steps=1 train.batch_size=4 data.split_seed=9")],
@@ -342,9 +342,9 @@ def test_a_trial_run_stays_out_of_the_ensemble(
         "1",
         "auto",
     )
-    assert cut.trial_run and cut.data != members[1].data
+    assert cut.smoke_run and cut.data != members[1].data
     holder = MlflowClient().get_model_version_by_alias("carvision-efficientnet_lite1", "champion")
-    assert holder.version == whole.version, "a trial run on other data took the champion's place"
+    assert holder.version == whole.version, "a smoke run on other data took the champion's place"
     restored = _config("efficientnet_lite0", "data.split_seed=0")
     train([restored], "latest", "all", "auto")
     again = tune(_config("efficientnet_lite0"), "latest", [], 15)

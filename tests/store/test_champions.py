@@ -33,9 +33,9 @@ def client(store: Path) -> MlflowClient:
     return client
 
 
-def _member(client: MlflowClient, data: str, loss: float, trial: bool = False) -> None:
+def _member(client: MlflowClient, data: str, loss: float, smoke: bool = False) -> None:
     """Register a backbone, and let it become the champion of its data if it is better."""
-    own = {"data": data, "oof_log_loss": repr(loss), "trial_run": str(trial).lower()}
+    own = {"data": data, "oof_log_loss": repr(loss), "trial_run": str(smoke).lower()}
     tags = TAGS | {f"carvision.{key}": value for key, value in own.items()}
     crown_member(member_of(client.create_model_version("carvision-lite", "s", tags=tags)))
 

@@ -148,7 +148,7 @@ def test_another_seed_or_fold_trains_otherwise(train: Train, option: str, fold: 
         ("train.max_steps=99 train.batch_size=8", 6, PER_CLASS),
     ],
 )
-def test_a_trial_run_validates_no_more_than_it_trained_on(
+def test_a_smoke_run_validates_no_more_than_it_trained_on(
     train: Train, data: Data, overrides: str, steps: int, validated: int
 ) -> None:
     run = train(tiny(overrides))

@@ -131,7 +131,7 @@ def _register(fold_set: FoldSet) -> MemberVersion | None:
                 fold_runs=fold_runs,
                 all_folds=manifest.folds,
                 oof_log_loss=scores["oof/log_loss"],
-                trial_run=len(oof.index) < int(held_out),
+                smoke_run=len(oof.index) < int(held_out),
             )
     show_folds(config.name, {fold: run.data.metrics for fold, run in runs.items()}, scores)
     announce(
@@ -143,8 +143,8 @@ def _register(fold_set: FoldSet) -> MemberVersion | None:
             f"version {older} of it holds a part of these folds. On this disk it takes no room of "
             "its own, on a server it does: delete it in the UI unless an ensemble pins it"
         )
-    if version.trial_run:
-        announce("a trial run (train.max_steps): its predictions cover a part of the photos")
+    if version.smoke_run:
+        announce("a smoke run (train.max_steps): its predictions cover a part of the photos")
     return version
 
 

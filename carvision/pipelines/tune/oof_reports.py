@@ -123,7 +123,7 @@ def _selection_optimism(
             if found is None:
                 announce(f"{member.preset}: run {run_id} is from before epochs were kept")
                 continue
-            # A trial run's photos may not be those of the others.
+            # A smoke run's photos may not be those of the others.
             known = part.index["image_id"].isin(group_of.index).to_numpy()
             epochs.append(found[:, known])
             groups.append(group_of[part.index["image_id"][known]].to_numpy())
