@@ -15,9 +15,9 @@ from carvision.errors import DataError
 #: The competition clips probabilities to [1e-15, 1 - 1e-15] before the logarithm.
 CLIP = 1e-15
 
-#: The least probability with a finite logarithm: what a geometric mixture takes for none, in
+#: The smallest probability with a finite logarithm: a geometric mixture raises a zero to it, in
 #: tuning, forecast and prediction alike.
-SMALLEST = float(np.finfo(np.float64).tiny)
+MIN_PROBABILITY = float(np.finfo(np.float64).tiny)
 
 
 def competition_log_loss(answers: Sequence[str], submission: pd.DataFrame) -> float:

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Generic, Protocol, TypeVar
 
-import cv2
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader, get_worker_info
 
 from carvision.config import LoaderConfig
-from carvision.data.batches import EpochSampler, TrainingPhotos, WholePhotos
 from carvision.data.shared_batches import SharedBatches
 from carvision.errors import CarvisionError, DataError
 
@@ -60,7 +60,6 @@ class PhotoLoader(Generic[Item]):
         self._loader: DataLoader[Any] = DataLoader(
             _Watched(photos, self._held),  # type: ignore[arg-type]
             batch_size=batch_size,
-            worker_init_fn=_one_thread if workers else None,
             # Its own: a loader that starts draws a number, which would shift what dropout draws.
             generator=torch.Generator(),
             **settings,
@@ -132,23 +131,9 @@ class _Watched:
             self._held[worker.id, 1] = -1
 
 
-def training_loader(
-    photos: TrainingPhotos,
-    sampler: EpochSampler,
-    batch_size: int,
-    config: LoaderConfig,
-    device: str,
-) -> PhotoLoader[Batch]:
-    """Shuffled batches; a last one that is not full is dropped, unless there is no other."""
-    drop_last = len(photos) >= batch_size
-    return PhotoLoader(photos, batch_size, config, device, sampler=sampler, drop_last=drop_last)
-
-
-def whole_photo_loader(
-    photos: WholePhotos, batch_size: int, config: LoaderConfig, device: str
-) -> PhotoLoader[torch.Tensor]:
-    """All photos, in order."""
-    return PhotoLoader(photos, batch_size, config, device)
+def channels_first(image: NDArray[np.uint8]) -> torch.Tensor:
+    """``[H, W, 3]`` to ``[3, H, W]``."""
+    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
 
 
 def loader_settings(config: LoaderConfig, device: str) -> dict[str, Any]:
@@ -168,8 +153,3 @@ def loader_settings(config: LoaderConfig, device: str) -> dict[str, Any]:
         settings["multiprocessing_context"] = config.start_method
         settings["prefetch_factor"] = config.prefetch or 2
     return settings
-
-
-def _one_thread(worker: int) -> None:
-    """OpenCV would start a thread a core in each worker; torch holds itself back."""
-    cv2.setNumThreads(0)

@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from carvision.data.batches import EpochSampler, TrainingPhotos
 from carvision.data.resize import resized
+from carvision.data.training_photos import EpochSampler, TrainingPhotos
 
 _COLUMNS = 8
 _ROWS = 4

@@ -7,10 +7,10 @@ candidate's probability of the true class: ``[images, candidates]``.
 import numpy as np
 from numpy.typing import NDArray
 
-from carvision.metrics import SMALLEST, log_loss_of_true_class
+from carvision.metrics import MIN_PROBABILITY, log_loss_of_true_class
 
 #: Nats.
-SMALLEST_LOG = float(np.log(SMALLEST))
+SMALLEST_LOG = float(np.log(MIN_PROBABILITY))
 
 
 def normalised(weights: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -14,9 +14,8 @@ from torch import nn
 
 from carvision.config import Config, LoaderConfig
 from carvision.contracts import EnsembleSpec, tempered
-from carvision.data.batches import WholePhotos
-from carvision.data.loader import whole_photo_loader
 from carvision.data.views import apply_view
+from carvision.data.whole_photos import WholePhotos, whole_photo_loader
 from carvision.errors import CarvisionError
 from carvision.inference.device import (
     autocast,
@@ -26,7 +25,7 @@ from carvision.inference.device import (
     to_device,
 )
 from carvision.inference.memory import is_out_of_memory, release_memory
-from carvision.metrics import SMALLEST
+from carvision.metrics import MIN_PROBABILITY
 from carvision.models import Bundle, Preprocessing
 
 log = logging.getLogger(__name__)
@@ -74,8 +73,8 @@ def predict_views(
 
     The model is moved to the engine's device, and left in evaluation mode. Where memory is short,
     fewer photos at a time are predicted, and a log line says so. A photo that cannot be read ends
-    it, or is marked in ``unreadable`` (:class:`~carvision.data.batches.WholePhotos`), and what is
-    predicted of it has no meaning.
+    it, or is marked in ``unreadable`` (:class:`~carvision.data.whole_photos.WholePhotos`), and
+    what is predicted of it has no meaning.
 
     Raises:
         CarvisionError: not even a single photo fits into memory.
@@ -195,6 +194,6 @@ def predict_ensemble(
     mixed: NDArray[np.float64] | float = 0.0
     for member, probabilities in zip(spec.members, members, strict=True):
         weights = np.array([member.weights[view] for view in member.active_views])
-        terms = np.log(np.maximum(probabilities, SMALLEST)) if geometric else probabilities
+        terms = np.log(np.maximum(probabilities, MIN_PROBABILITY)) if geometric else probabilities
         mixed = mixed + np.tensordot(weights, terms, axes=1)
     return softmax(mixed, axis=1) if geometric else np.asarray(mixed)

@@ -45,7 +45,6 @@ log = logging.getLogger(__name__)
 
 #: What a registered model needs to be loaded elsewhere; the pins are what it was written with.
 REQUIREMENTS = (
-    "albumentations",
     "mlflow",
     "numpy",
     "pandas",

@@ -6,9 +6,9 @@ import pandas as pd
 
 from carvision.config import Config
 from carvision.data.augment import Augmenter
-from carvision.data.batches import TrainingPhotos
 from carvision.data.cache import PhotoCache
 from carvision.data.sources import OriginalPhotos, PhotoSource
+from carvision.data.training_photos import TrainingPhotos
 from carvision.models import preprocessing_of
 
 

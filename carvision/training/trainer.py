@@ -12,10 +12,10 @@ import torch
 
 from carvision.config import Config
 from carvision.contracts import Tracker
-from carvision.data.batches import EpochSampler
 from carvision.data.cache import PhotoCache
-from carvision.data.loader import Batch, PhotoLoader, training_loader
+from carvision.data.loader import Batch, PhotoLoader
 from carvision.data.manifest import Manifest
+from carvision.data.training_photos import EpochSampler, training_loader
 from carvision.errors import DataError, DivergedError
 from carvision.inference import Engine, device_name
 from carvision.inference.memory import forget_peak_memory, memory_used

@@ -14,13 +14,14 @@ from PIL import Image
 
 from carvision.config import LoaderConfig, load_config
 from carvision.data.augment import Augmenter
-from carvision.data.batches import EpochSampler, TrainingPhotos, WholePhotos
 from carvision.data.decode import decode
-from carvision.data.loader import loader_settings, training_loader, whole_photo_loader
+from carvision.data.loader import loader_settings
 from carvision.data.preview import augmentation_preview
 from carvision.data.resize import resized
 from carvision.data.shared_batches import SharedBatches
 from carvision.data.sources import OriginalPhotos
+from carvision.data.training_photos import EpochSampler, TrainingPhotos, training_loader
+from carvision.data.whole_photos import WholePhotos, whole_photo_loader
 from carvision.errors import DataError
 
 SIZE = 8

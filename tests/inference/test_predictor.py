@@ -11,7 +11,7 @@ from scipy.special import log_softmax
 
 from carvision.config import LoaderConfig
 from carvision.contracts import VIEWS, EnsembleSpec, Member
-from carvision.data import batches
+from carvision.data import whole_photos
 from carvision.data.decode import decode
 from carvision.errors import CarvisionError, DataError
 from carvision.inference import (
@@ -147,13 +147,13 @@ def test_several_models_are_predicted_from_one_reading(
 ) -> None:
     expected = [_predict(bundle, sources, VIEWS[:2], fold) for fold in (1, 2)]
     read, seen = [], []
-    decode = batches.decode
+    decode = whole_photos.decode
 
     def counted(source: Path, *rest: object, **named: object) -> np.ndarray:
         read.append(source)
         return decode(source, *rest, **named)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(batches, "decode", counted)
+    monkeypatch.setattr(whole_photos, "decode", counted)
     models = [bundle.load_fold(fold) for fold in (1, 2)]
     engine = _engine(progress=seen.append)
     found = predict_views_of_each(models, bundle.preprocessing, sources, VIEWS[:2], engine)

@@ -18,7 +18,7 @@ from carvision.errors import ConfigError
 from carvision.files import check_writable, scratch_folder
 from carvision.inference import Engine, predict_ensemble, predict_member, resolve_device
 from carvision.inference.memory import keep_freed_memory, stay_below_swap
-from carvision.metrics import SMALLEST
+from carvision.metrics import MIN_PROBABILITY
 from carvision.pipelines.champion import champion_for
 from carvision.pipelines.command import command_run
 from carvision.pipelines.ensemble.forecasting import (
@@ -161,7 +161,7 @@ def _log_predictions(
     index = pd.DataFrame({"image_id": photos.ids, "class_index": -1, "fold": 0})
     with log_artifacts("predictions") as folder:
         for member, probabilities in zip(spec.members, members, strict=True):
-            log_p = np.log(np.maximum(probabilities, SMALLEST)).astype(np.float32)
+            log_p = np.log(np.maximum(probabilities, MIN_PROBABILITY)).astype(np.float32)
             predictions = Predictions(index, member.active_views, log_p)
             write_predictions(folder / member.preset, predictions)
 

@@ -1,18 +1,19 @@
-"""The data sets that a loader draws from, and the order in which training goes over one."""
+"""Augmented photos for training, and the order in which an epoch goes over them."""
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 
+import cv2
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset, Sampler
 
+from carvision.config import LoaderConfig
 from carvision.data.augment import Augmenter
-from carvision.data.decode import Box, decode
+from carvision.data.decode import Box
+from carvision.data.loader import Batch, PhotoLoader, channels_first
 from carvision.data.sources import PhotoSource
-from carvision.errors import DataError
 
 
 class TrainingPhotos(Dataset[tuple[torch.Tensor, torch.Tensor]]):
@@ -33,7 +34,7 @@ class TrainingPhotos(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         return len(self._ids)
 
     def __getitem__(self, key: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
-        return _channels_first(self.image(*key)), self._targets[key[1]]
+        return channels_first(self.image(*key)), self._targets[key[1]]
 
     def image(self, epoch: int, index: int) -> NDArray[np.uint8]:
         """The photo as it is seen in ``epoch``, ``[size, size, 3]``."""
@@ -46,49 +47,6 @@ class TrainingPhotos(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     def name(self, index: int) -> str:
         """What an error calls the photo."""
         return f"{self._ids[index]} ({self._source.name(index)})"
-
-
-class WholePhotos(Dataset[torch.Tensor]):
-    """Whole photos from files or from encoded bytes, squashed to ``[3, size, size]``.
-
-    With ``unreadable``, booleans ``[photos]`` in shared memory, a photo that cannot be read is
-    marked there and is black; one that is marked already is not tried. Without, it is an error.
-    """
-
-    def __init__(
-        self,
-        sources: Sequence[Path | bytes],
-        size: int,
-        interpolation: str = "bicubic",
-        unreadable: torch.Tensor | None = None,
-    ) -> None:
-        self._sources = sources
-        self.size = size
-        self._interpolation = interpolation
-        self._unreadable = unreadable
-
-    def __len__(self) -> int:
-        return len(self._sources)
-
-    def __getitem__(self, index: int) -> torch.Tensor:
-        if self._unreadable is None:
-            return self._decoded(index)
-        if not self._unreadable[index]:
-            try:
-                return self._decoded(index)
-            except DataError:
-                self._unreadable[index] = True
-        return torch.zeros(3, self.size, self.size, dtype=torch.uint8)
-
-    def _decoded(self, index: int) -> torch.Tensor:
-        source, name = self._sources[index], self.name(index)
-        how = self._interpolation
-        return _channels_first(decode(source, self.size, interpolation=how, name=name))
-
-    def name(self, index: int) -> str:
-        """A path names itself; bytes have their position alone."""
-        source = self._sources[index]
-        return f"image {index}" if isinstance(source, bytes) else str(source)
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
@@ -114,6 +72,25 @@ class EpochSampler(Sampler[tuple[int, int]]):
         return np.random.default_rng([self._seed, self.epoch]).permutation(self._length)
 
 
-def _channels_first(image: NDArray[np.uint8]) -> torch.Tensor:
-    """``[H, W, 3]`` to ``[3, H, W]``."""
-    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+def training_loader(
+    photos: TrainingPhotos,
+    sampler: EpochSampler,
+    batch_size: int,
+    config: LoaderConfig,
+    device: str,
+) -> PhotoLoader[Batch]:
+    """Load shuffled batches; a last batch that is not full is dropped, unless there is no other."""
+    return PhotoLoader(
+        photos,
+        batch_size,
+        config,
+        device,
+        sampler=sampler,
+        drop_last=len(photos) >= batch_size,
+        worker_init_fn=_one_opencv_thread,
+    )
+
+
+def _one_opencv_thread(worker: int) -> None:
+    """Keep OpenCV from starting a thread for each core in each worker, as torch does by itself."""
+    cv2.setNumThreads(0)
