@@ -19,18 +19,15 @@ from sklearn.metrics import log_loss
 
 from carvision.benchmarks.rows import Row
 from carvision.contracts import VIEWS, Predictions, read_predictions, write_predictions
-from carvision.ensembling import (
-    MemberOof,
-    OofTable,
-    Scorer,
-    TemperatureGrid,
-    exact_weights,
-    normalised,
-    parts_of,
-    search,
-)
+from carvision.ensembling.blend import Scorer
+from carvision.ensembling.blend_search import search
+from carvision.ensembling.cross_fitting import assign_crossfit_folds
+from carvision.ensembling.exact import exact_weights
+from carvision.ensembling.mix import normalised
+from carvision.ensembling.oof_predictions import MemberOof, OofTable
+from carvision.ensembling.temperature_grid import TemperatureGrid
 from carvision.metrics import log_loss_of_true_class
-from carvision.studies import open_study
+from carvision.optuna_storage import open_study
 
 _FOLDS: Final = 5
 _USEFUL: Final = (0.0, 0.0, -4.0, -4.0, -5.0)
@@ -71,7 +68,7 @@ def ensembling_rows(
     everything = np.arange(size.photos)
     # In a file, as users' studies are: in memory a trial costs much less.
     storage = f"sqlite:///{work / 'optuna.db'}"
-    parts = parts_of(index, 0)
+    parts = assign_crossfit_folds(index, 0)
     found = search(scorer, everything, parts, trials=size.trials, seed=0, storage=storage)
     seconds = time.perf_counter() - started
     rows.append(Row.within(f"{size.trials} trials", seconds, "s", 120.0))

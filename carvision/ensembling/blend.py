@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carvision.contracts import tempered
-from carvision.ensembling.mixture import SMALLEST_LOG, normalised
-from carvision.ensembling.oof import OofTable
+from carvision.ensembling.mix import MIN_LOG_PROBABILITY, normalised
+from carvision.ensembling.oof_predictions import OofTable
 from carvision.ensembling.rules import RULES
-from carvision.ensembling.tempering import TemperatureGrid
+from carvision.ensembling.temperature_grid import TemperatureGrid
 from carvision.metrics import CLIP
 
 Mixing = Literal["arithmetic", "geometric"]
@@ -68,25 +68,25 @@ class Scorer:
 
     def weights(self, blend: Blend, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """Fitted on the photos ``rows``."""
-        return blend.fit(self.true_class(blend)[rows], self.table.plan)
+        return blend.fit(self.true_class(blend)[rows], self.table.plan_weights)
 
     def fitted(self, blend: Blend, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """The true class's log-probability ``[rows]``, by weights fitted on the same photos."""
         p = self.true_class(blend)[rows]
-        return self._mixed(blend, blend.fit(p, self.table.plan), p, rows)
+        return self._mixed(blend, blend.fit(p, self.table.plan_weights), p, rows)
 
     def cross_fitted(
-        self, blend: Blend, rows: NDArray[np.int64], parts: NDArray[np.int64]
+        self, blend: Blend, rows: NDArray[np.int64], crossfit_folds: NDArray[np.int64]
     ) -> NDArray[np.float64]:
-        """The true class's log-probability ``[rows]``, by weights fitted without a photo's part.
+        """The true class's log-probability ``[rows]``, by weights fitted without a photo's fold.
 
-        ``parts`` numbers the part of each of ``rows``: its fold, where there are several.
+        ``crossfit_folds`` numbers the fold of each of ``rows``: its fold, where there are several.
         """
         p = self.true_class(blend)[rows]
         found = np.empty(len(rows))
-        for part in np.unique(parts):
-            held_out = parts == part
-            weights = blend.fit(p[~held_out], self.table.plan)
+        for fold in np.unique(crossfit_folds):
+            held_out = crossfit_folds == fold
+            weights = blend.fit(p[~held_out], self.table.plan_weights)
             found[held_out] = self._mixed(blend, weights, p[held_out], rows[held_out])
         return found
 
@@ -156,7 +156,7 @@ def _floored(log_p: NDArray[np.float32], temperature: float) -> NDArray[np.float
     scaled = log_p / np.float32(temperature)
     # A normalising sum lies within the logarithm of the classes, times 1/T - 1.
     margin = np.log(log_p.shape[1]) / min(1.0, temperature)
-    if scaled.min() > SMALLEST_LOG + margin:
+    if scaled.min() > MIN_LOG_PROBABILITY + margin:
         return scaled
-    floored: NDArray[np.float32] = np.maximum(tempered(log_p, temperature), SMALLEST_LOG)
+    floored: NDArray[np.float32] = np.maximum(tempered(log_p, temperature), MIN_LOG_PROBABILITY)
     return floored.astype(np.float32)

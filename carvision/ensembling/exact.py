@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.linalg import cholesky, solve_triangular
 from scipy.optimize import nnls
 
-from carvision.ensembling.mixture import normalised
+from carvision.ensembling.mix import normalised
 from carvision.errors import PredictionsError
 from carvision.metrics import CLIP
 

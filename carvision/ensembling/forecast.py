@@ -6,8 +6,9 @@ them to the test photos:
 1. Weigh them by the confidence that a single fold's models have in the test photos. Both sides'
    confidence is the submitted ensemble's: the same photos move nothing.
 2. Add what choosing each fold's best epoch on the scored fold flattered.
-3. Subtract what the mean over all folds gains over a single one (:mod:`.averaging`).
-4. Draw the training groups again, and a test of this size, for an interval (:mod:`.chance`).
+3. Subtract what the mean over all folds gains over a single one (:mod:`.fold_averaging`).
+4. Draw the training groups again, and a test of this size, for an interval
+   (:mod:`.sampling_noise`).
 
 Losses are in nats. Test photos are taken as unrelated to each other: copies among them would widen
 the interval.
@@ -21,11 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carvision.contracts import EnsembleOof
-from carvision.ensembling.averaging import TestFolds
-from carvision.ensembling.chance import accuracy_interval, loss_deviations
+from carvision.ensembling.fold_averaging import TestFolds
+from carvision.ensembling.sampling_noise import accuracy_interval, loss_deviations
 from carvision.ensembling.shift import Shift
 from carvision.ensembling.strata import Strata
-from carvision.ensembling.thresholded import ThresholdedConfidence
+from carvision.ensembling.thresholded_confidence import ThresholdedConfidence
 from carvision.metrics import CLIP
 
 _DRAWS: Final = 1000
@@ -42,9 +43,10 @@ class Forecast:
 
     ``low`` to ``high`` holds the log loss with 90 % confidence, ``accuracy_low`` to
     ``accuracy_high`` the accuracy. The ``accuracy`` is by average thresholded confidence
-    (:mod:`.thresholded`) as far as that departs by more than chance from ``reweighted_accuracy``,
-    which is by the weights of the log loss. Then: ``oof_log_loss`` as it is, ``reweighted`` to the
-    test's confidence, the ``selection_optimism`` added, the ``averaging_gain`` subtracted.
+    (:mod:`.thresholded_confidence`) as far as that departs by more than chance from
+    ``reweighted_accuracy``, which is by the weights of the log loss. Then: ``oof_log_loss`` as it
+    is, ``reweighted`` to the test's confidence, the ``selection_optimism`` added, the
+    ``averaging_gain`` subtracted.
 
     ``shift`` is None where the out-of-fold confidence is not the submitted ensemble's, so that
     nothing can be weighed by it.

@@ -18,11 +18,11 @@ from carvision.metrics import (
 
 
 @dataclass(frozen=True)
-class Standing:
+class LeaderboardRow:
     """One contestant's scores on the out-of-fold photos.
 
     ``fitted`` is the log loss by weights fitted on these photos, ``nested`` by weights fitted
-    without each photo's part. ``cost`` is in seconds for 1,000 photos, None where it was never
+    without each photo's fold. ``cost`` is in seconds for 1,000 photos, None where it was never
     measured.
     """
 
@@ -35,7 +35,7 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class Contestant:
+class FittedBlend:
     """A blend with the weights to use it with, and the honest log-probability of each truth.
 
     That is clipped as the metric clips it, so that a mean of it is the score.
@@ -53,7 +53,7 @@ class Contestant:
         return cls(blend, weights, np.maximum(nested_log_p.astype(np.float64), np.log(CLIP)))
 
 
-def simple_contestants(scorer: Scorer, parts: NDArray[np.int64]) -> dict[str, Contestant]:
+def simple_blends(scorer: Scorer, crossfit_folds: NDArray[np.int64]) -> dict[str, FittedBlend]:
     """Each member's first view alone, and each rule over everything, untempered."""
     table = scorer.table
     rows = np.arange(len(table.index))
@@ -64,8 +64,8 @@ def simple_contestants(scorer: Scorer, parts: NDArray[np.int64]) -> dict[str, Co
             blends[f"{member} {view}"] = Blend("equal", (1.0,) * len(table.members), admitted)
     blends |= {rule: Blend.plain(table, rule) for rule in RULES}
     return {
-        name: Contestant.of(
-            blend, scorer.weights(blend, rows), scorer.cross_fitted(blend, rows, parts)
+        name: FittedBlend.of(
+            blend, scorer.weights(blend, rows), scorer.cross_fitted(blend, rows, crossfit_folds)
         )
         for name, blend in blends.items()
     }
@@ -73,9 +73,9 @@ def simple_contestants(scorer: Scorer, parts: NDArray[np.int64]) -> dict[str, Co
 
 def leaderboard(
     scorer: Scorer,
-    contestants: Mapping[str, Contestant],
+    contestants: Mapping[str, FittedBlend],
     advance: Callable[[int], None] = lambda contestants: None,
-) -> list[Standing]:
+) -> list[LeaderboardRow]:
     """The contestants, the best nested score first."""
     standings = []
     for name, contestant in contestants.items():
@@ -84,12 +84,12 @@ def leaderboard(
     return sorted(standings, key=lambda standing: standing.nested)
 
 
-def _standing(scorer: Scorer, name: str, contestant: Contestant) -> Standing:
+def _standing(scorer: Scorer, name: str, contestant: FittedBlend) -> LeaderboardRow:
     table = scorer.table
     rows = np.arange(len(table.index))
     blend, weights = contestant.blend, contestant.weights
     log_p = scorer.log_probabilities(blend, weights, rows)
-    return Standing(
+    return LeaderboardRow(
         name,
         fitted=log_loss_of_true_class(log_p[rows, table.targets]),
         nested=log_loss_of_true_class(contestant.nested_log_p),

@@ -26,7 +26,7 @@ class Subset:
 
 def score_against_cost(
     scorer: Scorer,
-    parts: NDArray[np.int64],
+    crossfit_folds: NDArray[np.int64],
     advance: Callable[[int], None] = lambda subsets: None,
 ) -> list[Subset]:
     """Every subset of the members, cheapest first; empty where a cost is unknown.
@@ -43,7 +43,7 @@ def score_against_cost(
         for members in combinations(names, size):
             admitted = tuple(member in members for member, _ in table.candidates)
             blend = Blend("exact", (1.0,) * len(names), admitted)
-            loss = log_loss_of_true_class(scorer.cross_fitted(blend, rows, parts))
+            loss = log_loss_of_true_class(scorer.cross_fitted(blend, rows, crossfit_folds))
             used = scorer.weights(blend, rows) > 0
             found.append((members, loss, float(table.cost[used].sum())))
             advance(1)

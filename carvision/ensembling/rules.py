@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carvision.ensembling.exact import exact_weights
-from carvision.ensembling.mixture import normalised
+from carvision.ensembling.mix import normalised
 from carvision.metrics import CLIP
 
 Matrix = NDArray[np.floating]

@@ -1,241 +1,198 @@
-"""The study of what is not convex: temperatures, the mixing, the rule, what to admit, shrinkage.
+"""Studies of a stated problem: where they begin, how many trials they come to, what is believed.
 
-The weights themselves are solved inside each trial. A trial's value is the cross-fitted log loss:
-a fitted one would always refuse shrinkage. Every rule is tried first, so the study never ends above
-any of them.
+A study lies in a file to which anybody may write. What it holds when it is opened is computed again
+before it wins, from the best value on; what this process computes itself is believed.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import combinations
-from typing import Any
+import logging
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
 
-import numpy as np
 import optuna
-from numpy.typing import NDArray
-from optuna.distributions import CategoricalDistribution, FloatDistribution
-from optuna.trial import TrialState
-from scipy.optimize import minimize_scalar
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.trial import FrozenTrial, TrialState
 
-from carvision.ensembling.blend import Blend, Scorer
-from carvision.ensembling.mixture import mixture_log_loss
-from carvision.ensembling.oof import OofTable
-from carvision.ensembling.rules import RULES
-from carvision.ensembling.studies import Space, checked, enqueue_missing, run_to, study_of
-from carvision.ensembling.tempering import COLDEST, HOTTEST
 from carvision.errors import ConfigError
-from carvision.metrics import log_loss_of_true_class
+from carvision.optuna_storage import close_interrupted, open_study, refuse_other_choices
 
-#: Photos that affordable starts are ranked on; those that are tried are scored on all of them.
-_RANKED_ON = 4096
-#: Affordable subsets of several members that are tried first.
-_AFFORDABLE = 5
+_PROBLEM: Final = "problem"
+_NAMED = 3
+#: What rounding may make of a value on another machine, relative and in nats.
+_RELATIVE, _ABSOLUTE = 1e-6, 1e-9
+
+log = logging.getLogger(__name__)
+
+#: A value by the parameters of a trial; None where no trial of the study can have them.
+Recompute = Callable[[Mapping[str, Any]], float | None]
 
 
 @dataclass(frozen=True)
-class Found:
-    """The best blend of a study, and its cross-fitted log loss."""
+class Space:
+    """The parameters of every trial of a study: floats, and choices."""
 
-    blend: Blend
-    cross_fitted: float
-    trials: int
+    distributions: Mapping[str, BaseDistribution]
+
+    def suggest(self, trial: optuna.Trial) -> None:
+        """Draw all of them; ``trial.params`` has them."""
+        for name, kind in self.distributions.items():
+            if isinstance(kind, CategoricalDistribution):
+                trial.suggest_categorical(name, kind.choices)
+            elif isinstance(kind, FloatDistribution):
+                trial.suggest_float(name, kind.low, kind.high, log=kind.log)
+
+    def holds(self, params: Mapping[str, Any]) -> bool:
+        """Whether a trial can have these parameters."""
+        return params.keys() == self.distributions.keys() and all(
+            _may_be(kind, params[name]) for name, kind in self.distributions.items()
+        )
+
+
+def _may_be(kind: BaseDistribution, value: object) -> bool:
+    if isinstance(kind, CategoricalDistribution):
+        return value in kind.choices
+    assert isinstance(kind, FloatDistribution)  # a space has no other
+    return isinstance(value, float | int) and kind.low <= value <= kind.high
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A study, and the values of its trials that are other ones than it says.
+
+    ``corrected`` has infinity for a trial that the study cannot have made.
+    """
+
     study: optuna.Study
+    corrected: Mapping[int, float]
+
+    @property
+    def complete(self) -> list[FrozenTrial]:
+        """Finished trials that can win."""
+        every = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        return [trial for trial in every if math.isfinite(self.value(trial))]
+
+    @property
+    def best(self) -> FrozenTrial:
+        """The finished trial of the lowest value, the first of equal ones."""
+        return min(self.complete, key=lambda trial: (self.value(trial), trial.number))
+
+    @property
+    def lowest(self) -> float:
+        """The lowest value so far; NaN without any."""
+        return min(map(self.value, self.complete), default=math.nan)
+
+    @property
+    def believed(self) -> optuna.Study:
+        """The study without the trials that do not count: infinities cannot be drawn."""
+        if not self.corrected:
+            return self.study
+        study = optuna.create_study(study_name=self.study.study_name)
+        every = self.study.get_trials(deepcopy=False)
+        study.add_trials([trial for trial in every if trial.number not in self.corrected])
+        return study
+
+    def value(self, trial: FrozenTrial) -> float:
+        """A finished trial's value."""
+        assert trial.value is not None  # it is finished
+        return self.corrected.get(trial.number, trial.value)
 
 
-def search(
-    scorer: Scorer,
-    rows: NDArray[np.int64],
-    parts: NDArray[np.int64],
-    *,
-    trials: int,
-    seed: int,
-    budget: float | None = None,
-    name: str = "ensemble",
-    problem: str = "",
-    storage: str | None = None,
-    on_trial: Callable[[float], None] = lambda best: None,
-    on_start: Callable[[int, int], None] = lambda done, total: None,
-) -> Found:
-    """Search on the photos ``rows``, whose ``parts`` are left out by turns.
+def checked(study: optuna.Study, space: Space, recompute: Recompute) -> Checked:
+    """Compute what would win again, until the best value is one that was."""
+    corrected: dict[int, float] = {}
+    best = math.inf
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    for trial in sorted(complete, key=lambda trial: trial.value or 0.0):
+        assert trial.value is not None  # it is complete
+        if trial.value >= best:
+            break
+        again = recompute(trial.params) if space.holds(trial.params) else None
+        value = math.inf if again is None else again
+        if not math.isclose(value, trial.value, rel_tol=_RELATIVE, abs_tol=_ABSOLUTE):
+            corrected[trial.number] = value
+        best = min(best, value)
+    if corrected:
+        _warn(study, corrected)
+    return Checked(study, corrected)
 
-    ``trials`` is the study's total; one in a storage goes on, if it is of the same ``problem``.
-    ``budget`` is the most that an ensemble may cost, in seconds for 1,000 photos. ``on_start`` gets
-    the number of trials that are done already and that of all, ``on_trial`` the best value so far.
+
+def _warn(study: optuna.Study, corrected: Mapping[int, float]) -> None:
+    named = []
+    for number, value in list(corrected.items())[:_NAMED]:
+        again = f"computed again {value:.4f}" if math.isfinite(value) else "not of this search"
+        named.append(f"{number} (stored {study.trials[number].value:.4f}, {again})")
+    more = f" and {len(corrected) - _NAMED} more" if len(corrected) > _NAMED else ""
+    log.warning(
+        "the study %s stores values that its trials do not have; they do not count: trials %s%s",
+        study.study_name,
+        ", ".join(named),
+        more,
+    )
+
+
+def study_of(problem: str, name: str, storage: str | None, seed: int, space: Space) -> optuna.Study:
+    """The study of this name, new or as it was left; ``problem`` says what is minimised, on what.
 
     Raises:
-        ConfigError: no trial is asked for, a budget without known costs, or one that nothing meets.
+        ConfigError: the study of this name is of another problem, or of other parameters.
     """
-    if trials < 1:
-        raise ConfigError(f"trials: expected at least 1, got {trials}")
-    table = scorer.table
-    if budget is not None:
-        _check_budget(table, budget)
-    space = _BlendSpace(table)
-
-    def score(params: Mapping[str, Any]) -> float | None:
-        blend = space.blend(params)
-        if not any(blend.admitted):
-            return None
-        if budget is not None and _cost(table, scorer.weights(blend, rows)) > budget:
-            return None
-        return log_loss_of_true_class(scorer.cross_fitted(blend, rows, parts))
-
-    def objective(trial: optuna.Trial) -> float:
-        space.space.suggest(trial)
-        value = score(trial.params)
-        if value is None:
-            raise optuna.TrialPruned
-        return value
-
-    study = study_of(problem, name, storage, seed, space.space)
-    opened = checked(study, space.space, score)
-    first = starts(scorer, rows)
-    if budget is not None:
-        first |= affordable_starts(scorer, rows, budget)
-    enqueue_missing(study, {key: space.params(blend) for key, blend in first.items()})
-    run_to(opened, objective, trials, on_trial, on_start)
-    best, tried = opened.best, len(opened.complete)
-    tried += len(study.get_trials(deepcopy=False, states=(TrialState.PRUNED,)))
-    return Found(space.blend(best.params), opened.value(best), tried, opened.believed)
+    study = open_study(name, storage, seed)
+    held = study.user_attrs.get(_PROBLEM, problem)
+    if held != problem:
+        raise ConfigError(
+            f"the study {name!r} in {storage} is of other data ({held}, not {problem}); remove it: "
+            f"optuna delete-study --study-name {name} --storage {storage}"
+        )
+    refuse_other_choices(study, space.distributions, storage)
+    study.set_user_attr(_PROBLEM, problem)
+    close_interrupted(study)
+    return study
 
 
-def starts(scorer: Scorer, rows: NDArray[np.int64]) -> dict[str, Blend]:
-    """What is tried first: every rule as it is; each member's best temperature, mixed both ways."""
-    table = scorer.table
-    rules = {rule: Blend.plain(table, rule) for rule in RULES}
-    tempered = replace(rules["exact"], temperatures=_own_temperatures(scorer, rows))
-    return rules | {
-        "exact, tempered": tempered,
-        "exact, geometric": replace(tempered, mixing="geometric"),
-        "equal, geometric": replace(tempered, rule="equal", mixing="geometric"),
-    }
+def enqueue_missing(study: optuna.Study, starts: Mapping[str, Mapping[str, object]]) -> None:
+    """Enqueue every start that no trial has tried, or waits to try; equal ones count as one.
 
-
-def affordable_starts(scorer: Scorer, rows: NDArray[np.int64], budget: float) -> dict[str, Blend]:
-    """Exact weights over some members and views, within a budget that perhaps no rule meets.
-
-    Each member that can be afforded, by its first view and by all of them; then the best few
-    subsets of several members, likewise.
+    What waits and is no start was enqueued by others, and is closed.
     """
-    table = scorer.table
-    some = rows[:: -(-len(rows) // _RANKED_ON)]
-    tempered = replace(Blend.plain(table, "exact"), temperatures=_own_temperatures(scorer, rows))
-    p = scorer.true_class(tempered)[some]
-
-    def affordable(sizes: Iterable[int]) -> list[Blend]:
-        found = []
-        for admitted in _admissions(table, sizes):
-            blend = replace(tempered, admitted=admitted)
-            weights = blend.fit(p, table.plan)
-            if _cost(table, weights) <= budget:
-                found.append((mixture_log_loss(p, weights), blend))
-        return [blend for _, blend in sorted(found, key=lambda one: one[0])]
-
-    several = affordable(range(2, len(table.members) + 1))[:_AFFORDABLE]
-    return {f"affordable {i}": blend for i, blend in enumerate(affordable([1]) + several)}
+    _close_strangers(study, starts)
+    states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.WAITING)
+    known = [trial.system_attrs.get("fixed_params") for trial in study.get_trials(states=states)]
+    for name, params in starts.items():
+        if params not in known:
+            study.enqueue_trial(dict(params), user_attrs={"start": name})
+            known.append(dict(params))
 
 
-def _admissions(table: OofTable, sizes: Iterable[int]) -> Iterator[tuple[bool, ...]]:
-    """The subsets of these many members, by the first of their views and by all of them."""
-    members = table.member_of
-    first = np.append(-1, members[:-1]) != members
-    for size in sizes:
-        for chosen in combinations(range(len(table.members)), size):
-            inside = np.isin(members, chosen)
-            yield tuple((inside & first).tolist())
-            yield tuple(inside.tolist())
+def _close_strangers(study: optuna.Study, starts: Mapping[str, Mapping[str, object]]) -> None:
+    waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+    known = [dict(params) for params in starts.values()]
+    if all(trial.system_attrs.get("fixed_params") in known for trial in waiting):
+        return
+    # They can be closed in their order alone; the starts among them are enqueued again.
+    for _ in waiting:
+        study.tell(study.ask(), state=TrialState.FAIL)
 
 
-def best_temperature(scorer: Scorer, rows: NDArray[np.int64], member: int) -> float:
-    """The temperature at which a member's first view alone loses least on ``rows``."""
-    candidate = int(np.argmax(scorer.table.member_of == member))
+def run_to(
+    opened: Checked,
+    objective: Callable[[optuna.Trial], float],
+    trials: int,
+    on_trial: Callable[[float], None] = lambda best: None,
+    on_start: Callable[[int, int], None] = lambda done, total: None,
+) -> None:
+    """Try until the study has ``trials`` in total; what was enqueued is tried in any case.
 
-    def loss(log_temperature: float) -> float:
-        each = np.full(len(scorer.table.members), np.exp(log_temperature))
-        return log_loss_of_true_class(scorer.grid.at(each)[rows, candidate])
-
-    bounds = (np.log(COLDEST), np.log(HOTTEST))
-    return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x))
-
-
-def _own_temperatures(scorer: Scorer, rows: NDArray[np.int64]) -> tuple[float, ...]:
-    members = range(len(scorer.table.members))
-    return tuple(best_temperature(scorer, rows, member) for member in members)
-
-
-def _check_budget(table: OofTable, budget: float) -> None:
-    if table.cost is None:
-        raise ConfigError(
-            "budget: a member's time to predict was never measured, as it was trained by an "
-            "earlier version; train it again (resume=never), or leave the budget out"
+    Trials whose values are not believed do not count. ``on_start`` gets the number of trials that
+    are done already and that of all, ``on_trial`` the best value so far.
+    """
+    study = opened.study
+    waiting = len(study.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
+    done = len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)))
+    done -= len(opened.corrected)
+    remaining = max(trials - done, waiting, 0)
+    on_start(done, done + remaining)
+    if remaining > 0:
+        study.optimize(
+            objective, n_trials=remaining, callbacks=[lambda study, _: on_trial(opened.lowest)]
         )
-    if table.cost.min() > budget:
-        cheapest = " ".join(table.candidates[int(table.cost.argmin())])
-        raise ConfigError(
-            f"budget={budget}: no ensemble costs so little; {cheapest} alone takes "
-            f"{table.cost.min():.3g} seconds for 1,000 photos"
-        )
-
-
-def _cost(table: OofTable, weights: NDArray[np.float64]) -> float:
-    assert table.cost is not None  # search() refuses a budget without
-    return float(table.cost[weights > 0].sum())
-
-
-class _BlendSpace:
-    """The parameters of a trial, and the blend that they describe."""
-
-    def __init__(self, table: OofTable) -> None:
-        self._table = table
-        self._members = [member.name for member in table.members]
-        self._views = list(dict.fromkeys(view for _, view in table.candidates))
-        self.space = Space(
-            {
-                "rule": CategoricalDistribution(list(RULES)),
-                "mixing": CategoricalDistribution(["arithmetic", "geometric"]),
-                "shrinkage": FloatDistribution(0.0, 1.0),
-            }
-            | {
-                f"temperature/{member}": FloatDistribution(COLDEST, HOTTEST, log=True)
-                for member in self._members
-            }
-            | {switch: CategoricalDistribution([True, False]) for switch in self._switches()}
-        )
-
-    def blend(self, params: Mapping[str, Any]) -> Blend:
-        """The blend of these parameters."""
-        admitted = tuple(
-            all(bool(params.get(switch, True)) for switch in _switches_of(*pair))
-            for pair in self._table.candidates
-        )
-        return Blend(
-            params["rule"],
-            tuple(float(params[f"temperature/{name}"]) for name in self._members),
-            admitted,
-            params["mixing"],
-            float(params["shrinkage"]),
-        )
-
-    def params(self, blend: Blend) -> dict[str, object]:
-        """The inverse of :meth:`blend`; it admits some members, and of all these the same views."""
-        temperatures = dict(zip(self._members, blend.temperatures, strict=True))
-        pairs = zip(self._table.candidates, blend.admitted, strict=True)
-        inside = {name for pair, on in pairs if on for name in _switches_of(*pair)}
-        return {
-            "rule": blend.rule,
-            "mixing": blend.mixing,
-            "shrinkage": blend.shrinkage,
-            **{f"temperature/{name}": value for name, value in temperatures.items()},
-            **{switch: switch in inside for switch in self._switches()},
-        }
-
-    def _switches(self) -> Sequence[str]:
-        """One member, or one view, is always in."""
-        members = [f"member/{name}" for name in self._members] if len(self._members) > 1 else []
-        views = [f"view/{view}" for view in self._views] if len(self._views) > 1 else []
-        return members + views
-
-
-def _switches_of(member: str, view: str) -> tuple[str, str]:
-    """The parameters that both must be on for a candidate to be admitted."""
-    return f"member/{member}", f"view/{view}"

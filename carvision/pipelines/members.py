@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from carvision.data.manifest import Manifest
-from carvision.ensembling import MemberOof, OofTable
+from carvision.ensembling.oof_predictions import MemberOof, OofTable
 from carvision.errors import PredictionsError, TrackingError
 from carvision.pipelines.entry_point import announce
 from carvision.store.fold_sets import fetch_predictions, seconds_per_1000

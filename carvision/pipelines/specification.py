@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from carvision.contracts import EnsembleSpec, Member, Score
 from carvision.data.manifest import Manifest
-from carvision.ensembling import Mixing
+from carvision.ensembling.blend import Mixing
 from carvision.store.registry import MemberVersion
 
 

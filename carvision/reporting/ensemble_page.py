@@ -6,7 +6,9 @@ from dataclasses import replace
 import numpy as np
 import optuna
 
-from carvision.ensembling import Contestant, Scorer, Standing, Subset
+from carvision.ensembling.blend import Scorer
+from carvision.ensembling.leaderboard import FittedBlend, LeaderboardRow
+from carvision.ensembling.pareto import Subset
 from carvision.reporting.ensemble_plots import (
     errors_plot,
     front_plot,
@@ -20,8 +22,8 @@ from carvision.reporting.html import plot_uri, rendered
 
 def ensemble_page(
     scorer: Scorer,
-    tuned: Contestant,
-    standings: Sequence[Standing],
+    tuned: FittedBlend,
+    standings: Sequence[LeaderboardRow],
     subsets: Sequence[Subset],
     study: optuna.Study,
 ) -> str:

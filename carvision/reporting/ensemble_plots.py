@@ -12,7 +12,9 @@ from optuna.importance import get_param_importances
 from optuna.trial import TrialState
 
 from carvision.contracts import VIEWS
-from carvision.ensembling import Contestant, OofTable, Subset
+from carvision.ensembling.leaderboard import FittedBlend
+from carvision.ensembling.oof_predictions import OofTable
+from carvision.ensembling.pareto import Subset
 from carvision.metrics import CLIP
 
 _BLUE: Final = "#4c78a8"
@@ -20,7 +22,7 @@ _ORANGE: Final = "#f58518"
 _BINS: Final = 15
 
 
-def weights_plot(table: OofTable, tuned: Contestant) -> Figure:
+def weights_plot(table: OofTable, tuned: FittedBlend) -> Figure:
     """The weight of each member's views."""
     names = [member.name for member in table.members]
     matrix = np.zeros((len(names), len(VIEWS)))

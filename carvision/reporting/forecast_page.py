@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from carvision.contracts import EnsembleOof
-from carvision.ensembling.averaging import TestFolds
 from carvision.ensembling.confidence import TOP
+from carvision.ensembling.fold_averaging import TestFolds
 from carvision.ensembling.forecast import Forecast
 from carvision.reporting.html import plot_uri, rendered, thumbnail_uri
 from carvision.reporting.tables import forecast_rows

@@ -7,8 +7,8 @@ from rich.table import Table
 
 from carvision.contracts import EnsembleSpec
 from carvision.data.manifest import Manifest
-from carvision.ensembling import Standing
 from carvision.ensembling.forecast import Forecast
+from carvision.ensembling.leaderboard import LeaderboardRow
 from carvision.reporting.terminal import console, plain
 
 
@@ -76,7 +76,7 @@ def show_weights(spec: EnsembleSpec) -> None:
 
 
 def show_leaderboard(
-    photos: int, standings: Sequence[Standing], interval: tuple[float, float]
+    photos: int, standings: Sequence[LeaderboardRow], interval: tuple[float, float]
 ) -> None:
     """Every way to mix, by its honest score; the interval is the tuned ensemble's."""
     lines = [

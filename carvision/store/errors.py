@@ -1,7 +1,7 @@
 """What is wrong with a local store, in one sentence that says what to do.
 
 MLflow and Optuna tell it by tracebacks of SQLAlchemy and Alembic. A file that is none of Optuna's,
-or of another version, is refused where it is opened (:mod:`carvision.studies`).
+or of another version, is refused where it is opened (:mod:`carvision.optuna_storage`).
 """
 
 import re

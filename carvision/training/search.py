@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 from carvision.config import Config
 from carvision.contracts import Tracker
 from carvision.errors import DivergedError, PrunedError
-from carvision.studies import close_interrupted, open_study, refuse_other_choices
+from carvision.optuna_storage import close_interrupted, open_study, refuse_other_choices
 from carvision.training.search_space import (
     are_within,
     configured,

@@ -10,7 +10,10 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax
 
 from carvision.contracts import VIEWS, Predictions
-from carvision.ensembling import MemberOof, OofTable, Scorer, TemperatureGrid
+from carvision.ensembling.blend import Scorer
+from carvision.ensembling.cross_fitting import assign_crossfit_folds
+from carvision.ensembling.oof_predictions import MemberOof, OofTable
+from carvision.ensembling.temperature_grid import TemperatureGrid
 
 MakeTable = Callable[..., OofTable]
 
@@ -83,11 +86,11 @@ def scorer() -> Scorer:
 def with_a_zero(table: OofTable) -> OofTable:
     """The same with a probability of zero on a true class, in every view of the first member."""
     first = table.members[0]
-    part = first.parts[0]
+    part = first.fold_predictions[0]
     log_p = part.log_probabilities.copy()
     log_p[:, 0, part.index["class_index"][0]] = -np.inf
-    parts = (replace(part, log_probabilities=log_p), *first.parts[1:])
-    return OofTable.of(table.index, [replace(first, parts=parts), *table.members[1:]])
+    parts = (replace(part, log_probabilities=log_p), *first.fold_predictions[1:])
+    return OofTable.of(table.index, [replace(first, fold_predictions=parts), *table.members[1:]])
 
 
 def scorer_of(table: OofTable) -> Scorer:
@@ -96,3 +99,8 @@ def scorer_of(table: OofTable) -> Scorer:
 
 def everything(scorer: Scorer) -> NDArray[np.int64]:
     return np.arange(len(scorer.table.index))
+
+
+def folds_of(table: OofTable) -> NDArray[np.int64]:
+    """The cross-fitting folds of its photos."""
+    return assign_crossfit_folds(table.index, seed=0)

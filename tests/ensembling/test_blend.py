@@ -8,9 +8,10 @@ import pytest
 from scipy.special import log_softmax
 
 from carvision.contracts import tempered
-from carvision.ensembling import Blend, Scorer, TemperatureGrid, parts_of
-from carvision.ensembling.oof import BLOCK
-from tests.ensembling.conftest import MakeTable, everything, scorer_of, with_a_zero
+from carvision.ensembling.blend import Blend, Scorer
+from carvision.ensembling.oof_predictions import BLOCK
+from carvision.ensembling.temperature_grid import TemperatureGrid
+from tests.ensembling.conftest import MakeTable, everything, folds_of, scorer_of, with_a_zero
 
 
 def _truths(scorer: Scorer, log_p: np.ndarray) -> np.ndarray:
@@ -71,11 +72,11 @@ def test_a_view_that_hurts_gets_no_weight(scorer: Scorer) -> None:
 def test_a_parts_weights_do_not_see_its_labels(mixing: str, scorer: Scorer) -> None:
     """Changing the truths of one part changes its own scores only through themselves."""
     rows = everything(scorer)
-    parts = parts_of(scorer.table.index, seed=0)
+    crossfit_folds = folds_of(scorer.table)
     blend = replace(Blend.plain(scorer.table, "exact"), mixing=mixing)
-    found = scorer.cross_fitted(blend, rows, parts)
-    for part in np.unique(parts):
-        others, own = np.flatnonzero(parts != part), np.flatnonzero(parts == part)
+    found = scorer.cross_fitted(blend, rows, crossfit_folds)
+    for part in np.unique(crossfit_folds):
+        others, own = np.flatnonzero(crossfit_folds != part), np.flatnonzero(crossfit_folds == part)
         weights = scorer.weights(blend, others)
         np.testing.assert_allclose(scorer.apply(blend, weights, own), found[own], atol=1e-9)
 

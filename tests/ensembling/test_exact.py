@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import softmax
 
-from carvision.ensembling import duality_gap, exact_weights, mixture_log_loss
-from carvision.ensembling.exact import GAP
+from carvision.ensembling.exact import GAP, duality_gap, exact_weights
+from carvision.ensembling.mix import mixture_log_loss
 from carvision.errors import PredictionsError
 
 

@@ -6,7 +6,7 @@ import pytest
 from scipy.special import log_softmax
 
 from carvision.contracts import EnsembleOof
-from carvision.ensembling.averaging import FoldMixtures, TestFolds
+from carvision.ensembling.fold_averaging import FoldMixtures, TestFolds
 from carvision.ensembling.forecast import Forecast, forecast
 
 _FOLDS, _CLASSES = 4, 6

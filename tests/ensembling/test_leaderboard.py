@@ -6,21 +6,17 @@ import numpy as np
 import pytest
 from sklearn.metrics import log_loss
 
-from carvision.ensembling import (
-    RULES,
-    Scorer,
-    exact_weights,
-    leaderboard,
-    parts_of,
-    score_against_cost,
-    simple_contestants,
-)
-from tests.ensembling.conftest import MakeTable, everything, scorer_of
+from carvision.ensembling.blend import Scorer
+from carvision.ensembling.exact import exact_weights
+from carvision.ensembling.leaderboard import leaderboard, simple_blends
+from carvision.ensembling.pareto import score_against_cost
+from carvision.ensembling.rules import RULES
+from tests.ensembling.conftest import MakeTable, everything, folds_of, scorer_of
 
 
 def test_every_member_and_rule_stands_on_it_the_best_first(scorer: Scorer) -> None:
-    parts = parts_of(scorer.table.index, seed=0)
-    standings = leaderboard(scorer, simple_contestants(scorer, parts))
+    crossfit_folds = folds_of(scorer.table)
+    standings = leaderboard(scorer, simple_blends(scorer, crossfit_folds))
     assert {each.name for each in standings} == {"m0 original", "m1 original", *RULES}
     nested = [each.nested for each in standings]
     assert nested == sorted(nested)
@@ -31,8 +27,8 @@ def test_every_member_and_rule_stands_on_it_the_best_first(scorer: Scorer) -> No
 
 def test_scores_are_scikit_learns(scorer: Scorer) -> None:
     table, rows = scorer.table, everything(scorer)
-    parts = parts_of(table.index, seed=0)
-    standings = {s.name: s for s in leaderboard(scorer, simple_contestants(scorer, parts))}
+    crossfit_folds = folds_of(table)
+    standings = {s.name: s for s in leaderboard(scorer, simple_blends(scorer, crossfit_folds))}
     p = np.exp(table.read(3, rows).astype(np.float64))
     own = standings["m1 original"]
     expected = log_loss(table.targets, p / p.sum(axis=1, keepdims=True), labels=range(6))
@@ -48,7 +44,7 @@ def test_every_subset_is_solved_and_the_front_is_what_nothing_beats(make_table: 
     scorer = scorer_of(
         make_table(photos=300, skills=(3.0, 2.0, 1.0, 2.5), costs=(4.0, 1.0, 0.5, 2.0))
     )
-    subsets = score_against_cost(scorer, parts_of(scorer.table.index, seed=0))
+    subsets = score_against_cost(scorer, folds_of(scorer.table))
     names = [member.name for member in scorer.table.members]
     every = {m for size in range(1, 5) for m in combinations(names, size)}
     assert {subset.members for subset in subsets} == every
@@ -67,7 +63,7 @@ def test_every_subset_is_solved_and_the_front_is_what_nothing_beats(make_table: 
 def test_a_view_without_weight_costs_nothing(scorer: Scorer) -> None:
     (alone,) = (
         subset
-        for subset in score_against_cost(scorer, parts_of(scorer.table.index, seed=0))
+        for subset in score_against_cost(scorer, folds_of(scorer.table))
         if subset.members == ("m0",)
     )
     used = exact_weights(np.exp(scorer.table.log_true_class[:, :3])).weights > 0
@@ -77,6 +73,6 @@ def test_a_view_without_weight_costs_nothing(scorer: Scorer) -> None:
 
 def test_without_costs_there_is_no_front(make_table: MakeTable) -> None:
     scorer = scorer_of(make_table(photos=60, costs=(1.0, None)))
-    parts = parts_of(scorer.table.index, seed=0)
-    assert score_against_cost(scorer, parts) == []
-    assert all(s.cost is None for s in leaderboard(scorer, simple_contestants(scorer, parts)))
+    crossfit_folds = folds_of(scorer.table)
+    assert score_against_cost(scorer, crossfit_folds) == []
+    assert all(s.cost is None for s in leaderboard(scorer, simple_blends(scorer, crossfit_folds)))

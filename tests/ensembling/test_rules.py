@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import log_loss
 
-from carvision.ensembling import RULES, mixture_log_loss
+from carvision.ensembling.mix import mixture_log_loss
+from carvision.ensembling.rules import RULES
 
 P = np.random.default_rng(0).beta([6, 3, 1.5], 1.2, (400, 3))
 PLAN = np.array([20.0, 15.0, 5.0])

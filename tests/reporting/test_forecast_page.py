@@ -10,8 +10,8 @@ import pytest
 from scipy.special import log_softmax
 
 from carvision.contracts import EnsembleOof
-from carvision.ensembling.averaging import FoldMixtures, TestFolds
 from carvision.ensembling.confidence import confidence_table
+from carvision.ensembling.fold_averaging import FoldMixtures, TestFolds
 from carvision.ensembling.forecast import forecast
 from carvision.ensembling.shift import Shift
 from carvision.reporting.forecast_page import Basis, Truth, forecast_page

@@ -7,8 +7,9 @@ import pytest
 from scipy.special import log_softmax
 
 from carvision.contracts import EnsembleSpec, Member, tempered
-from carvision.ensembling import Blend, MemberOof, Mixing, OofTable, Scorer
-from carvision.ensembling.averaging import FoldMixtures
+from carvision.ensembling.blend import Blend, Mixing, Scorer
+from carvision.ensembling.fold_averaging import FoldMixtures
+from carvision.ensembling.oof_predictions import MemberOof, OofTable
 from carvision.inference import predict_ensemble
 from tests.ensembling.conftest import made_up_table, scorer_of
 
@@ -24,10 +25,10 @@ def sharp() -> Scorer:
 
 def _sharpened(member: MemberOof) -> MemberOof:
     parts = []
-    for part in member.parts:
+    for part in member.fold_predictions:
         log_p = log_softmax(200 * part.log_probabilities.astype(np.float64), axis=2)
         parts.append(replace(part, log_probabilities=log_p.astype(np.float32)))
-    return replace(member, parts=tuple(parts))
+    return replace(member, fold_predictions=tuple(parts))
 
 
 @pytest.mark.parametrize("temperatures", [(1.0, 1.0), (0.4, 3.0)])

@@ -7,15 +7,16 @@ import numpy as np
 import pytest
 
 from carvision.contracts import EnsembleOof, tempered
-from carvision.ensembling import Blend, Contestant, Mixing, Scorer, parts_of
-from carvision.ensembling.averaging import FoldMixtures, TestFolds
+from carvision.ensembling.blend import Blend, Mixing, Scorer
+from carvision.ensembling.fold_averaging import FoldMixtures, TestFolds
 from carvision.ensembling.forecast import Forecast, forecast
+from carvision.ensembling.leaderboard import FittedBlend
 from carvision.metrics import true_class_column
 from carvision.pipelines.ensemble.forecasting import forecast_basis
+from carvision.pipelines.tune import methods
 from carvision.pipelines.tune.methods import Settings, Tuning, tuned_by_method
 from carvision.pipelines.tune.oof_reports import oof_photos
-from carvision.pipelines.tune.step import methods
-from tests.ensembling.conftest import everything, made_up_table, scorer_of
+from tests.ensembling.conftest import everything, folds_of, made_up_table, scorer_of
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +28,7 @@ def scorer() -> Scorer:
     )
 
 
-def _as_test(scorer: Scorer, tuned: Contestant) -> TestFolds:
+def _as_test(scorer: Scorer, tuned: FittedBlend) -> TestFolds:
     """The photos as `ensemble` predicts them, where each is seen by its own fold's models alone."""
     table, rows = scorer.table, everything(scorer)
     folds = FoldMixtures(tuned.blend.mixing, [1])
@@ -56,7 +57,7 @@ def test_whatever_was_tuned(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(methods, "STUDY_STORAGE", None)
-    parts = parts_of(scorer.table.index, seed=0)
+    parts = folds_of(scorer.table)
     tuning = tuned_by_method(scorer, parts, Settings(method, trials, seed=0, budget=None))
     oof = oof_photos(scorer, tuning, 0.0, {})
     # The losses stay the nested ones.
@@ -78,14 +79,14 @@ def test_whatever_the_temperatures_and_the_mixing(
         replace(blend, temperatures=(1.5, 1.0)), weights, everything(scorer)
     )
     nested = true_class_column(judged, scorer.table.targets)
-    tuned = Contestant.of(blend, weights, nested)
+    tuned = FittedBlend.of(blend, weights, nested)
     oof = oof_photos(scorer, Tuning(tuned, judged, None), 0.0, {})  # type: ignore[arg-type]
     _check(forecast(oof, _as_test(scorer, tuned), 0), oof)
 
 
 def test_a_test_of_which_no_photo_could_be_read_has_no_forecast(scorer: Scorer) -> None:
     blend = Blend.plain(scorer.table, "equal")
-    tuned = Contestant.of(blend, np.full(4, 0.25), np.zeros(200))
+    tuned = FittedBlend.of(blend, np.full(4, 0.25), np.zeros(200))
     oof = oof_photos(scorer, Tuning(tuned, np.zeros((200, 6)), None), 0.0, {})  # type: ignore[arg-type]
     folds = FoldMixtures("arithmetic", [1])
     folds.add(np.ones(1), 1, np.zeros((1, 0, 6)))

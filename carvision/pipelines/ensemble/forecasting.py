@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from carvision.contracts import VIEWS, EnsembleOof, EnsembleSpec
 from carvision.data.tables import spreadsheet_csv
 from carvision.data.test_photos import TestPhotos
-from carvision.ensembling.averaging import FoldMixtures, TestFolds
 from carvision.ensembling.confidence import confidence_table
+from carvision.ensembling.fold_averaging import FoldMixtures, TestFolds
 from carvision.ensembling.forecast import forecast
 from carvision.errors import PredictionsError
 from carvision.inference import predict_ensemble

@@ -13,7 +13,7 @@ from carvision.contracts import VIEWS, EnsembleSpec, Predictions, write_predicti
 from carvision.data.layout import Layout
 from carvision.data.submission import build_submission, write_submission
 from carvision.data.test_photos import TestPhotos
-from carvision.ensembling.averaging import FoldMixtures
+from carvision.ensembling.fold_averaging import FoldMixtures
 from carvision.errors import ConfigError
 from carvision.files import check_writable, scratch_folder
 from carvision.inference import Engine, predict_ensemble, predict_member, resolve_device

@@ -11,15 +11,11 @@ import optuna
 from numpy.typing import NDArray
 from optuna.trial import TrialState
 
-from carvision.ensembling import (
-    Blend,
-    Contestant,
-    Scorer,
-    nested_log_probabilities,
-    search,
-    starting_points,
-    tune_weights,
-)
+from carvision.ensembling.blend import Blend, Scorer
+from carvision.ensembling.blend_search import search
+from carvision.ensembling.leaderboard import FittedBlend
+from carvision.ensembling.nested_score import nested_log_probabilities
+from carvision.ensembling.weight_search import starting_points, tune_weights
 from carvision.errors import ConfigError
 from carvision.files import alone
 from carvision.metrics import true_class_column
@@ -47,10 +43,10 @@ class Tuning:
     """What a method found, and how.
 
     ``held_out`` is each photo's prediction by an ensemble that was searched and fitted without its
-    part: log-probabilities ``[images, classes]``.
+    fold: log-probabilities ``[images, classes]``.
     """
 
-    contestant: Contestant
+    contestant: FittedBlend
     held_out: NDArray[np.float32]
     study: optuna.Study
 
@@ -65,10 +61,12 @@ class Tuning:
     ) -> Self:
         """Judge a blend by what was held out."""
         nested_log_p = true_class_column(held_out, scorer.table.targets)
-        return cls(Contestant.of(blend, weights, nested_log_p), held_out, study)
+        return cls(FittedBlend.of(blend, weights, nested_log_p), held_out, study)
 
 
-def tuned_by_method(scorer: Scorer, parts: NDArray[np.int64], settings: Settings) -> Tuning:
+def tuned_by_method(
+    scorer: Scorer, crossfit_folds: NDArray[np.int64], settings: Settings
+) -> Tuning:
     """Search as ``settings`` say.
 
     Raises:
@@ -77,7 +75,7 @@ def tuned_by_method(scorer: Scorer, parts: NDArray[np.int64], settings: Settings
     name = _study_name(scorer, settings)
     # A study that is opened closes the trials that run in it: they are taken for a killed one's.
     with alone(study_lock(name), f"the study {name}"):
-        return METHODS[settings.method](scorer, parts, settings)
+        return METHODS[settings.method](scorer, crossfit_folds, settings)
 
 
 def outer_trials(trials: int, study: optuna.Study) -> int:
@@ -91,14 +89,14 @@ def outer_trials(trials: int, study: optuna.Study) -> int:
     return starts + max(0, -(-(trials - starts) // _OUTER_SHARE))
 
 
-def by_study(scorer: Scorer, parts: NDArray[np.int64], settings: Settings) -> Tuning:
+def by_study(scorer: Scorer, crossfit_folds: NDArray[np.int64], settings: Settings) -> Tuning:
     """Search rule, temperatures, mixing, admission and shrinkage; weights are solved."""
     rows = np.arange(len(scorer.table.index))
     with _trials_bar() as (on_start, on_trial):
         found = search(
             scorer,
             rows,
-            parts,
+            crossfit_folds,
             trials=settings.trials,
             seed=settings.seed,
             budget=settings.budget,
@@ -108,10 +106,10 @@ def by_study(scorer: Scorer, parts: NDArray[np.int64], settings: Settings) -> Tu
             on_trial=on_trial,
             on_start=on_start,
         )
-    with progress("the search again, without each fold", len(np.unique(parts))) as advance:
+    with progress("the search again, without each fold", len(np.unique(crossfit_folds))) as advance:
         held_out = nested_log_probabilities(
             scorer,
-            parts,
+            crossfit_folds,
             trials=outer_trials(settings.trials, found.study),
             seed=settings.seed,
             budget=settings.budget,
@@ -121,13 +119,13 @@ def by_study(scorer: Scorer, parts: NDArray[np.int64], settings: Settings) -> Tu
     return Tuning.of(scorer, found.blend, weights, held_out, found.study)
 
 
-def by_raw_weights(scorer: Scorer, parts: NDArray[np.int64], settings: Settings) -> Tuning:
+def by_raw_weights(scorer: Scorer, crossfit_folds: NDArray[np.int64], settings: Settings) -> Tuning:
     """Draw a weight for each candidate with TPE; the fitted log loss is what it minimises."""
     if settings.budget is not None:
         raise ConfigError("budget: method=weights uses every view; leave one of the two out")
     table = scorer.table
     true_class = np.exp(table.log_true_class.astype(np.float64))
-    plan = {member.name: member.plan for member in table.members}
+    plan = {member.name: member.plan_weight for member in table.members}
     rules = starting_points(table.candidates, plan)
     trials = max(settings.trials, len(rules))
     with _trials_bar() as (on_start, on_trial):
@@ -145,11 +143,11 @@ def by_raw_weights(scorer: Scorer, parts: NDArray[np.int64], settings: Settings)
         )
     blend = Blend.plain(table, _RAW)
     held_out = np.empty((len(true_class), table.classes), np.float32)
-    with progress("the search again, without each fold", len(np.unique(parts))) as advance:
-        for part in np.unique(parts):
-            rows = np.flatnonzero(parts == part)
+    with progress("the search again, without each fold", len(np.unique(crossfit_folds))) as advance:
+        for fold in np.unique(crossfit_folds):
+            rows = np.flatnonzero(crossfit_folds == fold)
             outer = tune_weights(
-                true_class[parts != part],
+                true_class[crossfit_folds != fold],
                 table.candidates,
                 rules,
                 trials=outer_trials(trials, tuned.study),
@@ -197,7 +195,7 @@ def _study_name(scorer: Scorer, settings: Settings) -> str:
 def _problem(scorer: Scorer, settings: Settings) -> str:
     """All that is minimised, in one sum."""
     table = scorer.table
-    about = (table.candidates, table.plan.tolist(), settings.seed, settings.budget)
+    about = (table.candidates, table.plan_weights.tolist(), settings.seed, settings.budget)
     digest = hashlib.sha256(repr(about).encode())
     digest.update("\n".join(table.index["image_id"]).encode())
     digest.update(np.ascontiguousarray(table.log_true_class).tobytes())

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from carvision.contracts import EnsembleOof
 from carvision.data.manifest import Manifest
-from carvision.ensembling import OofTable, Scorer
+from carvision.ensembling.blend import Scorer
+from carvision.ensembling.epoch_selection import selection_optimism
 from carvision.ensembling.label_issues import LabelJudgement
-from carvision.ensembling.selection import selection_optimism
+from carvision.ensembling.oof_predictions import OofTable
 from carvision.files import replacing_output
 from carvision.pipelines.entry_point import announce
 from carvision.pipelines.tune.methods import Tuning
@@ -118,7 +119,7 @@ def _selection_optimism(
     for member, oof, share in zip(members, table.members, by_member.tolist(), strict=True):
         if share == 0:
             continue
-        for run_id, part in zip(member.fold_runs, oof.parts, strict=True):
+        for run_id, part in zip(member.fold_runs, oof.fold_predictions, strict=True):
             found = epochs_of[run_id]
             if found is None:
                 announce(f"{member.preset}: run {run_id} is from before epochs were kept")

@@ -10,18 +10,14 @@ from carvision.config import Config
 from carvision.contracts import EnsembleSpec, Score
 from carvision.data.manifest import Manifest
 from carvision.data.tables import spreadsheet_csv
-from carvision.ensembling import (
-    Contestant,
-    OofTable,
-    Scorer,
-    TemperatureGrid,
-    bootstrap_interval,
-    duality_gap,
-    leaderboard,
-    parts_of,
-    score_against_cost,
-    simple_contestants,
-)
+from carvision.ensembling.blend import Scorer
+from carvision.ensembling.bootstrap import bootstrap_interval
+from carvision.ensembling.cross_fitting import assign_crossfit_folds
+from carvision.ensembling.exact import duality_gap
+from carvision.ensembling.leaderboard import FittedBlend, leaderboard, simple_blends
+from carvision.ensembling.oof_predictions import OofTable
+from carvision.ensembling.pareto import score_against_cost
+from carvision.ensembling.temperature_grid import TemperatureGrid
 from carvision.errors import ConfigError
 from carvision.files import scratch_folder
 from carvision.pipelines.command import command_run
@@ -92,17 +88,17 @@ def _tune(
 ) -> EnsembleSpec:
     with progress("reading predictions", len(table.index)) as advance:
         scorer = Scorer(table, TemperatureGrid.of(table, advance))
-    parts = parts_of(table.index, settings.seed)
-    if table.index["fold"].nunique() != len(np.unique(parts)):
-        announce("too few folds to leave one out by turns: the photos are dealt into parts")
-    tuning = tuned_by_method(scorer, parts, settings)
+    crossfit_folds = assign_crossfit_folds(table.index, settings.seed)
+    if table.index["fold"].nunique() != len(np.unique(crossfit_folds)):
+        announce("too few folds to leave one out by turns: the photos are dealt into others")
+    tuning = tuned_by_method(scorer, crossfit_folds, settings)
     tuned = tuning.contestant
-    contestants = simple_contestants(scorer, parts) | {_TUNED: tuned}
+    contestants = simple_blends(scorer, crossfit_folds) | {_TUNED: tuned}
     with progress("leaderboard", len(contestants)) as advance:
         standings = leaderboard(scorer, contestants, advance)
     subsets = 2 ** len(table.members) - 1
     with progress("subsets of the members", subsets) as advance:
-        front = score_against_cost(scorer, parts, advance)
+        front = score_against_cost(scorer, crossfit_folds, advance)
     own = next(standing for standing in standings if standing.name == _TUNED)
     low, high = bootstrap_interval(
         -tuned.nested_log_p, table.index["group"].tolist(), settings.seed
@@ -146,7 +142,7 @@ def _tune(
     )
 
 
-def _log_gap(scorer: Scorer, tuned: Contestant, plain: Contestant) -> None:
+def _log_gap(scorer: Scorer, tuned: FittedBlend, plain: FittedBlend) -> None:
     """How far the weights can be from the optimum: a proof where they are the exact rule's.
 
     Weights that are shrunk, or mixed geometrically, are no optimum; there it is the ``plain`` exact

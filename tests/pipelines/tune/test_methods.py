@@ -8,9 +8,10 @@ import numpy as np
 import optuna
 import pytest
 
-from carvision.ensembling import Scorer, parts_of
+from carvision.ensembling.blend import Scorer
 from carvision.errors import CarvisionError
 from carvision.metrics import CLIP, log_loss_of_true_class
+from carvision.pipelines.tune import methods
 from carvision.pipelines.tune.methods import (
     METHODS,
     Settings,
@@ -18,9 +19,8 @@ from carvision.pipelines.tune.methods import (
     outer_trials,
     tuned_by_method,
 )
-from carvision.pipelines.tune.step import methods
 from carvision.reporting.ensemble_plots import errors_plot
-from tests.ensembling.conftest import made_up_table, scorer_of, with_a_zero
+from tests.ensembling.conftest import folds_of, made_up_table, scorer_of, with_a_zero
 
 
 def _settings(method: str) -> Settings:
@@ -39,7 +39,7 @@ def test_what_is_held_out_is_what_is_scored(method: str) -> None:
     table = with_a_zero(
         made_up_table(photos=60, skills=(3.0,), views=("original",), view_shift=(0.0,))
     )
-    tuning = tuned_by_method(scorer_of(table), parts_of(table.index, seed=0), _settings(method))
+    tuning = tuned_by_method(scorer_of(table), folds_of(table), _settings(method))
     truths = tuning.held_out[np.arange(60), table.targets]
     assert np.isneginf(truths).sum() == 1
     nested = tuning.contestant.nested_log_p
@@ -50,7 +50,7 @@ def test_what_is_held_out_is_what_is_scored(method: str) -> None:
 
 def test_raw_weights_are_called_what_they_are() -> None:
     table = made_up_table(photos=60)
-    tuning = tuned_by_method(scorer_of(table), parts_of(table.index, seed=0), _settings("weights"))
+    tuning = tuned_by_method(scorer_of(table), folds_of(table), _settings("weights"))
     assert tuning.contestant.blend.rule == "raw weights by TPE"
 
 
@@ -58,18 +58,18 @@ def test_raw_weights_are_called_what_they_are() -> None:
 def test_the_same_search_runs_once_at_a_time(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second would take the first one's trial for a killed one's, and close it."""
     table = made_up_table(photos=60)
-    scorer, parts = scorer_of(table), parts_of(table.index, seed=0)
+    scorer, crossfit_folds = scorer_of(table), folds_of(table)
     search = METHODS[method]
 
-    def meanwhile(scorer: Scorer, parts: np.ndarray, settings: Settings) -> Tuning:
+    def meanwhile(scorer: Scorer, crossfit_folds: np.ndarray, settings: Settings) -> Tuning:
         with pytest.raises(
             CarvisionError, match=f"another process is busy with the study {method}"
         ):
-            tuned_by_method(scorer, parts, settings)
-        return search(scorer, parts, settings)
+            tuned_by_method(scorer, crossfit_folds, settings)
+        return search(scorer, crossfit_folds, settings)
 
     monkeypatch.setitem(METHODS, method, meanwhile)
-    tuned_by_method(scorer, parts, _settings(method))
+    tuned_by_method(scorer, crossfit_folds, _settings(method))
 
 
 @pytest.mark.parametrize(
@@ -108,9 +108,9 @@ def test_the_bar_of_a_resumed_study_begins_with_what_is_done_and_ends_complete(
 
     monkeypatch.setattr(methods, "progress", watched)
     table = made_up_table(photos=60)
-    scorer, parts = scorer_of(table), parts_of(table.index, seed=0)
+    scorer, crossfit_folds = scorer_of(table), folds_of(table)
     for trials in (14, 20, 20, 5):
-        tuned_by_method(scorer, parts, Settings(method, trials, seed=0, budget=None))
+        tuned_by_method(scorer, crossfit_folds, Settings(method, trials, seed=0, budget=None))
     # Where the bar begins, where it ends, and what it is to hold.
     assert bars[0][0] == 0 and bars[0][1] == bars[0][2] >= 14
     assert bars[1] == [bars[0][2], 20, 20]

@@ -8,7 +8,9 @@ import mlflow
 import numpy as np
 import pytest
 
-from carvision.ensembling import Blend, Contestant, exact_weights
+from carvision.ensembling.blend import Blend
+from carvision.ensembling.exact import exact_weights
+from carvision.ensembling.leaderboard import FittedBlend
 from carvision.pipelines.tune.step import _log_gap
 from tests.ensembling.conftest import everything, made_up_table, scorer_of
 
@@ -32,7 +34,7 @@ def test_the_gap_is_of_the_registered_weights_where_these_are_exact(
     logged: dict[str, float] = {}
     monkeypatch.setattr(mlflow, "log_metrics", logged.update)
     tuned, simple = (
-        Contestant.of(own, scorer.weights(own, rows), np.zeros(200)) for own in (blend, plain)
+        FittedBlend.of(own, scorer.weights(own, rows), np.zeros(200)) for own in (blend, plain)
     )
     _log_gap(scorer, tuned, simple)
     assert list(logged) == [name]
@@ -46,7 +48,7 @@ def test_a_gap_that_stays_open_is_said(
 ) -> None:
     scorer = scorer_of(made_up_table(photos=200))
     monkeypatch.setattr(mlflow, "log_metrics", lambda values: None)
-    poor = Contestant.of(Blend.plain(scorer.table, "exact"), np.full(6, 1 / 6), np.zeros(200))
+    poor = FittedBlend.of(Blend.plain(scorer.table, "exact"), np.full(6, 1 / 6), np.zeros(200))
     with caplog.at_level(logging.INFO, "carvision"):
         _log_gap(scorer, poor, poor)
     assert "nats above the optimum" in caplog.text

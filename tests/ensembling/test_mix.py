@@ -5,7 +5,7 @@ import pytest
 from scipy.special import log_softmax
 from sklearn.metrics import log_loss
 
-from carvision.ensembling import mixture_log_loss, normalised
+from carvision.ensembling.mix import mixture_log_loss, normalised
 from carvision.metrics import CLIP
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carvision.contracts import tempered
-from carvision.ensembling.mixture import SMALLEST_LOG
+from carvision.ensembling.mix import MIN_LOG_PROBABILITY
 from carvision.metrics import CLIP, entropy
 
 #: Beliefs from next to certain to next to none.
@@ -41,7 +41,7 @@ class FoldMixtures:
         ``log_p`` ``[views, images, classes]`` are tempered, ``weights`` ``[views]`` are the spec's.
         """
         if fold in self._sums:
-            terms = np.maximum(log_p, SMALLEST_LOG) if self._geometric else np.exp(log_p)
+            terms = np.maximum(log_p, MIN_LOG_PROBABILITY) if self._geometric else np.exp(log_p)
             added = np.tensordot(weights, terms, axes=1).astype(np.float32)
             self._sums[fold] = self._sums[fold] + added
 

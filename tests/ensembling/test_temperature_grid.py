@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from carvision.contracts import tempered
-from carvision.ensembling import TemperatureGrid
-from carvision.ensembling.study import best_temperature
-from carvision.ensembling.tempering import COLDEST, HOTTEST
+from carvision.ensembling.blend_search import best_temperature
+from carvision.ensembling.temperature_grid import COLDEST, HOTTEST, TemperatureGrid
 from carvision.metrics import CLIP
 from tests.ensembling.conftest import MakeTable, everything, scorer_of, with_a_zero
 

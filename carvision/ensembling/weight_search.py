@@ -9,9 +9,9 @@ import optuna
 from numpy.typing import NDArray
 from optuna.distributions import FloatDistribution
 
-from carvision.ensembling.mixture import mixture_log_loss, normalised
-from carvision.ensembling.oof import Candidate
-from carvision.ensembling.studies import Space, checked, enqueue_missing, run_to, study_of
+from carvision.ensembling.mix import mixture_log_loss, normalised
+from carvision.ensembling.oof_predictions import Candidate
+from carvision.ensembling.study import Space, checked, enqueue_missing, run_to, study_of
 from carvision.errors import ConfigError
 
 

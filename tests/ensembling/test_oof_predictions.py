@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from carvision.contracts import Predictions
-from carvision.ensembling import MemberOof, OofTable
+from carvision.ensembling.oof_predictions import MemberOof, OofTable
 from carvision.errors import PredictionsError
 from tests.ensembling.conftest import MakeTable
 
@@ -15,7 +15,7 @@ from tests.ensembling.conftest import MakeTable
 def _changed(table: OofTable, part: Predictions, **kept: object) -> list[MemberOof]:
     """The members, the first fold of the second one replaced."""
     first, second = table.members
-    return [first, replace(second, parts=(part, *second.parts[1:]), **kept)]
+    return [first, replace(second, fold_predictions=(part, *second.fold_predictions[1:]), **kept)]
 
 
 def test_predictions_are_found_by_id(make_table: MakeTable) -> None:
@@ -26,7 +26,7 @@ def test_predictions_are_found_by_id(make_table: MakeTable) -> None:
         found = table.read(candidate, rows)
         for row, values in zip(rows, found, strict=True):
             image_id = table.index["image_id"][row]
-            (part,) = (p for p in member.parts if image_id in set(p.index["image_id"]))
+            (part,) = (p for p in member.fold_predictions if image_id in set(p.index["image_id"]))
             position = part.index["image_id"].tolist().index(image_id)
             expected = part.log_probabilities[part.views.index(view), position]
             np.testing.assert_array_equal(values, expected)
@@ -37,10 +37,12 @@ def test_predictions_are_found_by_id(make_table: MakeTable) -> None:
 def test_photos_stored_in_order_are_read_without_a_copy(make_table: MakeTable) -> None:
     table = make_table(photos=50)
     member = table.members[0]
-    index = pd.concat([part.index.assign(group="g") for part in member.parts], ignore_index=True)
+    index = pd.concat(
+        [part.index.assign(group="g") for part in member.fold_predictions], ignore_index=True
+    )
     sorted_table = OofTable.of(index, [member])
     read = sorted_table.read(0, np.arange(3, 8))
-    assert np.shares_memory(read, member.parts[0].log_probabilities)
+    assert np.shares_memory(read, member.fold_predictions[0].log_probabilities)
     across = sorted_table.read(0, np.arange(5, 15))
     np.testing.assert_array_equal(across[:3], read[2:])
 
@@ -49,7 +51,7 @@ def test_candidates_plan_and_cost(make_table: MakeTable) -> None:
     table = make_table(costs=(2.0, 3.0))
     views = ("original", "hflip", "vflip")
     assert table.candidates == tuple((m, v) for m in ("m0", "m1") for v in views)
-    np.testing.assert_allclose(table.plan, [20 / 3] * 3 + [5.0] * 3)
+    np.testing.assert_allclose(table.plan_weights, [20 / 3] * 3 + [5.0] * 3)
     assert table.cost is not None
     np.testing.assert_allclose(table.cost, [2.0] * 3 + [3.0] * 3)
     assert make_table(costs=(2.0, None)).cost is None
@@ -59,9 +61,11 @@ def test_a_view_that_one_member_lacks(make_table: MakeTable) -> None:
     table = make_table()
     parts = tuple(
         Predictions(part.index, part.views[:1], part.log_probabilities[:1])
-        for part in table.members[1].parts
+        for part in table.members[1].fold_predictions
     )
-    mixed = OofTable.of(table.index, [table.members[0], replace(table.members[1], parts=parts)])
+    mixed = OofTable.of(
+        table.index, [table.members[0], replace(table.members[1], fold_predictions=parts)]
+    )
     assert [view for member, view in mixed.candidates if member == "m1"] == ["original"]
     np.testing.assert_array_equal(mixed.log_true_class[:, 3], table.log_true_class[:, 3])
 
@@ -87,7 +91,7 @@ def test_one_member_alone(make_table: MakeTable) -> None:
 )
 def test_what_does_not_fit_is_refused(case: str, message: str, make_table: MakeTable) -> None:
     table = make_table()
-    part = table.members[1].parts[0]
+    part = table.members[1].fold_predictions[0]
     index, log_p = part.index.copy(), part.log_probabilities.copy()
     members = list(table.members)
     if case == "missing":

@@ -10,7 +10,8 @@ import pytest
 from numpy.typing import NDArray
 from optuna.trial import TrialState
 
-from carvision.ensembling import Tuned, mixture_log_loss, starting_points, tune_weights
+from carvision.ensembling.mix import mixture_log_loss
+from carvision.ensembling.weight_search import Tuned, starting_points, tune_weights
 from carvision.errors import ConfigError
 
 CANDIDATES = [("a", "original"), ("a", "hflip"), ("b", "original"), ("b", "hflip")]

@@ -5,7 +5,7 @@ import pytest
 from scipy.special import log_softmax, softmax
 from scipy.stats import entropy
 
-from carvision.ensembling.averaging import FoldMixtures, TestFolds
+from carvision.ensembling.fold_averaging import FoldMixtures, TestFolds
 from carvision.metrics import CLIP
 
 _FOLDS, _VIEWS, _IMAGES, _CLASSES = 3, 2, 7, 4
@@ -92,7 +92,7 @@ def test_folds_that_agree_gain_nothing() -> None:
 def test_chunks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     log_q, submitted = _LOG_P[0, :, 0], np.exp(_LOG_P[0, :, 0]).mean(axis=0)
     whole = _test_folds(log_q, submitted)
-    monkeypatch.setattr("carvision.ensembling.averaging._CHUNK", 3)
+    monkeypatch.setattr("carvision.ensembling.fold_averaging._CHUNK", 3)
     parts = _test_folds(log_q, submitted)
     np.testing.assert_array_equal(parts.confidence, whole.confidence)
     np.testing.assert_allclose(parts.loss, whole.loss)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from carvision.ensembling.selection import selection_optimism
+from carvision.ensembling.epoch_selection import selection_optimism
 from carvision.errors import PredictionsError
 
 _PHOTOS = 400

@@ -13,7 +13,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from carvision.ensembling.oof import OofTable
+from carvision.ensembling.oof_predictions import OofTable
 from carvision.metrics import CLIP
 
 #: The temperatures that a study may choose.

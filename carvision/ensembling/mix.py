@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from carvision.metrics import MIN_PROBABILITY, log_loss_of_true_class
 
 #: Nats.
-SMALLEST_LOG = float(np.log(MIN_PROBABILITY))
+MIN_LOG_PROBABILITY = float(np.log(MIN_PROBABILITY))
 
 
 def normalised(weights: NDArray[np.floating]) -> NDArray[np.float64]:

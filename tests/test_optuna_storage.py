@@ -9,10 +9,10 @@ from optuna.trial import TrialState
 from sqlalchemy import create_engine
 from sqlalchemy.exc import OperationalError
 
-from carvision import studies
+from carvision import optuna_storage
 from carvision.errors import ConfigError
+from carvision.optuna_storage import _file_storage, close_interrupted, open_study
 from carvision.store.errors import store_problem
-from carvision.studies import _file_storage, close_interrupted, open_study
 
 
 def _draw(storage: str, count: int, seed: int = 0) -> list[float]:
@@ -111,7 +111,7 @@ def test_a_sound_file_is_not_to_be_moved_away(
                 connection.exec_driver_sql(limit)
             connection.exec_driver_sql("CREATE TABLE more (x INT)")
 
-    monkeypatch.setattr(studies, "RDBStorage", opened)
+    monkeypatch.setattr(optuna_storage, "RDBStorage", opened)
     with pytest.raises(OperationalError) as caught:
         open_study("study", storage, 0)
     holder.close()

@@ -9,37 +9,33 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from carvision.ensembling import (
-    RULES,
-    Blend,
-    Scorer,
-    bootstrap_interval,
-    nested_log_probabilities,
-    parts_of,
-    search,
-)
-from carvision.ensembling.study import Found, affordable_starts, starts
+from carvision.ensembling.blend import Blend, Scorer
+from carvision.ensembling.blend_search import Found, affordable_starts, search, starts
+from carvision.ensembling.bootstrap import bootstrap_interval
+from carvision.ensembling.cross_fitting import assign_crossfit_folds
+from carvision.ensembling.nested_score import nested_log_probabilities
+from carvision.ensembling.rules import RULES
 from carvision.errors import ConfigError
 from carvision.metrics import log_loss_of_true_class
-from tests.ensembling.conftest import MakeTable, everything, scorer_of, with_a_zero
+from tests.ensembling.conftest import MakeTable, everything, folds_of, scorer_of, with_a_zero
 
 
 def _search(scorer: Scorer, trials: int = 20, **options: Any) -> Found:
     settings: dict[str, Any] = {"seed": 0} | options
-    parts = parts_of(scorer.table.index, seed=0)
-    return search(scorer, everything(scorer), parts, trials=trials, **settings)
+    crossfit_folds = folds_of(scorer.table)
+    return search(scorer, everything(scorer), crossfit_folds, trials=trials, **settings)
 
 
-def _nested(scorer: Scorer, parts: np.ndarray, **options: Any) -> np.ndarray:
+def _nested(scorer: Scorer, crossfit_folds: np.ndarray, **options: Any) -> np.ndarray:
     """The held-out log-probability of each truth."""
-    log_p = nested_log_probabilities(scorer, parts, **options)
+    log_p = nested_log_probabilities(scorer, crossfit_folds, **options)
     np.testing.assert_allclose(np.exp(log_p).sum(axis=1), 1, rtol=1e-4)
     return log_p[everything(scorer), scorer.table.targets]
 
 
 def _cross_fitted(scorer: Scorer, blend: Blend) -> float:
-    parts = parts_of(scorer.table.index, seed=0)
-    return log_loss_of_true_class(scorer.cross_fitted(blend, everything(scorer), parts))
+    crossfit_folds = folds_of(scorer.table)
+    return log_loss_of_true_class(scorer.cross_fitted(blend, everything(scorer), crossfit_folds))
 
 
 @pytest.mark.parametrize("trials", [1, 15])
@@ -108,7 +104,7 @@ def test_a_cheap_member_that_is_the_worse_one_is_found(
     used = np.flatnonzero(scorer.weights(found.blend, everything(scorer)))
     views = [table.candidates[k] for k in used.tolist()]
     assert views == [("m1", "original"), ("m1", "hflip")][: int(budget)]
-    nested = _nested(scorer, parts_of(table.index, seed=0), trials=1, seed=0, budget=budget)
+    nested = _nested(scorer, folds_of(table), trials=1, seed=0, budget=budget)
     assert 0 < -nested.mean() < np.log(6)
 
 
@@ -154,7 +150,7 @@ def test_a_zero_on_the_truth_is_searched_around(make_table: MakeTable) -> None:
     scorer = scorer_of(with_a_zero(make_table(photos=100)))
     found = _search(scorer, 15)
     assert np.isfinite(found.cross_fitted)
-    nested = _nested(scorer, parts_of(scorer.table.index, seed=0), trials=12, seed=0)
+    nested = _nested(scorer, folds_of(scorer.table), trials=12, seed=0)
     assert not np.isnan(nested).any()
 
 
@@ -181,8 +177,8 @@ def test_the_tuned_nested_score_is_no_worse_than_the_best_member(
         seed=seed,
     )
     scorer = scorer_of(table)
-    parts = parts_of(table.index, seed=0)
-    nested = _nested(scorer, parts, trials=10, seed=0)
+    crossfit_folds = folds_of(table)
+    nested = _nested(scorer, crossfit_folds, trials=10, seed=0)
     rows = everything(scorer)
     alone = [
         scorer.fitted(replace(Blend.plain(table, "equal"), admitted=tuple(mask)), rows)
@@ -199,7 +195,7 @@ def test_the_nested_score_of_pure_noise_does_not_flatter(make_table: MakeTable) 
     scorer = scorer_of(table)
     found = _search(scorer, 40)
     fitted = log_loss_of_true_class(scorer.fitted(found.blend, everything(scorer)))
-    nested = _nested(scorer, parts_of(table.index, seed=0), trials=15, seed=0)
+    nested = _nested(scorer, folds_of(table), trials=15, seed=0)
     assert fitted < found.cross_fitted + 1e-9
     assert -nested.mean() > fitted
 
@@ -210,16 +206,19 @@ def test_parts_are_folds_where_there_are_enough(
 ) -> None:
     index = make_table(photos=90, folds=folds).index
     index["group"] = [f"g{i // 2}" for i in range(len(index))]
-    parts = parts_of(index, seed=0)
-    assert len(np.unique(parts)) == expected
+    crossfit_folds = assign_crossfit_folds(index, seed=0)
+    assert len(np.unique(crossfit_folds)) == expected
     if folds >= 3:
-        assert parts.tolist() == index["fold"].tolist()
+        assert crossfit_folds.tolist() == index["fold"].tolist()
     else:
-        assert index.assign(part=parts).groupby("group")["part"].nunique().max() == 1
-        assert parts_of(index, seed=0).tolist() == parts.tolist()
+        assert index.assign(part=crossfit_folds).groupby("group")["part"].nunique().max() == 1
+        assert assign_crossfit_folds(index, seed=0).tolist() == crossfit_folds.tolist()
     # Two folds of three are left for the search inside the nested score: these are split again.
     assert (
-        -_nested(scorer_of(make_table(photos=90, folds=folds)), parts, trials=1, seed=0).mean() > 0
+        -_nested(
+            scorer_of(make_table(photos=90, folds=folds)), crossfit_folds, trials=1, seed=0
+        ).mean()
+        > 0
     )
 
 

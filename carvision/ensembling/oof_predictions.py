@@ -27,12 +27,12 @@ class MemberOof:
     """A member's stored predictions, a part for each of its folds, and what is known of it.
 
     ``cost`` is in seconds for 1,000 photos in one view with all folds; None where it was never
-    measured. ``plan`` is the member's weight by the plan.
+    measured. ``plan_weight`` is the member's weight by the plan.
     """
 
     name: str
-    parts: tuple[Predictions, ...]
-    plan: float
+    fold_predictions: tuple[Predictions, ...]
+    plan_weight: float
     cost: float | None = None
 
 
@@ -58,11 +58,11 @@ class OofTable:
         """
         if index.empty or not members:
             raise PredictionsError("there is no photo, or no member, to mix predictions of")
-        classes = {part.log_probabilities.shape[2] for m in members for part in m.parts}
+        classes = {part.log_probabilities.shape[2] for m in members for part in m.fold_predictions}
         if len(classes) != 1:
             raise PredictionsError(f"members of different class lists: {sorted(classes)} classes")
         places = tuple(_places(member, index) for member in members)
-        candidates = tuple((m.name, view) for m in members for view in m.parts[0].views)
+        candidates = tuple((m.name, view) for m in members for view in m.fold_predictions[0].views)
         table = cls(index.reset_index(drop=True), tuple(members), candidates, places)
         table._refuse_nan()
         return table
@@ -74,10 +74,10 @@ class OofTable:
         return np.array([names.index(name) for name, _ in self.candidates])
 
     @property
-    def plan(self) -> NDArray[np.float64]:
+    def plan_weights(self) -> NDArray[np.float64]:
         """The plan's weight of each candidate: a member's, spread over its views."""
         members = self.member_of
-        weights = np.array([member.plan for member in self.members])
+        weights = np.array([member.plan_weight for member in self.members])
         return weights[members] / np.bincount(members)[members]
 
     @property
@@ -89,7 +89,7 @@ class OofTable:
     @property
     def classes(self) -> int:
         """How many there are."""
-        return int(self.members[0].parts[0].log_probabilities.shape[2])
+        return int(self.members[0].fold_predictions[0].log_probabilities.shape[2])
 
     @cached_property
     def targets(self) -> NDArray[np.int64]:
@@ -117,16 +117,16 @@ class OofTable:
         """A candidate's log-probabilities of photos, ``[rows, classes]``, not to be changed."""
         member = self.member_of[candidate]
         own = self.members[member]
-        view = own.parts[0].views.index(self.candidates[candidate][1])
+        view = own.fold_predictions[0].views.index(self.candidates[candidate][1])
         part_of, position = self._places[member][:, rows]
         if part_of[0] == part_of[-1] and _in_sequence(position) and (part_of == part_of[0]).all():
             # As they are stored: nothing is copied.
-            stored = own.parts[part_of[0]].log_probabilities
+            stored = own.fold_predictions[part_of[0]].log_probabilities
             return stored[view, position[0] : position[-1] + 1]
         found = np.empty((len(rows), self.classes), np.float32)
         for part in np.unique(part_of):
             mine = part_of == part
-            found[mine] = own.parts[part].log_probabilities[view, position[mine]]
+            found[mine] = own.fold_predictions[part].log_probabilities[view, position[mine]]
         return found
 
     def _refuse_nan(self) -> None:
@@ -145,9 +145,9 @@ def _in_sequence(numbers: NDArray[np.int64]) -> bool:
 
 def _places(member: MemberOof, index: pd.DataFrame) -> NDArray[np.int64]:
     """The part that holds each photo of ``index``, and its row there: ``[2, images]``."""
-    if len({part.views for part in member.parts}) != 1:
+    if len({part.views for part in member.fold_predictions}) != 1:
         raise PredictionsError(f"{member.name}: its folds were predicted in different views")
-    whole = pd.concat([part.index for part in member.parts], ignore_index=True)
+    whole = pd.concat([part.index for part in member.fold_predictions], ignore_index=True)
     ids = pd.Index(whole["image_id"])
     if ids.has_duplicates:
         raise PredictionsError(f"{member.name} predicts {ids[ids.duplicated()][0]!r} twice")
@@ -164,7 +164,7 @@ def _places(member: MemberOof, index: pd.DataFrame) -> NDArray[np.int64]:
                 f"{member.name} was trained with another {column} of the same photos; train all "
                 "members on the same prepared data"
             )
-    sizes = [len(part.index) for part in member.parts]
+    sizes = [len(part.index) for part in member.fold_predictions]
     part_of = np.repeat(np.arange(len(sizes)), sizes)
     position = np.concatenate([np.arange(size) for size in sizes])
     return np.stack([part_of[found], position[found]]).astype(np.int64)
