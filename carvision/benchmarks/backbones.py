@@ -14,7 +14,7 @@ import torch
 from carvision.benchmarks.contest import contest
 from carvision.benchmarks.rows import Row
 from carvision.config import Config
-from carvision.inference import Engine
+from carvision.inference import ComputeSettings
 from carvision.models import build_model
 from carvision.training import CheckpointFolder, Learner
 
@@ -66,7 +66,7 @@ def _learner(config: Config) -> Learner:
     model = config.model.model_copy(update={"pretrained": False})
     train = config.train.model_copy(update=size)
     changed = config.model_copy(update={"model": model, "train": train})
-    learner = Learner(changed, _CLASSES, Engine.of(changed), lambda message: None)
+    learner = Learner(changed, _CLASSES, ComputeSettings.of(changed), lambda message: None)
     learner.start_epoch(1)
     px = config.model.image_size
     images = torch.zeros(_BATCH, 3, px, px, dtype=torch.uint8)

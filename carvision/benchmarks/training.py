@@ -18,7 +18,13 @@ from carvision.config import Config
 from carvision.contracts import VIEWS, Tracker
 from carvision.data.cache import PhotoCache
 from carvision.data.manifest import Manifest
-from carvision.inference import Engine, autocast, memory_format, predict_views
+from carvision.inference import (
+    ComputeSettings,
+    PhotosToPredict,
+    autocast,
+    memory_format,
+    predict_views,
+)
 from carvision.metrics import validation_metrics
 from carvision.models import build_loss, build_model, preprocessing_of
 from carvision.training import Learner, train_fold
@@ -55,7 +61,7 @@ def step_rows(config: Config) -> list[Row]:
 
     Once with no more work than the bare loop does, once with all that ``config`` asks for.
     """
-    engine = Engine.of(config)
+    compute = ComputeSettings.of(config)
     px, batch = config.train_image_size, config.train.known_batch_size
     images = torch.randint(0, 256, (batch, 3, px, px), dtype=torch.uint8)
     targets = torch.randint(10, (batch,))
@@ -64,9 +70,9 @@ def step_rows(config: Config) -> list[Row]:
         update={"train": config.train.model_copy(update={"ema_decay": None, "grad_clip": None})}
     )
     contenders = {
-        "": _our_step(plain, engine, images, targets),
-        " with average and clipping": _our_step(config, engine, images, targets),
-        "bare": _bare_step(plain, engine, images, targets),
+        "": _our_step(plain, compute, images, targets),
+        " with average and clipping": _our_step(config, compute, images, targets),
+        "bare": _bare_step(plain, compute, images, targets),
     }
     times: dict[str, list[float]] = {name: [] for name in contenders}
     for turn in range(_PASSES + 1):
@@ -172,24 +178,25 @@ def _best_loss(
     result: TimmResult, config: Config, paths: Sequence[Path], targets: NDArray[np.integer]
 ) -> float:
     """On the whole photo, as ours is evaluated, or on the script's own crop if that is better."""
-    engine = Engine.of(config)
-    whole = predict_views(result.network, preprocessing_of(config), paths, VIEWS[:1], engine)[0]
+    compute = ComputeSettings.of(config)
+    photos, how = PhotosToPredict(paths), preprocessing_of(config)
+    whole = predict_views(result.network, how, photos, VIEWS[:1], compute)[0]
     losses = [validation_metrics(p, targets)["val/log_loss"] for p in (whole, result.log_p)]
     return min(losses)
 
 
 def _our_step(
-    config: Config, engine: Engine, images: torch.Tensor, targets: torch.Tensor
+    config: Config, compute: ComputeSettings, images: torch.Tensor, targets: torch.Tensor
 ) -> Callable[[], object]:
-    learner = Learner(config, 10, engine, log.warning)
+    learner = Learner(config, 10, compute, log.warning)
     learner.start_epoch(1)
     return lambda: learner.step(images, targets, 0, 1.0)
 
 
 def _bare_step(
-    config: Config, engine: Engine, images: torch.Tensor, targets: torch.Tensor
+    config: Config, compute: ComputeSettings, images: torch.Tensor, targets: torch.Tensor
 ) -> Callable[[], object]:
-    device, layout = engine.device, memory_format(engine.device)
+    device, layout = compute.device, memory_format(compute.device)
     model = build_model(config, 10, pretrained=config.model.pretrained).train()
     model = model.to(device, memory_format=layout)  # type: ignore[call-overload]
     optimizer = build_optimizer(model, config.optimizer)
@@ -198,7 +205,7 @@ def _bare_step(
 
     def step() -> float:
         pixels = preprocessing.normalise(images.to(device))
-        with autocast(device, engine.precision):
+        with autocast(device, compute.precision):
             logits = model(pixels.to(memory_format=layout))
         loss = loss_of(logits.float(), targets.to(device))
         loss.backward()

@@ -20,12 +20,8 @@ from carvision.config.parameters import (
     stripped,
     whole_number,
 )
-from carvision.config.schema import (
-    Config,
-    LoaderConfig,
-    LossConfig,
-    SplitSettings,
-)
+from carvision.config.run_settings import LoaderConfig, RunSettings, SplitSettings
+from carvision.config.schema import Config, LossConfig
 from carvision.config.variation import as_settings_file, with_settings
 
 __all__ = [
@@ -34,6 +30,7 @@ __all__ = [
     "Config",
     "LoaderConfig",
     "LossConfig",
+    "RunSettings",
     "SplitSettings",
     "as_settings_file",
     "data_source",

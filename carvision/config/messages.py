@@ -5,7 +5,7 @@ from difflib import get_close_matches
 
 from pydantic import BaseModel, ValidationError
 
-from carvision.config.schema import Config
+from carvision.config.schema import Config, in_file_order
 from carvision.config.words import shortened
 
 #: Mistakes that are told at once.
@@ -32,9 +32,9 @@ def explained(error: ValidationError) -> str:
 def setting_names(section: type[BaseModel] = Config, prefix: str = "") -> list[str]:
     """The full name of every section and setting."""
     names = []
-    for name, field in section.model_fields.items():
+    for name in in_file_order(section.model_fields):
         names.append(prefix + name)
-        kind = field.annotation
+        kind = section.model_fields[name].annotation
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             names += setting_names(kind, f"{prefix}{name}.")
     return names

@@ -1,75 +1,33 @@
-"""The shape of a configuration: frozen pydantic models, one a section.
+"""The settings of a backbone: those of its run, its network, its training and its augmentation.
 
-Values live in the YAML files beside this module, not here: a field without a value is an error, so
-that nothing has two defaults. (How data is split has its defaults here: they count only once, when
-it is prepared first.)
+One frozen pydantic model a section. Values live in the YAML files beside this module, not here: a
+field without a value is an error, so that nothing has two defaults.
 """
 
+from collections.abc import Iterable
 from math import sqrt
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from carvision.config.augmentation import AugmentationConfig
+from carvision.config.run_settings import RunSettings
 from carvision.config.section import (
     BatchSize,
     Count,
     NotNegative,
-    OffIsFalse,
     Pixels,
     Positive,
     Section,
-    Seed,
     Share,
     UserFile,
 )
 from carvision.errors import ConfigError
 
+#: What stands first and last in ``base.yaml``; pydantic puts the fields of a base class first.
+_PLACES = {"name": 0, "recipe": 0, "loader": 2, "inference": 2, "tracking": 2}
 #: Sides of cached photos: few, so that backbones share them.
 CACHE_SIDES = (128, 256, 384, 512, 640, 832, 1024)
-
-
-class SplitSettings(Section):
-    """How a manifest divides its photos: folds, and the classes that count as one.
-
-    The defaults are for data that is prepared for the first time.
-    """
-
-    folds: Annotated[int, Field(ge=2, le=100)] = 5
-    split_seed: Seed = 0
-    same_classes: tuple[tuple[str, ...], ...] = ()
-
-    @model_validator(mode="after")
-    def _each_class_once(self) -> Self:
-        names = [name for group in self.same_classes for name in group]
-        repeated = sorted({name for name in names if names.count(name) > 1})
-        if repeated:
-            raise ValueError(f"same_classes names {repeated} more than once")
-        if any(len(group) < 2 for group in self.same_classes):
-            raise ValueError("same_classes: a group needs at least two classes")
-        return self
-
-
-class DataConfig(Section):
-    """What the user says of the split (None leaves it as it is), and the cache of photos.
-
-    ``cache`` is the side in pixels of a cached photo; ``auto`` chooses it, False has no cache.
-    """
-
-    folds: Annotated[int, Field(ge=2, le=100)] | None
-    split_seed: Seed | None
-    same_classes: tuple[tuple[str, ...], ...] | None
-    cache: Annotated[Literal["auto", False] | Annotated[Pixels, Field(multiple_of=2)], OffIsFalse]
-
-    def split(self, prepared: SplitSettings | None = None) -> SplitSettings:
-        """The settings given here, completed from ``prepared`` or the defaults."""
-        given = self.model_dump(exclude={"cache"}, exclude_none=True)
-        return SplitSettings.model_validate((prepared or SplitSettings()).model_dump() | given)
-
-    @model_validator(mode="after")
-    def _valid_split(self) -> Self:
-        self.split()
-        return self
 
 
 class ModelConfig(Section):
@@ -168,37 +126,11 @@ class MixingConfig(Section):
         return self.p > 0 and (self.mixup_alpha > 0 or self.cutmix_alpha > 0)
 
 
-class LoaderConfig(Section):
-    """The processes that decode photos; None, also where nothing is said, chooses by device."""
-
-    workers: Annotated[int, Field(ge=0)] | None = None
-    pin_memory: bool | None = None
-    persistent_workers: bool | None = None
-    start_method: Literal["fork", "spawn", "forkserver"] | None = None
-    prefetch: Count | None = None
-
-
-class InferenceConfig(Section):
-    """Prediction, in validation and at test."""
-
-    batch_size: Count
-
-
-class TrackingConfig(Section):
-    """Who else is told of the training, beside MLflow, TensorBoard and the event log."""
-
-    wandb: Annotated[Literal["online", "offline", False], OffIsFalse]
-
-
-class Config(Section):
+class Config(RunSettings):
     """One backbone's resolved configuration."""
 
     name: str
     recipe: str
-    seed: Seed
-    device: Literal["auto", "cpu", "cuda", "mps"]
-    precision: Literal["auto", "fp32", "bf16", "fp16"]
-    data: DataConfig
     model: ModelConfig
     train: TrainConfig
     optimizer: OptimizerConfig
@@ -206,9 +138,11 @@ class Config(Section):
     loss: LossConfig
     mixing: MixingConfig
     augmentation: AugmentationConfig
-    loader: LoaderConfig
-    inference: InferenceConfig
-    tracking: TrackingConfig
+
+    @model_serializer(mode="wrap")
+    def _in_order_of_base_yaml(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values = serialize(self)
+        return {key: values[key] for key in in_file_order(values)}
 
     @model_validator(mode="after")
     def _combinations(self) -> Self:
@@ -280,3 +214,8 @@ class Config(Section):
         del settings["train"]["checkpoint_minutes"]
         settings["train"]["image_size"] = self.train_image_size
         return settings
+
+
+def in_file_order(keys: Iterable[str]) -> list[str]:
+    """Settings of the top level in the order of ``base.yaml``."""
+    return sorted(keys, key=lambda key: _PLACES.get(key, 1))

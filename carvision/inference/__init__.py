@@ -1,5 +1,6 @@
-"""The prediction engine, and the devices it runs on."""
+"""Predictions, and the devices and precisions in which they are computed."""
 
+from carvision.inference.compute_settings import ComputeSettings
 from carvision.inference.device import (
     autocast,
     available_device,
@@ -11,7 +12,7 @@ from carvision.inference.device import (
     to_device,
 )
 from carvision.inference.predictor import (
-    Engine,
+    PhotosToPredict,
     predict_ensemble,
     predict_member,
     predict_views,
@@ -19,7 +20,8 @@ from carvision.inference.predictor import (
 )
 
 __all__ = [
-    "Engine",
+    "ComputeSettings",
+    "PhotosToPredict",
     "autocast",
     "available_device",
     "device_name",

@@ -8,7 +8,7 @@ from functools import cache
 
 import torch
 
-from carvision.config import Config
+from carvision.config import RunSettings
 from carvision.errors import ConfigError
 from carvision.inference.cuda import FITTING_TORCH, why_no_cuda
 
@@ -80,13 +80,13 @@ def resolve_precision(wanted: str, device: str) -> str:
     return "fp32"
 
 
-def resolved_precision(config: Config) -> str:
-    """What ``config``'s precision is on this machine: results depend on it, not on the word auto.
+def resolved_precision(settings: RunSettings) -> str:
+    """The precision that ``settings`` mean on this machine; results depend on it, not on "auto".
 
     Raises:
         ConfigError: as :func:`resolve_device` and :func:`resolve_precision`.
     """
-    return resolve_precision(config.precision, resolve_device(config.device))
+    return resolve_precision(settings.precision, resolve_device(settings.device))
 
 
 def device_name(device: str) -> str:

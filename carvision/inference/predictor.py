@@ -1,10 +1,9 @@
-"""The prediction engine: each photo is decoded once, every view of it is made on the device."""
+"""Predictions: each photo is decoded once, and its views are made on the device."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 import torch
@@ -12,18 +11,13 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 from torch import nn
 
-from carvision.config import Config, LoaderConfig
 from carvision.contracts import EnsembleSpec, tempered
+from carvision.data.loader import PhotoLoader
 from carvision.data.views import apply_view
 from carvision.data.whole_photos import WholePhotos, whole_photo_loader
 from carvision.errors import CarvisionError
-from carvision.inference.device import (
-    autocast,
-    memory_format,
-    resolve_device,
-    resolve_precision,
-    to_device,
-)
+from carvision.inference.compute_settings import ComputeSettings
+from carvision.inference.device import autocast, memory_format, to_device
 from carvision.inference.memory import is_out_of_memory, release_memory
 from carvision.metrics import MIN_PROBABILITY
 from carvision.models import Bundle, Preprocessing
@@ -32,109 +26,105 @@ log = logging.getLogger(__name__)
 
 
 def _silent(images: int) -> None:
-    """Progress that nobody watches."""
+    """Report progress to nobody."""
 
 
 def _unkept(fold: int, log_p: NDArray[np.floating]) -> None:
-    """A fold's own predictions, which nobody keeps."""
+    """Keep no fold's own predictions."""
 
 
 @dataclass(frozen=True)
-class Engine:
-    """How to compute: device, precision, photos at a time, how they load, and who watches."""
+class PhotosToPredict:
+    """Files or encoded bytes, and where photos are marked that cannot be read.
 
-    device: str
-    precision: str
-    batch_size: int
-    loader: LoaderConfig
-    progress: Callable[[int], None] = _silent
+    Without ``unreadable`` (booleans ``[photos]`` in shared memory) such a photo is an error.
+    """
 
-    @classmethod
-    def of(cls, config: Config, progress: Callable[[int], None] = _silent) -> Self:
-        """What a configuration asks for, as far as this machine has it.
+    sources: Sequence[Path | bytes]
+    unreadable: torch.Tensor | None = None
 
-        Raises:
-            ConfigError: the wanted device is not there.
-        """
-        device = resolve_device(config.device)
-        precision = resolve_precision(config.precision, device)
-        return cls(device, precision, config.inference.batch_size, config.loader, progress)
+    def squashed(self, preprocessing: Preprocessing) -> WholePhotos:
+        """The photos at the size that a model expects."""
+        how = preprocessing
+        return WholePhotos(self.sources, how.image_size, how.interpolation, self.unreadable)
 
 
 def predict_views(
     model: nn.Module,
     preprocessing: Preprocessing,
-    sources: Sequence[Path | bytes],
+    photos: PhotosToPredict,
     views: Sequence[str],
-    engine: Engine,
-    unreadable: torch.Tensor | None = None,
+    compute: ComputeSettings,
+    progress: Callable[[int], None] = _silent,
 ) -> NDArray[np.float32]:
-    """Log-probabilities of one model, ``[views, images, classes]``.
+    """Predict the log-probabilities of one model, ``[views, images, classes]``.
 
-    The model is moved to the engine's device, and left in evaluation mode. Where memory is short,
-    fewer photos at a time are predicted, and a log line says so. A photo that cannot be read ends
-    it, or is marked in ``unreadable`` (:class:`~carvision.data.whole_photos.WholePhotos`), and
-    what is predicted of it has no meaning.
+    The model is moved to the device of ``compute``, and left in evaluation mode. Where memory is
+    short, fewer photos at a time are predicted, and a log line says so. ``progress`` is called with
+    the number of images just predicted, each view counted. The prediction of an unreadable photo
+    has no meaning.
 
     Raises:
         CarvisionError: not even a single photo fits into memory.
-        DataError: a photo cannot be read, and there is no ``unreadable``.
+        DataError: a photo cannot be read, and ``photos`` has no place to mark it.
     """
-    return predict_views_of_each([model], preprocessing, sources, views, engine, unreadable)[0]
+    return predict_views_of_each([model], preprocessing, photos, views, compute, progress)[0]
 
 
 def predict_views_of_each(
     models: Sequence[nn.Module],
     preprocessing: Preprocessing,
-    sources: Sequence[Path | bytes],
+    photos: PhotosToPredict,
     views: Sequence[str],
-    engine: Engine,
-    unreadable: torch.Tensor | None = None,
+    compute: ComputeSettings,
+    progress: Callable[[int], None] = _silent,
 ) -> NDArray[np.float32]:
     """:func:`predict_views` of several models, ``[models, views, images, classes]``.
 
     Each photo is decoded once for all of them.
     """
-    layout = memory_format(engine.device)
+    layout = memory_format(compute.device)
     for model in models:
-        model.to(engine.device, memory_format=layout).eval()  # type: ignore[call-overload]
-    how = preprocessing
-    photos = WholePhotos(sources, how.image_size, how.interpolation, unreadable)
-    # Few photos are not worth starting processes for, and none of them is needed twice.
-    few = {"workers": 0} if len(photos) <= 4 * engine.batch_size else {}
-    config = engine.loader.model_copy(update={"persistent_workers": False, **few})
-    batches: list[NDArray[np.float32]] = []
-    loader = whole_photo_loader(photos, engine.batch_size, config, engine.device)
-    computing = autocast(engine.device, engine.precision)
+        model.to(compute.device, memory_format=layout).eval()  # type: ignore[call-overload]
 
     def predict(images: torch.Tensor) -> NDArray[np.float32]:
         """``[models * views, images, classes]``."""
-        on_device = to_device(images, engine.device)
+        on_device = to_device(images, compute.device)
         pixels = preprocessing.normalise(on_device).to(memory_format=layout)
         logits = [model(apply_view(pixels, view)) for model in models for view in views]
         return torch.stack(logits).float().log_softmax(dim=2).cpu().numpy()
 
-    at_a_time = engine.batch_size
+    at_a_time = compute.batch_size
+    batches: list[NDArray[np.float32]] = []
+    loader = _loader(photos.squashed(preprocessing), compute)
+    computing = autocast(compute.device, compute.precision)
     with torch.inference_mode(), computing, loader.watched():
         for images in loader:
-            predicted, at_a_time = _in_parts(predict, images, at_a_time, engine.device)
+            predicted, at_a_time = _in_micro_batches(predict, images, at_a_time, compute.device)
             batches.append(predicted)
-            engine.progress(len(images) * len(views) * len(models))
+            progress(len(images) * len(views) * len(models))
     joined = np.concatenate(batches, axis=1)
     return joined.reshape(len(models), len(views), *joined.shape[1:])
 
 
-def _in_parts(
+def _loader(photos: WholePhotos, compute: ComputeSettings) -> PhotoLoader[torch.Tensor]:
+    # Few photos are not worth starting processes for, and none is read a second time.
+    few = {"workers": 0} if len(photos) <= 4 * compute.batch_size else {}
+    config = compute.loader.model_copy(update={"persistent_workers": False, **few})
+    return whole_photo_loader(photos, compute.batch_size, config, compute.device)
+
+
+def _in_micro_batches(
     predict: Callable[[torch.Tensor], NDArray[np.float32]],
     images: torch.Tensor,
     at_a_time: int,
     device: str,
 ) -> tuple[NDArray[np.float32], int]:
-    """``[views, images, classes]`` of a batch, and how many images at a time had room."""
+    """Predict a batch ``[views, images, classes]``; also return how many images fit at a time."""
     while True:
         try:
-            parts = [predict(part) for part in images.split(at_a_time)]
-            return np.concatenate(parts, axis=1), at_a_time
+            predicted = [predict(each) for each in images.split(at_a_time)]
+            return np.concatenate(predicted, axis=1), at_a_time
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -144,7 +134,7 @@ def _in_parts(
                     "not even a single photo can be predicted in the memory that is left: free "
                     "some, or set a smaller model.image_size"
                 ) from error
-        # Outside of the handler: the error holds on to the tensors of its frames.
+        # Outside of the handler, where the error no longer keeps the tensors of its frames alive.
         release_memory(device)
         log.warning(
             "out of memory while predicting %d photos at a time: going on with %d "
@@ -158,24 +148,24 @@ def _in_parts(
 
 def predict_member(
     bundle: Bundle,
-    sources: Sequence[Path | bytes],
+    photos: PhotosToPredict,
     temperatures: Mapping[str, float],
-    engine: Engine,
+    compute: ComputeSettings,
     on_fold: Callable[[int, NDArray[np.floating]], None] = _unkept,
-    unreadable: torch.Tensor | None = None,
+    progress: Callable[[int], None] = _silent,
 ) -> NDArray[np.float64]:
     """Probabilities of a backbone for the views of ``temperatures``, ``[views, images, classes]``.
 
     Each fold's log-probabilities are tempered, then the folds' probabilities are averaged.
     ``on_fold`` gets each fold and its tempered log-probabilities ``[views, images, classes]``;
-    ``unreadable`` is as in :func:`predict_views`.
+    ``progress`` is as in :func:`predict_views`.
     """
     views = list(temperatures)
     by_view = np.array([temperatures[view] for view in views])[:, None, None]
     total: NDArray[np.float64] | float = 0.0
     for fold in bundle.folds:
         model = bundle.load_fold(fold)
-        log_p = predict_views(model, bundle.preprocessing, sources, views, engine, unreadable)
+        log_p = predict_views(model, bundle.preprocessing, photos, views, compute, progress)
         log_p = tempered(log_p, by_view)
         on_fold(fold, log_p)
         total = total + np.exp(log_p)

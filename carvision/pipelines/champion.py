@@ -6,7 +6,7 @@ from typing import Final
 
 import mlflow
 
-from carvision.config import Config, path_text
+from carvision.config import RunSettings, path_text
 from carvision.contracts import EnsembleOof, EnsembleSpec, Score, nfc, same_ensemble
 from carvision.data.layout import Layout
 from carvision.data.manifest import Manifest
@@ -24,7 +24,7 @@ from carvision.store.registry import champion_ensemble, crown_ensemble, register
 Champion = tuple[int, EnsembleSpec]
 
 
-def champion_for(config: Config, data: str, beside: Layout) -> Champion | None:
+def champion_for(settings: RunSettings, data: str, beside: Layout) -> Champion | None:
     """The ensemble to predict with: the champion of ``data``, or else one of the same classes.
 
     ``beside`` is where the test photos lie, with a template perhaps. None where there is no
@@ -33,7 +33,7 @@ def champion_for(config: Config, data: str, beside: Layout) -> Champion | None:
     Raises:
         TrackingError: the champion cannot be used, and no other is of these classes.
     """
-    prepared = _prepared_run(config, data)
+    prepared = _prepared_run(settings, data)
     chosen = _own_or_alike(prepared, beside)
     if chosen is not None:
         _announce_chosen(*chosen, prepared)
@@ -61,7 +61,7 @@ def _own_or_alike(prepared: PreparedRun | None, beside: Layout) -> Champion | No
     return alike[0] if alike else general
 
 
-def _prepared_run(config: Config, data: str) -> PreparedRun | None:
+def _prepared_run(settings: RunSettings, data: str) -> PreparedRun | None:
     """The run that prepared ``data`` last, with the folds and classes asked for if one did."""
     runs = prepared_runs()
     if data != "latest":
@@ -71,7 +71,7 @@ def _prepared_run(config: Config, data: str) -> PreparedRun | None:
         except DataError:
             root = Path(path_text(data)).absolute()
         runs = [run for run in runs if run.root == root]
-    asked = [run for run in runs if config.data.split(run.split) == run.split]
+    asked = [run for run in runs if settings.data.split(run.split) == run.split]
     return next(iter(asked or runs), None)
 
 

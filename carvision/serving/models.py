@@ -15,7 +15,8 @@ from torch import nn
 from carvision.config import LoaderConfig
 from carvision.contracts import VIEWS, read_spec
 from carvision.inference import (
-    Engine,
+    ComputeSettings,
+    PhotosToPredict,
     available_device,
     predict_ensemble,
     predict_member,
@@ -56,7 +57,7 @@ def _resident(bundle: Bundle) -> _ResidentBundle:
 
 
 class _PhotoModel(PythonModel):  # type: ignore[misc]
-    """What both models share: their input, and the engine."""
+    """What both models share: their input, and how they compute."""
 
     def load_context(self, context: Any) -> None:
         mend_scoring_server()
@@ -66,7 +67,7 @@ class _PhotoModel(PythonModel):  # type: ignore[misc]
         device = available_device(settings.get(SERVE_DEVICE, "auto"))
         # In this process: a server has its own ways of running in parallel.
         precision = resolve_precision("auto", device)
-        self._engine = Engine(device, precision, _BATCH, LoaderConfig(workers=0))
+        self._compute = ComputeSettings(device, precision, _BATCH, LoaderConfig(workers=0))
 
     # MLflow reads the type hints: any but a table's would be taken for a schema.
     def predict(
@@ -101,7 +102,9 @@ class MemberModel(_PhotoModel):
         return self._bundle.classes.names
 
     def _probabilities(self, photos: Sequence[Path | bytes]) -> NDArray[np.floating]:
-        return predict_member(self._bundle, photos, {VIEWS[0]: 1.0}, self._engine)[0]
+        return predict_member(
+            self._bundle, PhotosToPredict(photos), {VIEWS[0]: 1.0}, self._compute
+        )[0]
 
 
 class EnsembleModel(_PhotoModel):
@@ -122,8 +125,9 @@ class EnsembleModel(_PhotoModel):
         return self._spec.class_names
 
     def _probabilities(self, photos: Sequence[Path | bytes]) -> NDArray[np.floating]:
+        given = PhotosToPredict(photos)
         members = [
-            predict_member(bundle, photos, member.active_temperatures, self._engine)
+            predict_member(bundle, given, member.active_temperatures, self._compute)
             for bundle, member in zip(self._bundles, self._spec.members, strict=True)
         ]
         return predict_ensemble(self._spec, members)

@@ -10,7 +10,7 @@ from math import ceil
 import torch
 
 from carvision.config import Config
-from carvision.inference import Engine
+from carvision.inference import ComputeSettings
 from carvision.inference.memory import available_memory, release_memory
 from carvision.training.learner import Learner, UpdateCutShortError
 
@@ -23,7 +23,7 @@ _LARGEST = 256
 _CPU_SHARE = 0.6
 
 
-def largest_batch(config: Config, classes: int, engine: Engine, photos: int) -> int:
+def largest_batch(config: Config, classes: int, compute: ComputeSettings, photos: int) -> int:
     """The largest power of two whose batches fit into memory, with room for a quarter more.
 
     At most 256, and no step needs more than ``photos``. The random state stays as it was, and so
@@ -34,11 +34,11 @@ def largest_batch(config: Config, classes: int, engine: Engine, photos: int) -> 
     """
     limit = max(2, min(_LARGEST, photos // config.train.accumulation))
     sizes = [size for size in (2**n for n in range(1, 9)) if size <= limit]
-    cards = [torch.cuda.current_device()] if engine.device == "cuda" else []
+    cards = [torch.cuda.current_device()] if compute.device == "cuda" else []
     with torch.random.fork_rng(devices=cards):
-        find = _by_what_is_kept if engine.device == "cpu" else _by_trying
-        found = find(config, classes, engine, sizes)
-    release_memory(engine.device)
+        find = _by_what_is_kept if compute.device == "cpu" else _by_trying
+        found = find(config, classes, compute, sizes)
+    release_memory(compute.device)
     log.info(
         "%s: train.batch_size=auto takes %d images; optimizer.lr stays %g",
         config.name,
@@ -48,10 +48,10 @@ def largest_batch(config: Config, classes: int, engine: Engine, photos: int) -> 
     return found
 
 
-def _by_trying(config: Config, classes: int, engine: Engine, sizes: list[int]) -> int:
+def _by_trying(config: Config, classes: int, compute: ComputeSettings, sizes: list[int]) -> int:
     """Double until a step does not fit: devices say so without harm."""
     warnings: list[str] = []
-    learner = _throwaway(config, classes, engine, warnings)
+    learner = _throwaway(config, classes, compute, warnings)
     found = sizes[0]
     for size in sizes:
         # A quarter more, and an even number, as mixing needs.
@@ -65,14 +65,16 @@ def _by_trying(config: Config, classes: int, engine: Engine, sizes: list[int]) -
     return found
 
 
-def _by_what_is_kept(config: Config, classes: int, engine: Engine, sizes: list[int]) -> int:
+def _by_what_is_kept(
+    config: Config, classes: int, compute: ComputeSettings, sizes: list[int]
+) -> int:
     """Reckon from small steps: a machine that is short of memory kills, and says nothing.
 
     What a step keeps for its backward pass grows with the images. Activations that are computed
     twice count as kept, for they are there while a part of the network goes backward.
     """
     model = config.model.model_copy(update={"grad_checkpointing": False})
-    learner = _throwaway(config.model_copy(update={"model": model}), classes, engine, [])
+    learner = _throwaway(config.model_copy(update={"model": model}), classes, compute, [])
     kept = {images: _kept(learner, config, images) for images in (2, 4)}
     # Bytes and floats of the pixels; batches that add up to a step wait together.
     pixels = config.train.accumulation * 3 * config.train_image_size**2 * (1 + 4)
@@ -96,11 +98,13 @@ def _kept(learner: Learner, config: Config, images: int) -> int:
     return sum(storages.values())
 
 
-def _throwaway(config: Config, classes: int, engine: Engine, warnings: list[str]) -> Learner:
+def _throwaway(
+    config: Config, classes: int, compute: ComputeSettings, warnings: list[str]
+) -> Learner:
     """A learner whose weights do not matter, past the epochs in which the head learns alone."""
     model = config.model.model_copy(update={"pretrained": False})
     changed = config.model_copy(update={"model": model}).with_batch_size(_LARGEST)
-    learner = Learner(changed, classes, engine, warnings.append)
+    learner = Learner(changed, classes, compute, warnings.append)
     learner.start_epoch(config.train.head_first_epochs + 1)
     return learner
 

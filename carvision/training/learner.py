@@ -9,7 +9,7 @@ from torch import nn
 
 from carvision.config import Config
 from carvision.errors import CarvisionError
-from carvision.inference import Engine, autocast, memory_format, to_device
+from carvision.inference import ComputeSettings, autocast, memory_format, to_device
 from carvision.inference.memory import (
     is_out_of_memory,
     keep_freed_memory,
@@ -60,12 +60,12 @@ class Learner:
         self,
         config: Config,
         classes: int,
-        engine: Engine,
+        compute: ComputeSettings,
         warn: Callable[[str], None],
     ) -> None:
         self._config = config
-        self._device = device = engine.device
-        self._precision = engine.precision
+        self._device = device = compute.device
+        self._precision = compute.precision
         self._layout = memory_format(device)
         self._warn = warn
         keep_freed_memory(device)
@@ -76,7 +76,7 @@ class Learner:
         model = build_model(config, classes, pretrained=config.model.pretrained)
         self._head = classifier_parameters(model)
         self._smallest = smallest_batch(model)
-        self._scaler = grad_scaler(device, engine.precision)
+        self._scaler = grad_scaler(device, compute.precision)
         decay = config.train.ema_decay
         try:
             model = model.to(device, memory_format=self._layout)  # type: ignore[call-overload]

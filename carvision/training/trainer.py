@@ -17,7 +17,7 @@ from carvision.data.loader import Batch, PhotoLoader
 from carvision.data.manifest import Manifest
 from carvision.data.training_photos import EpochSampler, training_loader
 from carvision.errors import DataError, DivergedError
-from carvision.inference import Engine, device_name
+from carvision.inference import ComputeSettings, device_name
 from carvision.inference.memory import forget_peak_memory, memory_used
 from carvision.training.batch_size import largest_batch
 from carvision.training.best_checkpoint import Outcome
@@ -65,27 +65,27 @@ class FoldTraining:
             raise DataError(f"fold {fold}: too few photos to train and validate on")
         self._ids = rows["image_id"].tolist()
         self._classes = len(manifest.classes.names)
-        engine = Engine.of(config)
-        self._device, self._precision = engine.device, engine.precision
+        compute = ComputeSettings.of(config)
+        self._device, self._precision = compute.device, compute.precision
         found = self._found()
         if found is not None:
             batch_size = found[1]["batch_size"]
         elif config.train.batch_size != "auto":
             batch_size = config.train.batch_size
         elif batch_size is None:
-            batch_size = largest_batch(config, self._classes, engine, len(rows))
+            batch_size = largest_batch(config, self._classes, compute, len(rows))
         self._config = config = config.with_batch_size(batch_size)
         self._batch_size = batch_size
         # Folds differ in their photos, and need no equal start.
         torch.manual_seed(config.seed * 1000 + fold)
-        self._learner = Learner(config, self._classes, engine, tracker.warning)
+        self._learner = Learner(config, self._classes, compute, tracker.warning)
         # The fold before this one, or the search for a batch that fits, may have taken more.
-        forget_peak_memory(engine.device)
+        forget_peak_memory(compute.device)
         step_images = batch_size * config.train.accumulation
         self._sampler = EpochSampler(len(rows), config.seed)
         photos = training_photos(config, rows, root, cache)
         self._loader: PhotoLoader[Batch] = training_loader(
-            photos, self._sampler, step_images, config.loader, engine.device
+            photos, self._sampler, step_images, config.loader, compute.device
         )
         self._steps_per_epoch = len(self._loader)
         planned = config.train.epochs * self._steps_per_epoch
@@ -93,7 +93,7 @@ class FoldTraining:
         if self._total_steps < planned:
             validation = trial_rows(validation, self._total_steps * step_images, config.seed)
         preprocessing = self._learner.preprocessing
-        self._validation = Validation(validation, root, preprocessing, engine, tracker)
+        self._validation = Validation(validation, root, preprocessing, compute, tracker)
         self._position = Position()
         self._watch = Watch(config.train.early_stopping)
         self._written_at = time.monotonic()

@@ -1,7 +1,7 @@
 """A fold's validation photos: predictions of them, and their scores."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from carvision.contracts import VIEWS, Tracker
-from carvision.inference import Engine, predict_views_of_each
+from carvision.inference import ComputeSettings, PhotosToPredict, predict_views_of_each
 from carvision.metrics import true_class_column, validation_metrics
 from carvision.models import Preprocessing
 
@@ -40,14 +40,14 @@ class Validation:
         rows: pd.DataFrame,
         root: Path,
         preprocessing: Preprocessing,
-        engine: Engine,
+        compute: ComputeSettings,
         tracker: Tracker,
     ) -> None:
         self.index = rows[["image_id", "class_index", "fold"]].reset_index(drop=True)
         self._targets = rows["class_index"].to_numpy()
-        self._sources: list[Path | bytes] = [root / path for path in rows["path"]]
+        self._photos = PhotosToPredict([root / path for path in rows["path"]])
         self._preprocessing = preprocessing
-        self._engine = engine
+        self._compute = compute
         self._tracker = tracker
 
     def score_each(self, networks: Sequence[nn.Module]) -> list[Score]:
@@ -66,7 +66,7 @@ class Validation:
         self, networks: Sequence[nn.Module], views: tuple[str, ...]
     ) -> NDArray[np.float32]:
         """``[networks, views, images, classes]``."""
-        total = len(self._sources) * len(views) * len(networks)
+        total = len(self.index) * len(views) * len(networks)
         done = 0
 
         def progress(images: int) -> None:
@@ -74,8 +74,9 @@ class Validation:
             done += images
             self._tracker.images_predicted(done, total)
 
-        engine = replace(self._engine, progress=progress)
-        return predict_views_of_each(networks, self._preprocessing, self._sources, views, engine)
+        return predict_views_of_each(
+            networks, self._preprocessing, self._photos, views, self._compute, progress
+        )
 
 
 def trial_rows(rows: pd.DataFrame, trained_on: int, seed: int) -> pd.DataFrame:

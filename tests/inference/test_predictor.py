@@ -1,4 +1,4 @@
-"""The prediction engine: views, folds and members, against photos that were really turned."""
+"""Predictions: views, folds and members, against photos that were really turned."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +15,8 @@ from carvision.data import whole_photos
 from carvision.data.decode import decode
 from carvision.errors import CarvisionError, DataError
 from carvision.inference import (
-    Engine,
+    ComputeSettings,
+    PhotosToPredict,
     predict_ensemble,
     predict_member,
     predict_views,
@@ -32,10 +33,10 @@ TURNED = {
 }
 
 
-def _engine(**values: object) -> Engine:
+def _compute(**values: object) -> ComputeSettings:
     loader = LoaderConfig(workers=values.pop("workers", 0))  # type: ignore[arg-type]
     given = {"device": "cpu", "precision": "fp32", "batch_size": 3, "loader": loader}
-    return Engine(**(given | values))  # type: ignore[arg-type]
+    return ComputeSettings(**(given | values))  # type: ignore[arg-type]
 
 
 def _predict(
@@ -46,7 +47,9 @@ def _predict(
     **options: object,
 ) -> np.ndarray:
     model = bundle.load_fold(fold)
-    return predict_views(model, bundle.preprocessing, sources, views, _engine(**options))
+    return predict_views(
+        model, bundle.preprocessing, PhotosToPredict(sources), views, _compute(**options)
+    )
 
 
 def test_log_probabilities_of_every_view_and_photo(bundle: Bundle, sources: list[Path]) -> None:
@@ -79,7 +82,9 @@ def test_a_view_is_the_turned_photos_original(
 def test_the_model_is_used_as_it_evaluates(bundle: Bundle, sources: list[Path]) -> None:
     model = bundle.load_fold(1).train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    found = predict_views(model, bundle.preprocessing, sources, VIEWS[:1], _engine())
+    found = predict_views(
+        model, bundle.preprocessing, PhotosToPredict(sources), VIEWS[:1], _compute()
+    )
     assert not model.training
     np.testing.assert_array_equal(found, _predict(bundle, sources))
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
@@ -111,8 +116,10 @@ def test_a_batch_that_does_not_fit_is_predicted_in_parts(
     parts: list[int],
 ) -> None:
     model = bundle.load_fold(1)
-    engine = _engine(batch_size=5, progress=(seen := []).append)
-    expected = predict_views(model, bundle.preprocessing, sources, VIEWS, _engine())
+    compute, seen = _compute(batch_size=5), []
+    expected = predict_views(
+        model, bundle.preprocessing, PhotosToPredict(sources), VIEWS, _compute()
+    )
     forward, done = model.forward, []
 
     def limited(images: torch.Tensor) -> torch.Tensor:
@@ -122,7 +129,8 @@ def test_a_batch_that_does_not_fit_is_predicted_in_parts(
         return forward(images)
 
     model.forward = limited  # type: ignore[method-assign]
-    found = predict_views(model, bundle.preprocessing, sources, VIEWS, engine)
+    photos = PhotosToPredict(sources)
+    found = predict_views(model, bundle.preprocessing, photos, VIEWS, compute, seen.append)
     np.testing.assert_allclose(found, expected, atol=1e-5)
     assert seen == [5 * 5, 2 * 5]
     # What had no room once is not tried again.
@@ -139,7 +147,7 @@ def test_a_photo_that_has_no_room_is_an_error(bundle: Bundle, sources: list[Path
 
     model.forward = short  # type: ignore[method-assign]
     with pytest.raises(CarvisionError, match="not even a single photo"):
-        predict_views(model, bundle.preprocessing, sources, VIEWS, _engine())
+        predict_views(model, bundle.preprocessing, PhotosToPredict(sources), VIEWS, _compute())
 
 
 def test_several_models_are_predicted_from_one_reading(
@@ -155,8 +163,10 @@ def test_several_models_are_predicted_from_one_reading(
 
     monkeypatch.setattr(whole_photos, "decode", counted)
     models = [bundle.load_fold(fold) for fold in (1, 2)]
-    engine = _engine(progress=seen.append)
-    found = predict_views_of_each(models, bundle.preprocessing, sources, VIEWS[:2], engine)
+    photos, views = PhotosToPredict(sources), VIEWS[:2]
+    found = predict_views_of_each(
+        models, bundle.preprocessing, photos, views, _compute(), seen.append
+    )
     # The same bits as one by one.
     np.testing.assert_array_equal(found, expected)
     assert read == sources
@@ -167,7 +177,7 @@ def test_photos_are_squashed_as_the_backbone_wants(bundle: Bundle, sources: list
     model, found = bundle.load_fold(1), {}
     for how in ("bicubic", "bilinear"):
         wanted = replace(bundle.preprocessing, image_size=40, interpolation=how)
-        found[how] = predict_views(model, wanted, sources, VIEWS[:1], _engine())
+        found[how] = predict_views(model, wanted, PhotosToPredict(sources), VIEWS[:1], _compute())
         pixels = np.stack([decode(path, 40, interpolation=how) for path in sources])
         with torch.inference_mode():
             logits = model(wanted.normalise(torch.from_numpy(pixels.transpose(0, 3, 1, 2))))
@@ -187,7 +197,8 @@ def test_progress_counts_images_times_views(
     views: tuple[str, ...], bundle: Bundle, sources: list[Path]
 ) -> None:
     seen: list[int] = []
-    _predict(bundle, sources, views, progress=seen.append)
+    photos, model = PhotosToPredict(sources), bundle.load_fold(1)
+    predict_views(model, bundle.preprocessing, photos, views, _compute(), seen.append)
     assert seen == [3 * len(views), 3 * len(views), 1 * len(views)]
 
 
@@ -211,7 +222,7 @@ def test_a_member_is_the_mean_of_its_tempered_folds(
         folds = [_predict(bundle, sources, (view,), fold)[0] for fold in (1, 2)]
         tempered = [log_softmax(f.astype(np.float64) / temperature, axis=1) for f in folds]
         expected.append((np.exp(tempered[0]) + np.exp(tempered[1])) / 2)
-    found = predict_member(bundle, sources, temperatures, _engine())
+    found = predict_member(bundle, PhotosToPredict(sources), temperatures, _compute())
     assert found.shape == (len(temperatures), 7, 3)
     np.testing.assert_allclose(found, np.array(expected), atol=1e-6)
     # The mean of log-probabilities, the likely mistake, is something else.
@@ -221,7 +232,9 @@ def test_a_member_is_the_mean_of_its_tempered_folds(
 def test_each_folds_own_predictions_are_handed_out(bundle: Bundle, sources: list[Path]) -> None:
     kept: dict[int, np.ndarray] = {}
     temperatures = {"original": 0.5, "hflip": 2.0}
-    found = predict_member(bundle, sources, temperatures, _engine(), kept.__setitem__)
+    found = predict_member(
+        bundle, PhotosToPredict(sources), temperatures, _compute(), kept.__setitem__
+    )
     assert list(kept) == list(bundle.folds)
     alone = _predict(bundle, sources, ("original",), fold=2)[0].astype(np.float64)
     np.testing.assert_allclose(kept[2][0], log_softmax(alone / 0.5, axis=1), atol=1e-5)
@@ -289,8 +302,10 @@ def test_photos_that_cannot_be_read_are_marked(
     given = [*sources, broken, *sources, tmp_path / "gone.png"]
     marks = torch.zeros(len(given), dtype=torch.bool).share_memory_()
     marks[2] = True
-    model, engine = bundle.load_fold(1), _engine(workers=workers)
-    found = predict_views(model, bundle.preprocessing, given, VIEWS[:1], engine, marks)
+    model, compute = bundle.load_fold(1), _compute(workers=workers)
+    found = predict_views(
+        model, bundle.preprocessing, PhotosToPredict(given, marks), VIEWS[:1], compute
+    )
     assert marks.nonzero().flatten().tolist() == [2, 7, 15]
     sound = np.flatnonzero(~marks.numpy())
     readable = [given[i] for i in sound]

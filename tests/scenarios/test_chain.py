@@ -18,7 +18,7 @@ from carvision.config import Config, LoaderConfig, load_config
 from carvision.contracts import VIEWS, EnsembleSpec, read_predictions
 from carvision.data.manifest import read_manifest
 from carvision.errors import ConfigError, DataError, PredictionsError, TrackingError
-from carvision.inference import Engine, predict_member
+from carvision.inference import ComputeSettings, PhotosToPredict, predict_member
 from carvision.metrics import competition_log_loss, log_loss_of_true_class
 from carvision.pipelines.ensemble.step import ensemble
 from carvision.pipelines.prepare.step import prepared_data
@@ -210,8 +210,8 @@ def test_anyone_can_load_a_backbone(
     table = model.predict(pd.DataFrame({"image": [path.read_bytes()]}))
     assert table.columns.tolist() == _CLASSES
     bundle = members[1].fetch(tmp_path)
-    engine = Engine("cpu", "fp32", batch_size=1, loader=LoaderConfig(workers=0))
-    original = predict_member(bundle, [path], {"original": 1.0}, engine)[0, 0]
+    compute = ComputeSettings("cpu", "fp32", batch_size=1, loader=LoaderConfig(workers=0))
+    original = predict_member(bundle, PhotosToPredict([path]), {"original": 1.0}, compute)[0, 0]
     assert np.allclose(table.loc[0], original, atol=0.02)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from carvision.inference import Engine
+from carvision.inference import ComputeSettings
 from carvision.training import batch_size as module
 from carvision.training import train_fold
 from carvision.training.batch_size import largest_batch
@@ -19,7 +19,7 @@ AUTO = tiny("train.batch_size=auto train.epochs=1")
 
 def _largest(photos: int = 1000, overrides: str = "") -> int:
     config = tiny(f"train.batch_size=auto {overrides}")
-    return largest_batch(config, 3, Engine.of(config), photos)
+    return largest_batch(config, 3, ComputeSettings.of(config), photos)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from carvision.contracts import VIEWS
 from carvision.errors import CarvisionError, DataError, DivergedError
-from carvision.inference import Engine, predict_views
+from carvision.inference import ComputeSettings, PhotosToPredict, predict_views
 from carvision.metrics import validation_metrics
 from carvision.models import build_model, preprocessing_of
 from carvision.training import train_fold
@@ -236,8 +236,10 @@ def _assert_weights_predict(run: Run, views: tuple[str, ...]) -> None:
     model = build_model(run.config, classes, pretrained=False)
     model.load_state_dict(load_file(run.result.weights))
     sources = [run.root / name for name in predictions.index["image_id"]]
-    engine = Engine.of(run.config)
-    found = predict_views(model, preprocessing_of(run.config), sources, views, engine)
+    compute = ComputeSettings.of(run.config)
+    found = predict_views(
+        model, preprocessing_of(run.config), PhotosToPredict(sources), views, compute
+    )
     np.testing.assert_allclose(found, predictions.log_probabilities, atol=1e-6)
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from carvision.errors import CarvisionError
-from carvision.inference import Engine
+from carvision.inference import ComputeSettings
 from carvision.inference.memory import is_out_of_memory
 from carvision.training import learner as module
 from carvision.training.learner import Learner, UpdateCutShortError
@@ -27,7 +27,10 @@ def _learner(overrides="", warnings=None):
     torch.manual_seed(0)
     config = tiny(f"model.pretrained=false {overrides}")
     return Learner(
-        config, CLASSES, Engine.of(config), (warnings if warnings is not None else []).append
+        config,
+        CLASSES,
+        ComputeSettings.of(config),
+        (warnings if warnings is not None else []).append,
     )
 
 

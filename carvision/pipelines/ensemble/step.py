@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from carvision.config import Config
+from carvision.config import RunSettings
 from carvision.contracts import VIEWS, EnsembleSpec, Predictions, write_predictions
 from carvision.data.layout import Layout
 from carvision.data.submission import build_submission, write_submission
@@ -16,7 +16,7 @@ from carvision.data.test_photos import TestPhotos
 from carvision.ensembling.fold_averaging import FoldMixtures
 from carvision.errors import ConfigError
 from carvision.files import check_writable, scratch_folder
-from carvision.inference import Engine, predict_ensemble, predict_member, resolve_device
+from carvision.inference import ComputeSettings, PhotosToPredict, predict_ensemble, predict_member
 from carvision.inference.memory import keep_freed_memory, stay_below_swap
 from carvision.metrics import MIN_PROBABILITY
 from carvision.pipelines.champion import champion_for
@@ -51,7 +51,7 @@ from carvision.tracking.outbox.steps import recorded
 STAGE_ENSEMBLE = "ensemble"
 
 
-def ensemble(config: Config, data: str, *, test: str, output: Path, tta_steps: int) -> Path:
+def ensemble(settings: RunSettings, data: str, *, test: str, output: Path, tta_steps: int) -> Path:
     """The entry point: predict the test photos with the champion, and write the submission.
 
     ``test`` is a folder or a CSV, empty for the data's own. Without a registered ensemble the
@@ -69,7 +69,7 @@ def ensemble(config: Config, data: str, *, test: str, output: Path, tta_steps: i
     check_test(data, test)
     with command_run(STAGE_ENSEMBLE, "ensemble") as run, recorded(run):
         photos, beside = find_test(data, test)
-        version, tuned = _specification(config, data, beside)
+        version, tuned = _specification(settings, data, beside)
         spec = tuned.with_views(VIEWS[:tta_steps])
         pinned = pinned_members(spec, None if version is None else registered_at(version))
         if not test:
@@ -79,7 +79,7 @@ def ensemble(config: Config, data: str, *, test: str, output: Path, tta_steps: i
         inputs = forecast_inputs(version, tuned, spec)
         expected = Expected(_nested_score(tuned, spec), [one.oof_log_loss for one in pinned])
         prior = class_prior(inputs, spec)
-        members, folds = _predict(config, spec, pinned, given.unreadable)
+        members, folds = _predict(settings, spec, pinned, given.unreadable)
         sound = given.unreadable.sound
         for probabilities in members:
             probabilities[:, ~sound] = prior
@@ -91,7 +91,7 @@ def ensemble(config: Config, data: str, *, test: str, output: Path, tta_steps: i
         _log_predictions(spec, photos, members)
         truth = show_scores(spec, expected, given, members, submission)
         table = photo_table(spec, photos, submitted, members, given.unreadable.reasons)
-        basis = forecast_basis(inputs, folds.of(sound), submitted[sound], config.seed)
+        basis = forecast_basis(inputs, folds.of(sound), submitted[sound], settings.seed)
         report_forecast(basis, table, photos, truth)
         console.print(
             f"submission: {output.resolve()} ({len(submission):,} rows)",
@@ -102,14 +102,16 @@ def ensemble(config: Config, data: str, *, test: str, output: Path, tta_steps: i
     return output
 
 
-def _specification(config: Config, data: str, beside: Layout) -> tuple[int | None, EnsembleSpec]:
+def _specification(
+    settings: RunSettings, data: str, beside: Layout
+) -> tuple[int | None, EnsembleSpec]:
     """The ensemble in use on ``data`` and its version, or the plan's fixed weights and none."""
-    champion = champion_for(config, data, beside)
+    champion = champion_for(settings, data, beside)
     if champion is not None:
         version, spec = champion
         set_tags({DATA: spec.score.data if spec.score else "unknown"})
         return version, spec
-    manifest = known_manifest(config, data)
+    manifest = known_manifest(settings, data)
     set_tags({DATA: manifest.fingerprint})
     members = choose_members(manifest.fingerprint, ())
     names = ", ".join(f"{member.preset} v{member.version}" for member in members)
@@ -124,17 +126,21 @@ def _specification(config: Config, data: str, beside: Layout) -> tuple[int | Non
 
 
 def _predict(
-    config: Config, spec: EnsembleSpec, pinned: Sequence[MemberVersion], unreadable: Unreadable
+    settings: RunSettings,
+    spec: EnsembleSpec,
+    pinned: Sequence[MemberVersion],
+    unreadable: Unreadable,
 ) -> tuple[list[NDArray[np.float64]], FoldMixtures]:
     """Each member's probabilities for its active views, ``[views, images, classes]``.
 
     Beside them the ensemble's mixture of each fold that all members have. What is predicted of
     unreadable photos has no meaning.
     """
-    paths = unreadable.photos.paths
+    photos = PhotosToPredict(unreadable.photos.paths, unreadable.marks)
+    compute = ComputeSettings.of(settings)
     # Here, and not where models predict in somebody else's process.
-    keep_freed_memory(device := resolve_device(config.device))
-    stay_below_swap(device)
+    keep_freed_memory(compute.device)
+    stay_below_swap(compute.device)
     common = set.intersection(*(set(one.folds) for one in pinned))
     folds = FoldMixtures(spec.mixing, sorted(common))
     members = []
@@ -142,14 +148,14 @@ def _predict(
         # One member's weights at a time: together they are tens of gigabytes.
         with scratch_folder() as folder:
             bundle = registered.fetch(folder, spec.classes)
-            total = len(paths) * len(member.active_views) * len(bundle.folds)
+            total = len(photos.sources) * len(member.active_views) * len(bundle.folds)
             weights = np.array([member.weights[view] for view in member.active_views])
             with progress(f"predicting with {member.preset}", total) as predicted:
-                engine = Engine.of(config, predicted)
                 temperatures = member.active_temperatures
                 keep = partial(folds.add, weights)
-                marks = unreadable.marks
-                members.append(predict_member(bundle, paths, temperatures, engine, keep, marks))
+                members.append(
+                    predict_member(bundle, photos, temperatures, compute, keep, predicted)
+                )
         unreadable.look_again()
     return members, folds
 

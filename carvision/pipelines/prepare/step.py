@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from carvision import workspace
-from carvision.config import Config, SplitSettings, path_text
+from carvision.config import RunSettings, SplitSettings, path_text
 from carvision.data.archive import Unpacking
 from carvision.data.exclusions import read_exclusions, refuse_unknown
 from carvision.data.file_kinds import archive_kind
@@ -51,7 +51,7 @@ class PreparedData:
     layout: Layout
 
 
-def prepare(config: Config, data: str, exclude: str = "") -> PreparedData:
+def prepare(settings: RunSettings, data: str, exclude: str = "") -> PreparedData:
     """The entry point: prepare ``data`` anew, whatever was prepared before.
 
     ``exclude`` is a CSV of photos to leave out (``image_id`` and, if you like, ``reason``). It
@@ -68,11 +68,11 @@ def prepare(config: Config, data: str, exclude: str = "") -> PreparedData:
         listed = exclusions_in_force(previous)
         if listed:
             announce(f"an earlier list leaves out {len(listed)} photos (exclude=none ends that)")
-    split = config.data.split(previous.split if previous else None)
+    split = settings.data.split(previous.split if previous else None)
     return _prepare(layout, listing, split, listed)
 
 
-def prepared_data(config: Config, data: str) -> PreparedData:
+def prepared_data(settings: RunSettings, data: str) -> PreparedData:
     """The data of another step, prepared now where it was not, or is no longer as it was.
 
     Raises:
@@ -83,7 +83,7 @@ def prepared_data(config: Config, data: str) -> PreparedData:
     digest = listing_digest(listing.photos)
     same_root = [run for run in prepared_runs() if run.root == layout.root]
     previous = previous or _moved_here(listing)
-    split = config.data.split(previous.split if previous else None)
+    split = settings.data.split(previous.split if previous else None)
     # The run used last has the list in force: one with another list is never taken again.
     listed = exclusions_in_force(previous)
     alike = [
@@ -104,15 +104,15 @@ def prepared_data(config: Config, data: str) -> PreparedData:
     return _prepare(layout, listing, split, listed)
 
 
-def known_manifest(config: Config, data: str) -> Manifest:
+def known_manifest(settings: RunSettings, data: str) -> Manifest:
     """The manifest of a step that needs no photo; ``latest`` may be from another machine."""
     runs = prepared_runs()
-    if data == "latest" and runs and config.data.split(runs[0].split) == runs[0].split:
+    if data == "latest" and runs and settings.data.split(runs[0].split) == runs[0].split:
         manifest = runs[0].manifest_or_none()
         if manifest is not None:
             announce(_description(runs[0].root, manifest))
             return manifest
-    return prepared_data(config, data).manifest
+    return prepared_data(settings, data).manifest
 
 
 def find_layout(data: str) -> Layout:

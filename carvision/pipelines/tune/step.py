@@ -6,7 +6,7 @@ from dataclasses import asdict
 import numpy as np
 import pandas as pd
 
-from carvision.config import Config
+from carvision.config import RunSettings
 from carvision.contracts import EnsembleSpec, Score
 from carvision.data.manifest import Manifest
 from carvision.data.tables import spreadsheet_csv
@@ -43,7 +43,7 @@ _GAP = 1e-8
 
 
 def tune(
-    config: Config,
+    config: RunSettings,
     data: str,
     models: Sequence[str],
     trials: int,

@@ -155,12 +155,14 @@ def _between_folds(monkeypatch: pytest.MonkeyPatch, event: Any) -> None:
     module = import_module("carvision.pipelines.ensemble.step")
     real = module.predict_member
 
-    def predict_member(bundle: Any, paths: Any, temperatures: Any, engine: Any, keep: Any, m: Any):
+    def predict_member(*given: Any) -> Any:
+        *others, keep, predicted = given
+
         def keep_then(fold: int, log_p: Any) -> None:
             keep(fold, log_p)
             event(fold)
 
-        return real(bundle, paths, temperatures, engine, keep_then, m)
+        return real(*others, keep_then, predicted)
 
     monkeypatch.setattr(module, "predict_member", predict_member)
 
