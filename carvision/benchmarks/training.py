@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
@@ -28,6 +29,7 @@ from carvision.inference import (
 from carvision.metrics import validation_metrics
 from carvision.models import build_loss, build_model, preprocessing_of
 from carvision.training import Learner, train_fold
+from carvision.training.job import FoldJob
 from carvision.training.optimizer import build_optimizer
 
 log = logging.getLogger(__name__)
@@ -122,12 +124,14 @@ def against_timm_rows(
     if cache_side is not None:
         cache = PhotoCache(work / "cache", manifest, cache_side)
         cache.write(root)
-    ours = train_fold(config, manifest, root, 1, work / "ours", tracker, cache)
+    job = replace(FoldJob.of(config, manifest, root, 1, cache), home=work / "ours")
+    ours = train_fold(job, tracker)
     # The other four views, which timm's script does not compute, are a part of this.
     minutes = (time.perf_counter() - started) / 60
     loss = ours.metrics["val/log_loss"]
     from_files = _Times()
-    train_fold(_one_epoch_alike(config), manifest, root, 1, work / "from_files", from_files)
+    job = FoldJob.of(_one_epoch_alike(config), manifest, root, 1)
+    train_fold(replace(job, home=work / "from_files"), from_files)
     rivals = {}
     # In a process of its own, to which what we set in ours (the allocator) does not apply.
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as apart:

@@ -1,38 +1,24 @@
-"""What a checkpoint belongs to: the configuration, the classes, the data and the fold."""
+"""How two fold identities differ: which checkpoint a training may go on from."""
 
-import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from carvision.config import Config
-from carvision.data.manifest import Manifest
 from carvision.errors import ConfigError
-from carvision.inference import resolved_precision
-
-#: What a checkpoint holds; one of before is refused, not misread.
-_FORMAT = 2
 
 
-def identity_of(config: Config, manifest: Manifest, fold: int, cache_side: int | None) -> str:
-    """Everything that changes the result, as JSON."""
-    settings = config.result_settings() | {"precision": resolved_precision(config)}
-    settings["model"]["weights"] = None if config.model.weights is None else "a file"
-    about = {
-        "checkpoint": _FORMAT,
-        "classes": list(manifest.classes.names),
-        "data": manifest.fingerprint,
-        "fold": fold,
-        "cache_side": cache_side,
-    }
-    return json.dumps(settings | about, sort_keys=True)
-
-
-def refuse_another(path: Path, found: str, wanted: str) -> None:
+def refuse_another(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     """Refuse a checkpoint of another identity.
 
     Raises:
         ConfigError: with the settings that differ.
     """
+    if found.get("checkpoint") != wanted["checkpoint"]:
+        raise ConfigError(
+            f"the checkpoint {path} was written by another version of carvision, which this one "
+            "cannot go on from; resume=never trains the fold anew, or remove the checkpoint's "
+            "folder"
+        )
     changed = differences(found, wanted)
     if changed:
         raise ConfigError(
@@ -41,12 +27,12 @@ def refuse_another(path: Path, found: str, wanted: str) -> None:
         )
 
 
-def differences(found: str, wanted: str) -> list[str]:
+def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
     """The first five settings that differ between two identities: ``key: found → wanted``.
 
     Data and classes come first: where they differ, other settings matter little.
     """
-    before, now = _flat(json.loads(found)), _flat(json.loads(wanted))
+    before, now = _flat(found), _flat(wanted)
     changed = [key for key in before | now if before.get(key) != now.get(key)]
     changed.sort(key=lambda key: (key not in ("data", "classes"), key))
     return [f"{key}: {_told(before.get(key), now.get(key))}" for key in changed[:5]]
@@ -61,11 +47,11 @@ def _told(before: Any, now: Any) -> str:
     return f"{len(before)} → {len(now)}, without {gone[:3]}, with {new[:3]}"
 
 
-def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in settings.items():
         inner = (
-            _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+            _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
         )
         flat |= inner
     return flat

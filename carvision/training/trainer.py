@@ -1,20 +1,18 @@
 """The loop of one fold's training: steps, epochs, checkpoints, and going on from one."""
 
+import json
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from carvision.config import Config
 from carvision.contracts import Tracker
-from carvision.data.cache import PhotoCache
 from carvision.data.loader import Batch, PhotoLoader
-from carvision.data.manifest import Manifest
 from carvision.data.training_photos import EpochSampler, training_loader
 from carvision.errors import DataError, DivergedError
 from carvision.inference import ComputeSettings, device_name
@@ -25,8 +23,9 @@ from carvision.training.checkpoint import CheckpointFolder
 from carvision.training.divergence import is_sound, ruined
 from carvision.training.early_stopping import Watch
 from carvision.training.fold_result import FoldResult
-from carvision.training.identity import identity_of, refuse_another
+from carvision.training.identity import refuse_another
 from carvision.training.interrupts import deferred_interrupts
+from carvision.training.job import FoldJob
 from carvision.training.learner import Learner
 from carvision.training.photos import training_photos
 from carvision.training.schedule import lr_factor
@@ -44,28 +43,23 @@ class FoldTraining:
 
     def __init__(
         self,
-        config: Config,
-        manifest: Manifest,
-        root: Path,
-        fold: int,
-        folder: Path,
+        job: FoldJob,
         tracker: Tracker,
-        cache: PhotoCache | None,
         batch_size: int | None,
         at_a_time: int | None,
     ) -> None:
+        config, manifest, fold, root = job.config, job.manifest, job.fold, job.root
         self._fold = fold
         self._tracker = tracker
-        self._outcome = Outcome(folder)
-        self._checkpoints = CheckpointFolder(folder)
-        cache_side = None if cache is None else cache.side
-        self._identity = identity_of(config, manifest, fold, cache_side)
+        self._outcome = Outcome(job.folder)
+        self._checkpoints = CheckpointFolder(job.folder)
+        self._identity = job.identity
         rows, validation = manifest.split(fold)
         if len(rows) < 2 or validation.empty:
             raise DataError(f"fold {fold}: too few photos to train and validate on")
         self._ids = rows["image_id"].tolist()
         self._classes = len(manifest.classes.names)
-        compute = ComputeSettings.of(config)
+        compute = replace(ComputeSettings.of(config), precision=job.precision)
         self._device, self._precision = compute.device, compute.precision
         found = self._found()
         if found is not None:
@@ -83,7 +77,7 @@ class FoldTraining:
         forget_peak_memory(compute.device)
         step_images = batch_size * config.train.accumulation
         self._sampler = EpochSampler(len(rows), config.seed)
-        photos = training_photos(config, rows, root, cache)
+        photos = training_photos(config, rows, root, job.cache)
         self._loader: PhotoLoader[Batch] = training_loader(
             photos, self._sampler, step_images, config.loader, compute.device
         )
@@ -132,7 +126,7 @@ class FoldTraining:
         """The checkpoint to go on from."""
 
         def usable(path: Path, state: dict[str, Any]) -> bool:
-            refuse_another(path, state["identity"], self._identity)
+            refuse_another(path, _identity_in(state), self._identity)
             return self._outcome.is_there(state["outcome"])
 
         return self._checkpoints.newest(usable)
@@ -282,3 +276,9 @@ class FoldTraining:
             step=step,
             images=images,
         )
+
+
+def _identity_in(state: dict[str, Any]) -> dict[str, Any]:
+    """A checkpoint's identity; versions before this one wrote it as JSON."""
+    found = state["identity"]
+    return json.loads(found) if isinstance(found, str) else found

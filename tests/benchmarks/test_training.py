@@ -39,9 +39,10 @@ def test_a_training_against_timms_script(photos: Path, tmp_path: Path, monkeypat
     config = load_config(overrides=f"{_SMALL} model.image_size=64 train.image_size=32")
     trained = []
 
-    def train_fold(config, manifest, root, fold, folder, tracker, cache=None):
+    def train_fold(job, tracker):
+        config, cache = job.config, job.cache
         trained.append((config.train_image_size, config.train.epochs, cache and cache.is_written()))
-        return training.train_fold(config, manifest, root, fold, folder, tracker, cache)
+        return training.train_fold(job, tracker)
 
     monkeypatch.setattr(module, "train_fold", train_fold)
     rows = against_timm_rows(config, manifest, photos, 48, tmp_path, learning_rates=(1e-3, 3e-3))

@@ -12,7 +12,7 @@ from carvision.errors import TrackingError
 from carvision.pipelines.sync import sync
 from carvision.store.runs import find_runs
 from carvision.tracking.event_log import EventLog
-from carvision.tracking.outbox.steps import events as sending
+from carvision.tracking.outbox import events as sending
 
 _METRICS = {"val/log_loss": 0.5}
 

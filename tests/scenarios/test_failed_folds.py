@@ -8,7 +8,8 @@ import pytest
 
 from carvision.config import load_config
 from carvision.errors import CarvisionError, DataError, DivergedError, IncompleteError
-from carvision.pipelines.train.step import fold_run, train
+from carvision.pipelines.train import fold_run
+from carvision.pipelines.train.step import train
 from carvision.store.registry import MemberVersion
 from carvision.store.runs import client
 from tests.conftest import write_photos
@@ -28,10 +29,10 @@ def fails(monkeypatch: pytest.MonkeyPatch) -> dict[tuple[str, int], BaseExceptio
     errors: dict[tuple[str, int], BaseException] = {}
     train_fold = fold_run.train_fold
 
-    def failing(config, manifest, root, fold, *others):
-        if (config.name, fold) in errors:
-            raise errors[config.name, fold]
-        return train_fold(config, manifest, root, fold, *others)
+    def failing(job, *others):
+        if (job.config.name, job.fold) in errors:
+            raise errors[job.config.name, job.fold]
+        return train_fold(job, *others)
 
     monkeypatch.setattr(fold_run, "train_fold", failing)
     return errors

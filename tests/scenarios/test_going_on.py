@@ -173,14 +173,14 @@ def test_only_what_can_go_on_is_named(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, checkpoints: int
 ) -> None:
     """Equal settings in two folders differ in the weights' content."""
-    identity = json.dumps({"name": "lite0", "data": "x", "model": {"weights": "a file"}})
+    identity = {"name": "lite0", "data": "x", "model": {"weights": "a sum"}}
     other, folder = tmp_path / "a" / "fold1", tmp_path / "b" / "fold1"
     announce_others("lite0 fold 1", other, identity)
     if checkpoints:
         (other / "step00000001.pt").touch()
     with caplog.at_level(logging.INFO, "carvision"):
         announce_others("lite0 fold 1", folder, identity)
-        announce_others("lite0 fold 1", folder, identity.replace("lite0", "lite1"))
+        announce_others("lite0 fold 1", folder, identity | {"name": "lite1"})
     assert caplog.text.count("model.weights: another file") == checkpoints
     assert caplog.text.count("is trained anew") == checkpoints
 
@@ -191,10 +191,10 @@ def test_other_data_and_classes_are_named(tmp_path: Path, caplog: pytest.LogCapt
     before = {"name": "lite0", "data": "x", "classes": ["K5", "K5_Hybrid"], **settings}
     now = {"name": "lite0", "data": "y", "classes": ["K5"], **dict.fromkeys(settings, 1)}
     begun = tmp_path / "a" / "fold1"
-    announce_others("lite0 fold 1", begun, json.dumps(before))
+    announce_others("lite0 fold 1", begun, before)
     (begun / "step00000001.pt").touch()
     with caplog.at_level(logging.INFO, "carvision"):
-        announce_others("lite0 fold 1", tmp_path / "b" / "fold1", json.dumps(now))
+        announce_others("lite0 fold 1", tmp_path / "b" / "fold1", now)
     (told,) = caplog.messages
     assert "classes: 2 → 1, without ['K5_Hybrid'], with [], data: x → y, a0: 0 → 1" in told
     assert str(begun) in told
@@ -206,4 +206,4 @@ def test_damaged_settings_of_another_fold_are_passed_over(content: str, tmp_path
     begun.mkdir(parents=True)
     (begun / "settings.json").write_text(content)
     (begun / "step00000001.pt").touch()
-    announce_others("lite0 fold 1", tmp_path / "b" / "fold1", json.dumps({"name": "lite0"}))
+    announce_others("lite0 fold 1", tmp_path / "b" / "fold1", {"name": "lite0"})

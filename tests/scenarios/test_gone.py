@@ -11,7 +11,8 @@ from carvision.config import Config, load_config
 from carvision.errors import DataError, GoneError, TrackingError
 from carvision.pipelines.members import choose_members
 from carvision.pipelines.prepare.step import known_manifest, prepare, prepared_data
-from carvision.pipelines.train.step import fold_run, train
+from carvision.pipelines.train import fold_run
+from carvision.pipelines.train.step import train
 from carvision.store.fold_sets import usable_folds
 from carvision.store.prepared import prepared_runs
 from carvision.store.registry import MemberVersion
@@ -36,9 +37,9 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     folds = []
     train_fold = fold_run.train_fold
 
-    def counted(config, manifest, root, fold, *others):
-        folds.append(fold)
-        return train_fold(config, manifest, root, fold, *others)
+    def counted(job, *others):
+        folds.append(job.fold)
+        return train_fold(job, *others)
 
     monkeypatch.setattr(fold_run, "train_fold", counted)
     return folds

@@ -8,8 +8,9 @@ from mlflow.exceptions import MlflowException
 
 from carvision.config import load_config
 from carvision.files import write_json
+from carvision.pipelines.train import fold_run
 from carvision.pipelines.train.fold_run import begun_batch_size
-from carvision.pipelines.train.step import fold_run, train
+from carvision.pipelines.train.step import train
 from carvision.store.runs import find_runs
 from carvision.training import CheckpointFolder
 from carvision.training import trainer as loop

@@ -21,7 +21,7 @@ from carvision.pipelines.train.step import train
 from carvision.pipelines.tune.step import tune
 from carvision.store.registry import champion_ensemble
 from carvision.store.runs import find_runs
-from carvision.tracking.outbox.steps import steps as outbox
+from carvision.tracking.outbox import steps as outbox
 from carvision.workspace import OUTBOX
 from tests.tracking_server import Server
 

@@ -15,11 +15,12 @@ from mlflow.exceptions import MlflowException
 from carvision.config import load_config
 from carvision.errors import TrackingError
 from carvision.pipelines.sync import sync
-from carvision.pipelines.train.step import fold_run, train
+from carvision.pipelines.train import fold_run
+from carvision.pipelines.train.step import train
 from carvision.store.registry import MemberVersion
 from carvision.store.runs import find_runs, tracked_run_if_reachable
+from carvision.tracking.outbox import folds as finished_fold
 from carvision.tracking.outbox.events import pending
-from carvision.tracking.outbox.steps import folds as finished_fold
 from carvision.tracking.progress_bar import TrainingProgress
 from tests.conftest import write_photos
 from tests.tracking_server import Server, points, wait_until
@@ -64,9 +65,9 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     folds = []
     train_fold = fold_run.train_fold
 
-    def counted(config, manifest, root, fold, *others):
-        folds.append(fold)
-        return train_fold(config, manifest, root, fold, *others)
+    def counted(job, *others):
+        folds.append(job.fold)
+        return train_fold(job, *others)
 
     monkeypatch.setattr(fold_run, "train_fold", counted)
     monkeypatch.setattr(finished_fold, "_PAUSES", (0.01,))

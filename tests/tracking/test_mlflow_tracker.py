@@ -10,8 +10,8 @@ from mlflow import MlflowClient
 from carvision.contracts import TrackerGroup
 from carvision.tracking.event_log import EventLog
 from carvision.tracking.mlflow_tracker import MlflowTracker
+from carvision.tracking.outbox import events as sending
 from carvision.tracking.outbox.events import pending
-from carvision.tracking.outbox.steps import events as sending
 from tests.tracking_server import METRICS, Server, points, wait_until
 
 

@@ -1,7 +1,7 @@
 """What the tests of training share: a manifest of small photos, a tiny run, a recording tracker."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from carvision.config import Config, SplitSettings, load_config
 from carvision.data.layout import Layout
 from carvision.data.manifest import Manifest, build_manifest, divided
 from carvision.training import FoldResult, train_fold
+from carvision.training.job import FoldJob
 
 PER_CLASS = 12
 
@@ -77,11 +78,27 @@ def tiny(overrides: str = "", model: str = "efficientnet_lite0", recipe: str = "
     )
 
 
+@dataclass(frozen=True)
+class JobIn(FoldJob):
+    """A job in a folder of the test's choice, whatever its settings are."""
+
+    place: Path = Path()
+
+    @property
+    def folder(self) -> Path:
+        return self.place
+
+
+def job_in(folder: Path, data: Data, config: Config, fold: int = 1) -> FoldJob:
+    """The job of a fold in ``folder``."""
+    return replace(JobIn.of(config, data.manifest, data.root, fold), place=folder)
+
+
 def train_in(
     data: Data, config: Config, folder: Path, recorder: Recorder | None = None
 ) -> FoldResult:
     """Train fold 1 in ``folder``, or what is left of it there."""
-    return train_fold(config, data.manifest, data.root, 1, folder, recorder or Recorder())
+    return train_fold(job_in(folder, data, config), recorder or Recorder())
 
 
 def assert_same(one: FoldResult, other: FoldResult) -> None:
@@ -138,7 +155,7 @@ def train(data: Data, tmp_path_factory: pytest.TempPathFactory) -> Callable[...,
         return Run(
             config,
             data.root,
-            train_fold(config, data.manifest, data.root, fold, folder, recorder),
+            train_fold(job_in(folder, data, config, fold), recorder),
             recorder,
         )
 

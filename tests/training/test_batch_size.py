@@ -12,7 +12,7 @@ from carvision.training import batch_size as module
 from carvision.training import train_fold
 from carvision.training.batch_size import largest_batch
 from carvision.training.learner import Learner
-from tests.training.conftest import Data, Recorder, tiny
+from tests.training.conftest import Data, Recorder, job_in, tiny
 
 AUTO = tiny("train.batch_size=auto train.epochs=1")
 
@@ -125,11 +125,11 @@ def test_it_is_said_and_the_random_state_stays(caplog: pytest.LogCaptureFixture)
 def test_a_fold_trains_as_with_that_number(data: Data, tmp_path: Path) -> None:
     """The search leaves weights, batch norm, optimiser and random states as they would be."""
     auto, number = Recorder(), Recorder()
-    found = train_fold(AUTO, data.manifest, data.root, 1, tmp_path / "auto", auto)
+    found = train_fold(job_in(tmp_path / "auto", data, AUTO), auto)
     # 24 photos to train on.
     assert found.batch_size == 16
     config = tiny("train.batch_size=16 train.epochs=1")
-    same = train_fold(config, data.manifest, data.root, 1, tmp_path / "number", number)
+    same = train_fold(job_in(tmp_path / "number", data, config), number)
     assert auto.steps == number.steps
     assert found.metrics == same.metrics
     np.testing.assert_array_equal(
@@ -145,16 +145,16 @@ def test_a_fold_keeps_what_it_began_with(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train_fold(AUTO, data.manifest, data.root, 1, tmp_path, _Stopping())
+        train_fold(job_in(tmp_path, data, AUTO), _Stopping())
     monkeypatch.setattr(module, "available_memory", lambda: 0)
     # Nor does it take what the other folds have.
-    result = train_fold(AUTO, data.manifest, data.root, 1, tmp_path, Recorder(), None, 4)
+    result = train_fold(job_in(tmp_path, data, AUTO), Recorder(), 4)
     assert result.batch_size == 16
 
 
 def test_a_fold_takes_what_the_set_has(data: Data, tmp_path: Path) -> None:
-    result = train_fold(AUTO, data.manifest, data.root, 1, tmp_path, Recorder(), None, 4)
+    result = train_fold(job_in(tmp_path, data, AUTO), Recorder(), 4)
     assert result.batch_size == 4
     number = tiny("train.batch_size=8 train.max_steps=1")
-    result = train_fold(number, data.manifest, data.root, 2, tmp_path / "2", Recorder(), None, 4)
+    result = train_fold(job_in(tmp_path / "2", data, number, 2), Recorder(), 4)
     assert result.batch_size == 8

@@ -17,7 +17,7 @@ from carvision.models import build_model, preprocessing_of
 from carvision.training import train_fold
 from carvision.training import trainer as loop
 from carvision.training.validation import Validation
-from tests.training.conftest import PER_CLASS, Data, Recorder, Run, tiny
+from tests.training.conftest import PER_CLASS, Data, Recorder, Run, job_in, tiny
 
 Train = Callable[..., Run]
 
@@ -226,7 +226,7 @@ def test_backbones_of_different_precision_follow_each_other(train: Train) -> Non
 @pytest.mark.parametrize("fold", [0, 4])
 def test_a_fold_that_does_not_exist_is_refused(data: Data, tmp_path: Path, fold: int) -> None:
     with pytest.raises(DataError, match=f"fold {fold}"):
-        train_fold(tiny(), data.manifest, data.root, fold, tmp_path, Recorder())
+        train_fold(job_in(tmp_path, data, tiny(), fold), Recorder())
 
 
 def _assert_weights_predict(run: Run, views: tuple[str, ...]) -> None:

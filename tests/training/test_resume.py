@@ -19,7 +19,7 @@ from carvision.data.manifest import divided
 from carvision.errors import CarvisionError, ConfigError
 from carvision.training import CheckpointFolder, FoldResult, train_fold
 from carvision.training.learner import Learner
-from tests.training.conftest import Data, Recorder, assert_same, tiny, train_in
+from tests.training.conftest import Data, Recorder, assert_same, job_in, tiny, train_in
 
 #: How often the killing test kills; the whole check of a change kills twenty times.
 KILLS = int(os.environ.get("CARVISION_KILLS", "3"))
@@ -231,7 +231,7 @@ def test_a_checkpoint_of_another_backbone_or_fold_is_refused(data: Data, tmp_pat
     with pytest.raises(ConfigError, match=r"model\.timm_name"):
         train_in(data, tiny(EVERYTHING, model="efficientnet_lite1"), tmp_path)
     with pytest.raises(ConfigError, match="fold: 1 → 2"):
-        train_fold(tiny(EVERYTHING), data.manifest, data.root, 2, tmp_path, Recorder())
+        train_fold(job_in(tmp_path, data, tiny(EVERYTHING), 2), Recorder())
 
 
 def test_a_checkpoint_of_other_classes_or_data_is_refused(data: Data, tmp_path: Path) -> None:
@@ -240,10 +240,10 @@ def test_a_checkpoint_of_other_classes_or_data_is_refused(data: Data, tmp_path: 
     names = ("disc", "hexagon", "stripes")
     renamed = replace(manifest, classes=ClassMap(names, tuple((name,) for name in names)))
     with pytest.raises(ConfigError, match=r"classes: 3 → 3, without \['square'\], with \['hex"):
-        train_fold(tiny(EVERYTHING), renamed, data.root, 1, tmp_path, Recorder())
+        train_in(Data(data.root, renamed), tiny(EVERYTHING), tmp_path)
     split = divided(manifest.frame, manifest.classes, SplitSettings(folds=3, split_seed=7))
     with pytest.raises(ConfigError, match=f"data: {manifest.fingerprint} → {split.fingerprint}"):
-        train_fold(tiny(EVERYTHING), split, data.root, 1, tmp_path, Recorder())
+        train_in(Data(data.root, split), tiny(EVERYTHING), tmp_path)
 
 
 def test_settings_that_change_no_result_may_change(

@@ -4,8 +4,9 @@ A fold goes on from checkpoints of its own settings and data alone. One setting 
 excluded names another folder, and without a word hours of training would seem to be gone.
 """
 
-import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from mlflow.entities import Run
 
@@ -27,22 +28,22 @@ def begun_after(finished: Run, folder: Path) -> bool:
     return 1000 * begun > finished.info.end_time
 
 
-def announce_others(name: str, folder: Path, identity: str) -> None:
+def announce_others(name: str, folder: Path, identity: Mapping[str, Any]) -> None:
     """Note what is trained in ``folder``; if it begins there, name what was begun elsewhere.
 
-    ``identity`` is :func:`carvision.training.identity.identity_of` the fold ``name``.
+    ``identity`` is :attr:`carvision.training.job.FoldJob.identity` of the fold ``name``.
     """
     begins = not any(folder.glob(_CHECKPOINTS))
-    write_json(folder / _SETTINGS, json.loads(identity))
+    write_json(folder / _SETTINGS, identity)
     if not begins:
         return
     for other in sorted(folder.parents[1].glob(f"*/{folder.name}")):
         found = _settings(other)
         if other == folder or found is None or not any(other.glob(_CHECKPOINTS)):
             continue
-        if found.get("name") == json.loads(identity)["name"]:
+        if found.get("name") == identity["name"]:
             # The content of a weights file is in the folder's name alone.
-            changed = differences(json.dumps(found), identity) or ["model.weights: another file"]
+            changed = differences(found, identity) or ["model.weights: another file"]
             announce(
                 f"{name} is trained anew. It was begun with other settings or data before, and is "
                 f"not finished: {', '.join(changed)}. To go on with that, give what it had; its "

@@ -5,6 +5,7 @@ The run ends FINISHED when everything is in it, and not before.
 
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import mlflow
@@ -42,7 +43,7 @@ from carvision.tracking.tensorboard_tracker import TensorBoardTracker
 from carvision.tracking.wandb_tracker import wandb_trackers
 from carvision.training import FoldResult, train_fold
 from carvision.training.checkpoint import glance
-from carvision.training.identity import identity_of
+from carvision.training.job import FoldJob
 from carvision.workspace import TENSORBOARD, WANDB, fold_folder, set_folder
 
 
@@ -74,8 +75,8 @@ def train_in_own_run(
         _close_abandoned(run_named_in(read_events(folder / EVENTS_FILE)))
         if anew:
             shutil.rmtree(folder, ignore_errors=True)
-        side = None if cache is None else cache.side
-        announce_others(name, folder, identity_of(config, prepared.manifest, fold, side))
+        job = FoldJob.of(config, prepared.manifest, prepared.layout.root, fold, cache)
+        announce_others(name, folder, job.identity)
         begun = run_named_in(read_events(folder / EVENTS_FILE))
         with tracked_run_if_reachable(STAGE_FOLD, name, tags, begun) as run:
             result = _train(config, prepared, cache, fold, tags, run, batch_size)
@@ -185,13 +186,12 @@ def _train(
     ):
         # The event log first: what MLflow is sent is read from it.
         tracker = TrackerGroup([events, to_mlflow, board, *wandb, bar, *listeners])
-        root = prepared.layout.root
+        job = FoldJob.of(config, prepared.manifest, prepared.layout.root, fold, cache)
+        job = replace(job, study=tags[SET].rpartition("-")[0])
         if config.train.batch_size == "auto" and batch_size is None:
             batch_size = begun_batch_size(tags[SET])
         try:
-            return train_fold(
-                config, prepared.manifest, root, fold, folder, tracker, cache, batch_size
-            )
+            return train_fold(job, tracker, batch_size)
         except KeyboardInterrupt:
             again = command_to_go_on()
             announce(f"{name} stopped; the same command goes on from its checkpoint: {again}")

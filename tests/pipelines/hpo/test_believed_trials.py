@@ -11,8 +11,8 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 from optuna.trial import FrozenTrial
 
 from carvision.config import load_config
+from carvision.pipelines.hpo import believed_trials
 from carvision.pipelines.hpo.believed_trials import BelievedTrials, run_named_by
-from carvision.pipelines.hpo.step import believed_trials
 from carvision.training.search_space import configured, distributions, starting_values
 from tests.contracts.test_names import HOSTILE
 

@@ -19,7 +19,8 @@ from carvision.config import Config, load_config
 from carvision.contracts import Tracker
 from carvision.errors import CarvisionError, ConfigError, DivergedError
 from carvision.pipelines.hpo.step import hpo
-from carvision.pipelines.train.step import fold_run, train
+from carvision.pipelines.train import fold_run
+from carvision.pipelines.train.step import train
 from carvision.store.runs import client, find_runs
 from carvision.tracking.progress_bar import TrainingProgress
 from carvision.workspace import STUDY_STORAGE

@@ -10,8 +10,8 @@ from mlflow.exceptions import MlflowException
 
 from carvision.errors import TrackingError
 from carvision.tracking.event_log import EventLog
+from carvision.tracking.outbox import events as sending
 from carvision.tracking.outbox.events import epochs_of, pending, send_pending
-from carvision.tracking.outbox.steps import events as sending
 from tests.tracking_server import METRICS, points
 
 

@@ -12,6 +12,7 @@ from mlflow.exceptions import MlflowException
 from carvision.errors import CarvisionError, TrackingError
 from carvision.files import read_json
 from carvision.store.runs import client, tracked_run
+from carvision.tracking.outbox import steps as outbox
 from carvision.tracking.outbox.record import (
     log_artifact,
     log_artifacts,
@@ -21,7 +22,6 @@ from carvision.tracking.outbox.record import (
     set_tags,
 )
 from carvision.tracking.outbox.steps import deliver_waiting, record, recorded, waiting
-from carvision.tracking.outbox.steps import steps as outbox
 from carvision.workspace import OUTBOX
 
 
