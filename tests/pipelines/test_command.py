@@ -24,10 +24,20 @@ def dead_process() -> str:
 
 
 @pytest.mark.parametrize(
-    "step", ["prepare", "train", "tune", "ensemble", "main", "hpo", "bench", "sync"]
+    "step",
+    [
+        "prepare/step",
+        "train/step",
+        "tune/step",
+        "ensemble/step",
+        "hpo/step",
+        "main",
+        "bench",
+        "sync",
+    ],
 )
 def test_each_step_opens_its_run_so(step: str) -> None:
-    source = Path(command.__file__).with_name(f"{step}.py").read_text(encoding="utf-8")
+    source = (Path(command.__file__).parent / f"{step}.py").read_text(encoding="utf-8")
     assert "with command_run(" in source
 
 

@@ -30,7 +30,6 @@ _SETTINGS = "data.folds=2 model.image_size=32 train.epochs=1 precision=fp32 devi
 
 def _during(patch: pytest.MonkeyPatch, module: str, step: str, action: Callable[[], None]) -> None:
     """Do ``action`` when ``step``, a function that a pipeline's ``module`` calls, begins."""
-    # The package has the functions under the modules' names.
     pipeline = sys.modules[f"carvision.pipelines.{module}"]
     original = getattr(pipeline, step)
 
@@ -55,7 +54,7 @@ def test_the_server_goes_away_during_tune_and_ensemble(
     train([config], str(photos), "all", "auto")
 
     with monkeypatch.context() as patch:
-        _during(patch, "tune", "show_leaderboard", remote.stop)
+        _during(patch, "tune.step", "show_leaderboard", remote.stop)
         with pytest.raises(TrackingError, match=r"run tune are not in MLflow.*\n.*work/outbox"):
             tune(config, "latest", [], 3)
     (record,) = [path for path in OUTBOX.iterdir() if path.is_dir()]
@@ -74,7 +73,7 @@ def test_the_server_goes_away_during_tune_and_ensemble(
 
     output = tmp_path / "submission.csv"
     with monkeypatch.context() as patch:
-        _during(patch, "ensemble", "predict_ensemble", remote.stop)
+        _during(patch, "ensemble.step", "predict_ensemble", remote.stop)
         ensemble(config, "latest", test="", output=output, tta_steps=5)
     assert len(pd.read_csv(output)) == 6
     assert "the results of run ensemble are not in MLflow yet" in caplog.text

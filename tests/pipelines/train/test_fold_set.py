@@ -7,8 +7,8 @@ import mlflow
 import pytest
 
 from carvision.config import load_config
+from carvision.pipelines.train import fold_set
 from carvision.pipelines.train.fold_set import fold_set_of
-from carvision.pipelines.train.step import fold_set
 from carvision.store.fold_sets import set_name
 from carvision.store.runs import FOLD, SET
 

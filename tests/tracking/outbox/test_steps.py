@@ -12,6 +12,7 @@ from mlflow.exceptions import MlflowException
 from carvision.errors import CarvisionError, TrackingError
 from carvision.files import read_json
 from carvision.store.runs import client, tracked_run
+from carvision.tracking.outbox import record
 from carvision.tracking.outbox import steps as outbox
 from carvision.tracking.outbox.record import (
     log_artifact,
@@ -21,7 +22,7 @@ from carvision.tracking.outbox.record import (
     log_text,
     set_tags,
 )
-from carvision.tracking.outbox.steps import deliver_waiting, record, recorded, waiting
+from carvision.tracking.outbox.steps import deliver_waiting, recorded, waiting
 from carvision.workspace import OUTBOX
 
 
