@@ -20,10 +20,11 @@ from carvision.benchmarks.input_rivals import albumentations_loader, one_pass, t
 from carvision.benchmarks.photos import write_photos
 from carvision.benchmarks.rows import Row
 from carvision.config import Config, SplitSettings, load_config
-from carvision.data.cache import PhotoCache
-from carvision.data.layout import Layout
-from carvision.data.manifest import Manifest, build_manifest
-from carvision.data.training_photos import EpochSampler, training_loader
+from carvision.data.folder.layout import Layout
+from carvision.data.loading.cache import PhotoCache
+from carvision.data.loading.training_photos import EpochSampler, training_loader
+from carvision.data.manifest import Manifest
+from carvision.data.preparation.build import build_manifest
 from carvision.training import training_photos
 
 PHOTO_SIZES = ((1280, 960), (690, 437))

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from carvision.data.decode import to_rgb
-from carvision.data.photo_file import load_upright, read_photo
+from carvision.data.photo.decode import to_rgb
+from carvision.data.photo.file import load_upright, read_photo
 
 #: Below this a photo would be enlarged so much that its JPEG decodes too easily.
 _SMALLEST = 300 * 200

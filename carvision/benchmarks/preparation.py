@@ -13,9 +13,9 @@ from carvision.benchmarks.photos import write_photos
 from carvision.benchmarks.rows import Row
 from carvision.config import SplitSettings
 from carvision.contracts import ClassMap
-from carvision.data.layout import Layout
-from carvision.data.manifest import divided
-from carvision.data.scan import scan_photos
+from carvision.data.folder.layout import Layout
+from carvision.data.preparation.build import divided
+from carvision.data.preparation.scan import scan_photos
 
 PHOTOS = 33_137
 ROWS = 1_000_000

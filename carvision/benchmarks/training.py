@@ -17,7 +17,7 @@ from carvision.benchmarks.rows import Row
 from carvision.benchmarks.train_rival import TimmResult, train_as_timm
 from carvision.config import Config
 from carvision.contracts import VIEWS, Tracker
-from carvision.data.cache import PhotoCache
+from carvision.data.loading.cache import PhotoCache
 from carvision.data.manifest import Manifest
 from carvision.inference import (
     ComputeSettings,

@@ -12,9 +12,9 @@ from scipy.special import softmax
 from torch import nn
 
 from carvision.contracts import EnsembleSpec, tempered
-from carvision.data.loader import PhotoLoader
+from carvision.data.loading.loader import PhotoLoader
+from carvision.data.loading.whole_photos import WholePhotos, whole_photo_loader
 from carvision.data.views import apply_view
-from carvision.data.whole_photos import WholePhotos, whole_photo_loader
 from carvision.errors import CarvisionError
 from carvision.inference.compute_settings import ComputeSettings
 from carvision.inference.device import autocast, memory_format, to_device

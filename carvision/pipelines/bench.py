@@ -24,7 +24,7 @@ from carvision.benchmarks import (
 from carvision.benchmarks.input import CONTENDERS, IMAGE_SIZES, PASSES, PHOTO_SIZES
 from carvision.benchmarks.photos import pictures
 from carvision.config import SplitSettings, list_models, load_config
-from carvision.data.manifest import divided
+from carvision.data.preparation.build import divided
 from carvision.errors import ConfigError
 from carvision.files import check_writable, replacing_output, scratch_folder, write_json
 from carvision.pipelines.caching import chosen_cache

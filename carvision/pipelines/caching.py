@@ -4,7 +4,7 @@ from pathlib import Path
 
 from carvision import workspace
 from carvision.config import Config
-from carvision.data.cache import PhotoCache
+from carvision.data.loading.cache import PhotoCache
 from carvision.data.manifest import Manifest
 from carvision.errors import DataError
 from carvision.pipelines.entry_point import announce

@@ -8,7 +8,7 @@ import mlflow
 
 from carvision.config import RunSettings, path_text
 from carvision.contracts import EnsembleOof, EnsembleSpec, Score, nfc, same_ensemble
-from carvision.data.layout import Layout
+from carvision.data.folder.layout import Layout
 from carvision.data.manifest import Manifest
 from carvision.data.submission import Template
 from carvision.errors import DataError, PredictionsError, TrackingError

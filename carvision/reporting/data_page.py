@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from carvision.contracts import ClassMap
-from carvision.data.findings import Findings
+from carvision.data.folder.findings import Findings
 from carvision.data.manifest import Manifest
 from carvision.reporting.html import plot_uri, rendered, thumbnail_uri
 from carvision.reporting.tables import manifest_summary

@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
-from carvision.data.decode import thumbnail
+from carvision.data.photo.decode import thumbnail
 from carvision.errors import DataError
 
 

@@ -15,8 +15,8 @@ from typing import Any, Final
 
 from PIL import Image
 
-from carvision.data.metadata import without_metadata
-from carvision.data.photo_file import read_photo
+from carvision.data.photo.file import read_photo
+from carvision.data.photo.metadata import without_metadata
 from carvision.errors import ConfigError, DataError
 
 log = logging.getLogger(__name__)

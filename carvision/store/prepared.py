@@ -17,9 +17,13 @@ from mlflow.entities import Run
 from carvision.config import SplitSettings
 from carvision.contracts.names import plain_name
 from carvision.contracts.sums import SUMS, damage_below, sums_of
-from carvision.data.exclusions import exclusions_digest, kept_exclusions, write_exclusions
 from carvision.data.manifest import MANIFEST_FILES, Manifest, read_manifest, write_manifest
 from carvision.data.names import path_on_disk, portable_path, printable
+from carvision.data.preparation.exclusions import (
+    exclusions_digest,
+    kept_exclusions,
+    write_exclusions,
+)
 from carvision.errors import DataError, GoneError
 from carvision.files import scratch_folder
 from carvision.store.relocation import ROOT_TAG

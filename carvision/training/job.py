@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from carvision.config import Config
-from carvision.data.cache import PhotoCache
+from carvision.data.loading.cache import PhotoCache
 from carvision.data.manifest import Manifest
 from carvision.files import sha256_of
 from carvision.inference import resolved_precision

@@ -5,10 +5,10 @@ from pathlib import Path
 import pandas as pd
 
 from carvision.config import Config
-from carvision.data.augment import Augmenter
-from carvision.data.cache import PhotoCache
-from carvision.data.sources import OriginalPhotos, PhotoSource
-from carvision.data.training_photos import TrainingPhotos
+from carvision.data.loading.augment import Augmenter
+from carvision.data.loading.cache import PhotoCache
+from carvision.data.loading.sources import OriginalPhotos, PhotoSource
+from carvision.data.loading.training_photos import TrainingPhotos
 from carvision.models import preprocessing_of
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 
 from carvision.contracts import Tracker
-from carvision.data.loader import Batch, PhotoLoader
-from carvision.data.training_photos import EpochSampler, training_loader
+from carvision.data.loading.loader import Batch, PhotoLoader
+from carvision.data.loading.training_photos import EpochSampler, training_loader
 from carvision.errors import DataError, DivergedError
 from carvision.inference import ComputeSettings, device_name
 from carvision.inference.memory import forget_peak_memory, memory_used

@@ -16,8 +16,8 @@ from carvision.benchmarks import (
 )
 from carvision.benchmarks import training as module
 from carvision.config import SplitSettings, load_config
-from carvision.data.layout import Layout
-from carvision.data.manifest import build_manifest
+from carvision.data.folder.layout import Layout
+from carvision.data.preparation.build import build_manifest
 
 _SMALL = "model.image_size=32 train.batch_size=8 train.epochs=1 loader.workers=0 precision=fp32"
 

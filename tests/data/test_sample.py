@@ -4,10 +4,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from carvision.data.layout import Layout
+from carvision.data.folder.layout import Layout
 from carvision.data.sample import write_sample
 from carvision.data.submission import Template, read_answers
-from carvision.data.test_photos import TestPhotos
+from carvision.data.submission_photos import SubmissionPhotos
 
 NAMES = [f"digit_{digit}" for digit in range(10)]
 
@@ -19,7 +19,7 @@ def sample(tmp_path_factory):
 
 def test_every_digit_is_there_once(sample):
     layout = Layout.at(sample)
-    train, test = layout.training_photos(), TestPhotos.of(layout)
+    train, test = layout.training_photos(), SubmissionPhotos.of(layout)
     assert len(train) + len(test.ids) == 1797
     assert len(test.ids) == 360
     contents = [(layout.root / photo.path).read_bytes() for photo in train]
@@ -39,7 +39,7 @@ def test_the_layout_is_complete(sample):
 
 def test_answers_are_complete(sample):
     layout = Layout.at(sample)
-    ids = TestPhotos.of(layout).ids
+    ids = SubmissionPhotos.of(layout).ids
     assert Template.read(layout.template).ids == ids
     answers = pd.Series(read_answers(layout.answers, ids))
     assert sorted(answers.unique()) == NAMES
@@ -49,7 +49,7 @@ def test_answers_are_complete(sample):
 def test_the_answers_are_those_of_the_photos(sample):
     # The nearest training photo of nearly every test photo is of its answer.
     layout = Layout.at(sample)
-    test = TestPhotos.of(layout)
+    test = SubmissionPhotos.of(layout)
     answers = read_answers(layout.answers, test.ids)
 
     def pixels(path):
@@ -65,7 +65,7 @@ def test_the_answers_are_those_of_the_photos(sample):
 
 
 def test_photos_are_photos(sample):
-    with Image.open(TestPhotos.of(Layout.at(sample)).paths[0]) as image:
+    with Image.open(SubmissionPhotos.of(Layout.at(sample)).paths[0]) as image:
         assert (image.format, image.mode, image.size) == ("JPEG", "RGB", (64, 64))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from carvision.data.exclusions import read_exclusions, refuse_unknown
+from carvision.data.preparation.exclusions import read_exclusions, refuse_unknown
 from carvision.data.submission import Template, read_answers
 from carvision.data.tables import (
     plain_cell,

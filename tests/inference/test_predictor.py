@@ -11,8 +11,8 @@ from scipy.special import log_softmax
 
 from carvision.config import LoaderConfig
 from carvision.contracts import VIEWS, EnsembleSpec, Member
-from carvision.data import whole_photos
-from carvision.data.decode import decode
+from carvision.data.loading import whole_photos
+from carvision.data.photo.decode import decode
 from carvision.errors import CarvisionError, DataError
 from carvision.inference import (
     ComputeSettings,

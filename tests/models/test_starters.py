@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn.functional import conv2d, linear, pad
 
 from carvision.config import load_config
-from carvision.data.decode import decode
+from carvision.data.photo.decode import decode
 from carvision.errors import WeightsError
 from carvision.models import preprocessing_of, starters
 from carvision.models.starters import load_starter, starter_file

@@ -37,13 +37,13 @@ def _prepared(photos: int, width: int, height: int) -> SimpleNamespace:
     ],
 )
 def test_auto_weighs_what_it_saves_against_its_size(model, photos, size, side, monkeypatch):
-    monkeypatch.setattr("carvision.data.cache.PhotoCache.fits", lambda self: True)
+    monkeypatch.setattr("carvision.data.loading.cache.PhotoCache.fits", lambda self: True)
     cache = chosen_cache(load_config(model), _prepared(photos, *size))
     assert (cache and cache.side) == side
 
 
 def test_a_cache_that_is_asked_for_is_not_weighed(monkeypatch):
-    monkeypatch.setattr("carvision.data.cache.PhotoCache.fits", lambda self: True)
+    monkeypatch.setattr("carvision.data.loading.cache.PhotoCache.fits", lambda self: True)
     config = load_config("convnext_large", overrides="data.cache=512")
     cache = chosen_cache(config, _prepared(33_137, 690, 437))
     assert cache is not None

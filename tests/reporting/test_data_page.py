@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from carvision.contracts import ClassMap
-from carvision.data.findings import Finding, Findings
+from carvision.data.folder.findings import Finding, Findings
 from carvision.data.manifest import Manifest
 from carvision.reporting.data_page import data_page
 

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from carvision.config import load_config
-from carvision.data.exclusions import read_exclusions
-from carvision.data.layout import Layout
-from carvision.data.manifest import build_manifest
+from carvision.data.folder.layout import Layout
+from carvision.data.preparation.build import build_manifest
+from carvision.data.preparation.exclusions import read_exclusions
 from carvision.reporting.suspicious_labels import write_suspicious_labels
 from tests.conftest import write_photos
 

@@ -12,7 +12,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from carvision.config import load_config
-from carvision.data.layout import Layout
+from carvision.data.folder.layout import Layout
 from carvision.errors import CarvisionError, ConfigError, DataError, TrackingError, WeightsError
 from carvision.pipelines.ensemble.step import ensemble, find_test
 from carvision.pipelines.main import main

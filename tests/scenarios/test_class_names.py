@@ -14,7 +14,7 @@ from mlflow.pyfunc.scoring_server import predictions_to_json
 from PIL import Image
 
 from carvision.config import Config, load_config
-from carvision.data.exclusions import read_exclusions
+from carvision.data.preparation.exclusions import read_exclusions
 from carvision.data.submission import Template
 from carvision.metrics import competition_log_loss
 from carvision.pipelines.ensemble.step import ensemble

@@ -144,7 +144,7 @@ def test_a_disk_too_small_for_the_cache_is_said_before_training(
 ) -> None:
     root = write_photos(tmp_path / "photos")
     shutil.rmtree(CACHES, ignore_errors=True)
-    monkeypatch.setattr("carvision.data.cache.PhotoCache.fits", lambda self: False)
+    monkeypatch.setattr("carvision.data.loading.cache.PhotoCache.fits", lambda self: False)
     with pytest.raises(DataError, match=r"more than half of the free disk: .*data\.cache=off"):
         _train(root, "data.cache=64 seed=9")
     _train(root, "data.cache=off seed=9")

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from carvision.data.decode import decode
+from carvision.data.photo.decode import decode
 from carvision.errors import DataError
 from carvision.serving import default_model_config, input_example, model_signature
 from carvision.serving.model_io import ALLOW_PATHS, encoded_photos, paths_allowed

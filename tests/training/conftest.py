@@ -11,8 +11,9 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from carvision.config import Config, SplitSettings, load_config
-from carvision.data.layout import Layout
-from carvision.data.manifest import Manifest, build_manifest, divided
+from carvision.data.folder.layout import Layout
+from carvision.data.manifest import Manifest
+from carvision.data.preparation.build import build_manifest, divided
 from carvision.training import FoldResult, train_fold
 from carvision.training.job import FoldJob
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from carvision.data.cache import PhotoCache
-from carvision.data.decode import WHOLE, decode
-from carvision.data.resize import resized
+from carvision.data.loading.cache import PhotoCache
+from carvision.data.photo.decode import WHOLE, decode
+from carvision.data.photo.resize import resized
 from carvision.training import training_photos
 from tests.training.conftest import Data, tiny
 

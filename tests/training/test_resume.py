@@ -15,7 +15,7 @@ import torch
 
 from carvision.config import Config, SplitSettings
 from carvision.contracts import ClassMap
-from carvision.data.manifest import divided
+from carvision.data.preparation.build import divided
 from carvision.errors import CarvisionError, ConfigError
 from carvision.training import CheckpointFolder, FoldResult, train_fold
 from carvision.training.learner import Learner

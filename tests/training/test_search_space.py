@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from carvision.config import as_settings_file, list_models, load_config, with_settings
-from carvision.data.loader import loader_settings
+from carvision.data.loading.loader import loader_settings
 from carvision.training.search_space import (
     configured,
     search_space,

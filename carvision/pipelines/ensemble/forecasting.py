@@ -7,8 +7,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from carvision.contracts import VIEWS, EnsembleOof, EnsembleSpec
+from carvision.data.submission_photos import SubmissionPhotos
 from carvision.data.tables import spreadsheet_csv
-from carvision.data.test_photos import TestPhotos
 from carvision.ensembling.confidence import confidence_table
 from carvision.ensembling.fold_averaging import FoldMixtures, TestFolds
 from carvision.ensembling.forecast import forecast
@@ -61,7 +61,7 @@ def forecast_basis(
 
 def photo_table(
     spec: EnsembleSpec,
-    photos: TestPhotos,
+    photos: SubmissionPhotos,
     submitted: NDArray[np.floating],
     members: Sequence[NDArray[np.floating]],
     unreadable: Mapping[str, str],
@@ -80,7 +80,7 @@ def photo_table(
 
 
 def report_forecast(
-    basis: Basis | str, table: pd.DataFrame, photos: TestPhotos, truth: Truth | None
+    basis: Basis | str, table: pd.DataFrame, photos: SubmissionPhotos, truth: Truth | None
 ) -> None:
     """Print the forecast, and log it with its page and ``confidence.csv``, which is ``table``."""
     if isinstance(basis, str):

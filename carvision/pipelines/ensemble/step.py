@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from carvision.config import RunSettings
 from carvision.contracts import VIEWS, EnsembleSpec, Predictions, write_predictions
-from carvision.data.layout import Layout
+from carvision.data.folder.layout import Layout
 from carvision.data.submission import build_submission, write_submission
-from carvision.data.test_photos import TestPhotos
+from carvision.data.submission_photos import SubmissionPhotos
 from carvision.ensembling.fold_averaging import FoldMixtures
 from carvision.errors import ConfigError
 from carvision.files import check_writable, scratch_folder
@@ -161,7 +161,7 @@ def _predict(
 
 
 def _log_predictions(
-    spec: EnsembleSpec, photos: TestPhotos, members: Sequence[NDArray[np.floating]]
+    spec: EnsembleSpec, photos: SubmissionPhotos, members: Sequence[NDArray[np.floating]]
 ) -> None:
     """Keep each member's test predictions, in the format of the out-of-fold ones."""
     index = pd.DataFrame({"image_id": photos.ids, "class_index": -1, "fold": 0})

@@ -6,9 +6,9 @@ from pathlib import Path
 from carvision.config import path_text
 from carvision.config.words import shortened
 from carvision.contracts import ClassMap, EnsembleSpec
-from carvision.data.layout import Layout
+from carvision.data.folder.layout import Layout
 from carvision.data.submission import Template, answers_for
-from carvision.data.test_photos import TestPhotos
+from carvision.data.submission_photos import SubmissionPhotos
 from carvision.errors import DataError
 from carvision.pipelines.ensemble.unreadable import Unreadable
 from carvision.pipelines.prepare.step import check_data, find_layout, opened
@@ -21,13 +21,13 @@ class TestInput:
 
     __test__ = False  # pytest would take the name for a test class
 
-    photos: TestPhotos
+    photos: SubmissionPhotos
     template: Template
     answers: list[str] | None
     unreadable: Unreadable
 
     @classmethod
-    def checked(cls, photos: TestPhotos, beside: Layout, classes: ClassMap) -> "TestInput":
+    def checked(cls, photos: SubmissionPhotos, beside: Layout, classes: ClassMap) -> "TestInput":
         """The ``photos`` and what lies ``beside`` them, all of it looked at before any work.
 
         Raises:
@@ -56,7 +56,7 @@ def check_test(data: str, test: str) -> None:
         raise DataError(f"test={shortened(test)} {what}; give a folder of photos, a CSV or a zip")
 
 
-def find_test(data: str, test: str) -> tuple[TestPhotos, Layout]:
+def find_test(data: str, test: str) -> tuple[SubmissionPhotos, Layout]:
     """The test photos, and the folder where a template and answers may lie beside them.
 
     Raises:
@@ -64,15 +64,17 @@ def find_test(data: str, test: str) -> tuple[TestPhotos, Layout]:
     """
     if not test:
         layout = find_layout(data)
-        return TestPhotos.of(layout), layout
+        return SubmissionPhotos.of(layout), layout
     given = Path(path_text(test))
     source = opened(given)
     if source != given:
         # An unpacked archive: of the competition's layout, or of photos alone.
         layout = Layout.at(source)
-        photos = TestPhotos.of(layout) if layout.test else TestPhotos.of(None, str(source))
+        photos = (
+            SubmissionPhotos.of(layout) if layout.test else SubmissionPhotos.of(None, str(source))
+        )
         return photos, layout
-    photos = TestPhotos.of(None, str(given), _data_root(data))
+    photos = SubmissionPhotos.of(None, str(given), _data_root(data))
     return photos, Layout.at(given.absolute().parent)
 
 
@@ -84,7 +86,7 @@ def _data_root(data: str) -> Path | None:
     return folder if folder.is_dir() else None
 
 
-def template_for(layout: Layout, photos: TestPhotos, classes: ClassMap) -> Template:
+def template_for(layout: Layout, photos: SubmissionPhotos, classes: ClassMap) -> Template:
     """The template that lies beside the test photos, or one of the classes' own columns.
 
     Raises:

@@ -10,8 +10,8 @@ from mlflow.exceptions import MlflowException
 from numpy.typing import NDArray
 
 from carvision.contracts import EnsembleOof, EnsembleSpec
-from carvision.data.photo_check import unreadable_photos
-from carvision.data.test_photos import TestPhotos
+from carvision.data.photo.check import unreadable_photos
+from carvision.data.submission_photos import SubmissionPhotos
 from carvision.errors import CarvisionError, DataError
 from carvision.pipelines.entry_point import announce
 from carvision.reporting.console import progress
@@ -32,12 +32,12 @@ class Unreadable:
     ``reasons`` says why, by ID.
     """
 
-    photos: TestPhotos
+    photos: SubmissionPhotos
     marks: torch.Tensor
     reasons: dict[str, str]
 
     @classmethod
-    def among(cls, photos: TestPhotos) -> "Unreadable":
+    def among(cls, photos: SubmissionPhotos) -> "Unreadable":
         """Decode each photo, and warn of those that cannot be.
 
         Raises:

@@ -21,7 +21,7 @@ import yaml
 from optuna.trial import FrozenTrial, TrialState
 
 from carvision.config import Config, as_settings_file
-from carvision.data.cache import PhotoCache
+from carvision.data.loading.cache import PhotoCache
 from carvision.data.tables import spreadsheet_csv
 from carvision.errors import CarvisionError, ConfigError, DivergedError, PrunedError
 from carvision.files import alone, check_writable, replacing_output

@@ -12,13 +12,15 @@ from pathlib import Path
 
 from carvision import workspace
 from carvision.config import RunSettings, SplitSettings, path_text
-from carvision.data.archive import Unpacking
-from carvision.data.exclusions import read_exclusions, refuse_unknown
-from carvision.data.file_kinds import archive_kind
-from carvision.data.findings import OUT_OF_REACH, Findings, Sentence
-from carvision.data.layout import Layout, Listing, listing_digest
-from carvision.data.manifest import Manifest, build_manifest
+from carvision.data.archive.kinds import archive_kind
+from carvision.data.archive.unpack import Unpacking
+from carvision.data.folder.findings import OUT_OF_REACH, Findings, Sentence
+from carvision.data.folder.layout import Layout, Listing
+from carvision.data.folder.listing import listing_digest
+from carvision.data.manifest import Manifest
 from carvision.data.names import printable
+from carvision.data.preparation.build import build_manifest
+from carvision.data.preparation.exclusions import read_exclusions, refuse_unknown
 from carvision.data.sample import write_sample
 from carvision.errors import DataError
 from carvision.pipelines.command import command_run

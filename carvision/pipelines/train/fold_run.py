@@ -13,7 +13,7 @@ from mlflow.entities import Run
 
 from carvision.config import Config
 from carvision.contracts import Tracker, TrackerGroup
-from carvision.data.cache import PhotoCache
+from carvision.data.loading.cache import PhotoCache
 from carvision.errors import DivergedError, PrunedError
 from carvision.pipelines.entry_point import announce, command_to_go_on
 from carvision.pipelines.prepare.step import PreparedData

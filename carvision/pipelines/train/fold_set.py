@@ -12,7 +12,7 @@ from mlflow.entities import Run
 
 from carvision.config import Config
 from carvision.contracts import TrueClass
-from carvision.data.cache import PhotoCache
+from carvision.data.loading.cache import PhotoCache
 from carvision.errors import TrackingError
 from carvision.files import one_at_a_time, scratch_folder
 from carvision.metrics import log_loss_of_true_class

@@ -13,8 +13,8 @@ import mlflow
 from mlflow.entities import Run
 
 from carvision.config import Config
-from carvision.data.cache import PhotoCache
-from carvision.data.preview import augmentation_preview
+from carvision.data.loading.cache import PhotoCache
+from carvision.data.loading.preview import augmentation_preview
 from carvision.errors import CarvisionError, ConfigError, IncompleteError, TrackingError
 from carvision.inference import resolve_device
 from carvision.inference.cuda import refuse_unfit_card

@@ -12,7 +12,7 @@ import pytest
 from mlflow.entities import Run
 
 from carvision.config import Config, load_config
-from carvision.data.test_photos import TestPhotos
+from carvision.data.submission_photos import SubmissionPhotos
 from carvision.errors import DataError
 from carvision.pipelines.ensemble.step import ensemble
 from carvision.pipelines.ensemble.unreadable import Unreadable
@@ -186,7 +186,7 @@ def test_main_says_so_before_it_trains(store: Path, whole: Path, tmp_path: Path)
 def test_how_many_are_too_many(tmp_path: Path, bad: int, total: int, refused: bool) -> None:
     sound = write_photos(tmp_path, per_class=0, test=1) / "test" / "TEST_00000.jpg"
     paths = [tmp_path / f"gone_{i}.jpg" for i in range(bad)] + [sound] * (total - bad)
-    photos = TestPhotos(tuple(str(i) for i in range(total)), tuple(paths))
+    photos = SubmissionPhotos(tuple(str(i) for i in range(total)), tuple(paths))
     if refused:
         with pytest.raises(DataError, match=f"{bad} of {total} test photos cannot be read"):
             Unreadable.among(photos)

@@ -1,0 +1,1 @@
+"""Archives of photos: what a zip holds, and how it is unpacked."""

@@ -1,0 +1,1 @@
+"""Photos in batches: data sets, augmentation, cache, loader."""

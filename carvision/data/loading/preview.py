@@ -1,0 +1,26 @@
+"""What training sees: a sheet of augmented photos."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carvision.data.loading.training_photos import EpochSampler, TrainingPhotos
+from carvision.data.photo.resize import resized
+
+_COLUMNS = 8
+_ROWS = 4
+_SIDE = 160
+
+
+def augmentation_preview(photos: TrainingPhotos, seed: int) -> NDArray[np.uint8]:
+    """The first 32 photos of the first epoch in a grid, ``[rows, columns, 3]``.
+
+    Fewer photos than that are shown in the epochs that follow, too.
+    """
+    keys: list[tuple[int, int]] = []
+    sampler = EpochSampler(len(photos), seed)
+    while len(keys) < _ROWS * _COLUMNS:
+        keys += sampler
+        sampler.epoch += 1
+    tiles = [resized(photos.image(*key), _SIDE) for key in keys[: _ROWS * _COLUMNS]]
+    grid = np.stack(tiles).reshape(_ROWS, _COLUMNS, _SIDE, _SIDE, 3)
+    return grid.transpose(0, 2, 1, 3, 4).reshape(_ROWS * _SIDE, _COLUMNS * _SIDE, 3)

@@ -1,0 +1,96 @@
+"""Augmented photos for training, and the order in which an epoch goes over them."""
+
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import Dataset, Sampler
+
+from carvision.config import LoaderConfig
+from carvision.data.loading.augment import Augmenter
+from carvision.data.loading.loader import Batch, PhotoLoader, channels_first
+from carvision.data.loading.sources import PhotoSource
+from carvision.data.photo.decode import Box
+
+
+class TrainingPhotos(Dataset[tuple[torch.Tensor, torch.Tensor]]):
+    """Augmented photos of a manifest's rows, indexed by ``(epoch, index)``."""
+
+    def __init__(self, source: PhotoSource, rows: pd.DataFrame, augmenter: Augmenter) -> None:
+        self._source = source
+        self._ids = rows["image_id"].tolist()
+        self._targets = torch.tensor(rows["class_index"].to_numpy())
+        self._augmenter = augmenter
+
+    @property
+    def size(self) -> int:
+        """Side of an image in pixels."""
+        return self._augmenter.size
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __getitem__(self, key: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
+        return channels_first(self.image(*key)), self._targets[key[1]]
+
+    def image(self, epoch: int, index: int) -> NDArray[np.uint8]:
+        """The photo as it is seen in ``epoch``, ``[size, size, 3]``."""
+
+        def crop(size: int, box: Box) -> NDArray[np.uint8]:
+            return self._source.crop(index, size, box)
+
+        return self._augmenter(crop, self._ids[index], epoch)
+
+    def name(self, index: int) -> str:
+        """What an error calls the photo."""
+        return f"{self._ids[index]} ({self._source.name(index)})"
+
+
+class EpochSampler(Sampler[tuple[int, int]]):
+    """Each index once an epoch, in an order drawn from (seed, epoch).
+
+    ``start`` leaves out so many, for training that goes on in the middle of an epoch.
+    """
+
+    def __init__(self, length: int, seed: int) -> None:
+        self._length = length
+        self._seed = seed
+        self.epoch = 1
+        self.start = 0
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return ((self.epoch, int(index)) for index in self.order()[self.start :])
+
+    def order(self) -> NDArray[np.int64]:
+        """The indices of the whole epoch."""
+        return np.random.default_rng([self._seed, self.epoch]).permutation(self._length)
+
+
+def training_loader(
+    photos: TrainingPhotos,
+    sampler: EpochSampler,
+    batch_size: int,
+    config: LoaderConfig,
+    device: str,
+) -> PhotoLoader[Batch]:
+    """Load shuffled batches; a last batch that is not full is dropped, unless there is no other."""
+    return PhotoLoader(
+        photos,
+        batch_size,
+        config,
+        device,
+        sampler=sampler,
+        drop_last=len(photos) >= batch_size,
+        worker_init_fn=_one_opencv_thread,
+    )
+
+
+def _one_opencv_thread(worker: int) -> None:
+    """Keep OpenCV from starting a thread for each core in each worker, as torch does by itself."""
+    cv2.setNumThreads(0)

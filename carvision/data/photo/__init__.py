@@ -1,0 +1,1 @@
+"""One photo: its file, its metadata, its pixels."""

@@ -1,0 +1,1 @@
+"""From the photos of a folder to a manifest: scan, copies, exclusions, folds."""
