@@ -8,6 +8,7 @@ from mlflow.entities import Run
 
 from carvision.leftovers import clear_leftovers
 from carvision.pipelines.entry_point import announce, close_killed
+from carvision.pipelines.tune.registration import finish_delivery
 from carvision.store.runs import tracked_run
 from carvision.store.server import require_server
 from carvision.tracking.outbox.steps import deliver_waiting
@@ -30,9 +31,6 @@ def command_run(stage: str, name: str) -> Iterator[Run]:
 
 def _put_in_order() -> None:
     """End the runs of killed processes, remove their temporary files, deliver what waits."""
-    # Later than this module: registering an ensemble needs data, which a command prepares.
-    from carvision.pipelines.registration import finish_delivery
-
     close_killed()
     for path in clear_leftovers(WORK):
         announce(f"{path} is removed: the process that wrote it was killed")

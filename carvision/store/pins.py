@@ -1,17 +1,59 @@
-"""The members that an ensemble pins: who they were, and whether they still are.
+"""The members that an ensemble pins: which trainings they are, and whether they still are.
 
-The numbers of a registered model begin again when it is deleted, so a name and a number may come to
-mean another training. Every reader of an ensemble asks :func:`pinned_members`.
+A registered model that is deleted begins again with version 1, so a name and a version number may
+come to mean another training. Every reader of an ensemble calls :func:`pinned_members`.
 """
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Literal
 
 from mlflow.exceptions import MlflowException
 
-from carvision.contracts import EnsembleSpec, Member
+from carvision.contracts import ClassMap, EnsembleSpec, Member, Score
 from carvision.errors import TrackingError
 from carvision.store.runs import client
 from carvision.store.versions import TUNE_AGAIN, MemberVersion, member_of
+
+
+def build_spec(
+    classes: ClassMap,
+    members: Sequence[MemberVersion],
+    *,
+    weights: Mapping[tuple[str, str], float],
+    temperatures: Sequence[float],
+    mixing: Literal["arithmetic", "geometric"] = "arithmetic",
+    score: Score | None = None,
+) -> EnsembleSpec:
+    """Build the specification of an ensemble that pins ``members``.
+
+    ``weights`` are by (member's preset, view); ``temperatures`` holds one for each member.
+    """
+    return EnsembleSpec(
+        members=tuple(
+            _pinned(member, weights, temperature)
+            for member, temperature in zip(members, temperatures, strict=True)
+        ),
+        mixing=mixing,
+        class_names=classes.names,
+        class_folders=classes.folders,
+        score=score,
+    )
+
+
+def _pinned(
+    member: MemberVersion, weights: Mapping[tuple[str, str], float], temperature: float
+) -> Member:
+    own = {view: weight for (name, view), weight in weights.items() if name == member.preset}
+    return Member(
+        preset=member.preset,
+        registered_model=member.name,
+        version=member.version,
+        fold_set=member.fold_set,
+        fold_runs=tuple(member.fold_runs),
+        weights=own,
+        temperatures=dict.fromkeys(own, temperature),
+    )
 
 
 def member_version(name: str, version: int) -> MemberVersion:

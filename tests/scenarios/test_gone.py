@@ -9,11 +9,11 @@ import pytest
 
 from carvision.config import Config, load_config
 from carvision.errors import DataError, GoneError, TrackingError
-from carvision.pipelines.members import choose_members
 from carvision.pipelines.prepare.step import known_manifest, prepare, prepared_data
 from carvision.pipelines.train import fold_run
 from carvision.pipelines.train.step import train
 from carvision.store.fold_sets import usable_folds
+from carvision.store.members import choose_members
 from carvision.store.prepared import prepared_runs
 from carvision.store.registry import MemberVersion
 from carvision.store.runs import client, fetch

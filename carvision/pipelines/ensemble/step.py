@@ -19,8 +19,8 @@ from carvision.files import check_writable, scratch_folder
 from carvision.inference import ComputeSettings, PhotosToPredict, predict_ensemble, predict_member
 from carvision.inference.memory import keep_freed_memory, stay_below_swap
 from carvision.metrics import MIN_PROBABILITY
-from carvision.pipelines.champion import champion_for
 from carvision.pipelines.command import command_run
+from carvision.pipelines.ensemble.champion import champion_for
 from carvision.pipelines.ensemble.forecasting import (
     forecast_basis,
     forecast_inputs,
@@ -36,13 +36,12 @@ from carvision.pipelines.ensemble.submission_input import (
 from carvision.pipelines.ensemble.true_scores import Expected, show_scores
 from carvision.pipelines.ensemble.unreadable import Unreadable, class_prior
 from carvision.pipelines.entry_point import announce, show_address
-from carvision.pipelines.members import choose_members
 from carvision.pipelines.prepare.step import known_manifest
-from carvision.pipelines.specification import build_spec
 from carvision.reporting.console import console, progress
 from carvision.reporting.tables import show_weights
 from carvision.store.champions import registered_at
-from carvision.store.pins import pinned_members
+from carvision.store.members import choose_members
+from carvision.store.pins import build_spec, pinned_members
 from carvision.store.runs import DATA
 from carvision.store.versions import MemberVersion
 from carvision.tracking.outbox.record import log_artifact, log_artifacts, set_tags
@@ -122,7 +121,7 @@ def _specification(
     total = sum(member.ensemble_weight for member in members) * len(VIEWS)
     weights = {(m.preset, view): m.ensemble_weight / total for m in members for view in VIEWS}
     temperatures = [1.0] * len(members)
-    return None, build_spec(manifest, members, weights=weights, temperatures=temperatures)
+    return None, build_spec(manifest.classes, members, weights=weights, temperatures=temperatures)
 
 
 def _predict(

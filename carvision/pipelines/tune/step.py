@@ -22,15 +22,16 @@ from carvision.errors import ConfigError
 from carvision.files import scratch_folder
 from carvision.pipelines.command import command_run
 from carvision.pipelines.entry_point import announce, show_address
-from carvision.pipelines.members import choose_members, oof_table
 from carvision.pipelines.prepare.step import check_data, known_manifest
-from carvision.pipelines.registration import finish_delivery, to_register
-from carvision.pipelines.specification import build_spec
 from carvision.pipelines.tune.methods import METHODS, Settings, tuned_by_method
 from carvision.pipelines.tune.oof_reports import Fetched, log_oof_photos
+from carvision.pipelines.tune.oof_table import fetch_oof_table
+from carvision.pipelines.tune.registration import finish_delivery, to_register
 from carvision.reporting.console import progress
 from carvision.reporting.ensemble_page import ensemble_page
 from carvision.reporting.tables import show_leaderboard, show_weights
+from carvision.store.members import choose_members
+from carvision.store.pins import build_spec
 from carvision.store.registry import MemberVersion
 from carvision.store.runs import DATA
 from carvision.tracking.outbox.record import log_metrics, log_params, log_text, set_tags
@@ -68,7 +69,7 @@ def tune(
         set_tags({DATA: manifest.fingerprint})
         members = choose_members(manifest.fingerprint, models)
         with scratch_folder() as folder:
-            table = oof_table(manifest, members, folder)
+            table = fetch_oof_table(manifest, members, folder)
             settings = Settings(method, trials, config.seed, budget)
             # All that the server has to give, before hours that it may be away.
             fetched = Fetched.of(manifest, members, folder)
@@ -133,7 +134,7 @@ def _tune(
     blend = tuned.blend
     log_params({"rule": blend.rule, "mixing": blend.mixing, "shrinkage": blend.shrinkage})
     return build_spec(
-        manifest,
+        manifest.classes,
         members,
         weights=dict(zip(table.candidates, tuned.weights.tolist(), strict=True)),
         temperatures=blend.temperatures,

@@ -1,12 +1,12 @@
-"""Which backbones a plain ``tune`` takes."""
+"""Which registered backbones an ensemble mixes."""
 
 import logging
 from types import SimpleNamespace
 
 import pytest
 
-from carvision.pipelines import members
-from carvision.pipelines.members import choose_members
+from carvision.store import members
+from carvision.store.members import choose_members
 from carvision.store.registry import MemberVersion
 
 
