@@ -14,7 +14,9 @@ from carvision.store.champions import champion_ensemble, data_champion, other_ch
 from carvision.store.prepared import PreparedRun, prepared_runs
 
 
-def champion_for(settings: RunSettings, data: str, beside: Layout) -> tuple[int, EnsembleSpec] | None:
+def champion_for(
+    settings: RunSettings, data: str, beside: Layout
+) -> tuple[int, EnsembleSpec] | None:
     """Choose the ensemble to predict with: its version and specification.
 
     It is the champion of ``data``, or else one of the same classes, or else the general champion.
@@ -63,7 +65,7 @@ def choose_champion(
 
 
 def _prepared_run(settings: RunSettings, data: str) -> PreparedRun | None:
-    """The run that prepared ``data`` last, if possible with the folds and classes of ``settings``."""
+    """The run that prepared ``data`` last, with the folds and classes asked for if one did."""
     runs = prepared_runs()
     if data != "latest":
         try:
