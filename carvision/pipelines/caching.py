@@ -7,9 +7,8 @@ from carvision.config import Config
 from carvision.data.loading.cache import PhotoCache
 from carvision.data.manifest import Manifest
 from carvision.errors import DataError
-from carvision.pipelines.entry_point import announce
 from carvision.pipelines.prepare.step import PreparedData
-from carvision.reporting.console import progress
+from carvision.reporting.console import announce, progress
 
 #: A cache of more bytes is written only where the files have so many times its pixels. Decoding
 #: costs by the pixel, so it saves half of that or more; a network that wants larger photos takes

@@ -1,5 +1,7 @@
 """A command's own run; what earlier commands left behind is put in order before it."""
 
+import shlex
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -7,9 +9,9 @@ import mlflow
 from mlflow.entities import Run
 
 from carvision.leftovers import clear_leftovers
-from carvision.pipelines.entry_point import announce, close_killed
 from carvision.pipelines.tune.registration import finish_delivery
-from carvision.store.runs import tracked_run
+from carvision.reporting.console import announce, console
+from carvision.store.runs import close_killed_runs, is_local_store, run_address, tracked_run
 from carvision.store.server import require_server
 from carvision.tracking.outbox.steps import deliver_waiting
 from carvision.workspace import WORK
@@ -29,9 +31,22 @@ def command_run(stage: str, name: str) -> Iterator[Run]:
         yield run
 
 
+def show_address(run: Run) -> None:
+    """Print where the UI shows a run."""
+    hint = "  (start it with: make ui)" if is_local_store() else ""
+    console.print(f"run: {run_address(run)}{hint}", soft_wrap=True)
+
+
+def command_to_go_on() -> str:
+    """The command line of this process, so that it takes over what was finished."""
+    arguments = ["auto" if word == "never" else word for word in sys.orig_argv[1:]]
+    return shlex.join(["python", *arguments])
+
+
 def _put_in_order() -> None:
     """End the runs of killed processes, remove their temporary files, deliver what waits."""
-    close_killed()
+    for killed in close_killed_runs():
+        announce(f"run {killed.info.run_name} was killed before; it is marked so")
     for path in clear_leftovers(WORK):
         announce(f"{path} is removed: the process that wrote it was killed")
     deliver_waiting(finish_delivery)

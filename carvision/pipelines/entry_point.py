@@ -1,8 +1,10 @@
-"""What every entry point does around its steps: a quiet terminal, plain errors, an address."""
+"""What surrounds every command: an output that cannot fail, signals, errors in a sentence.
+
+MLflow and torch, which take seconds to import, are imported by the step alone: ``--help`` and a
+mistyped parameter answer at once.
+"""
 
 import errno
-import logging
-import shlex
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -10,29 +12,14 @@ from types import FrameType
 from typing import Any, NoReturn
 
 import typer
-from mlflow.entities import Run
 
 from carvision.config import nearest, nearest_name, setting_names
 from carvision.errors import CarvisionError
 from carvision.redaction import redacted
-from carvision.reporting.console import console, print_error, set_up_logging
+from carvision.reporting.console import print_error, set_up_logging
 from carvision.reporting.streams import guard_streams
-from carvision.store.errors import store_problem
-from carvision.store.runs import (
-    close_killed_runs,
-    is_local_store,
-    quiet_mlflow,
-    run_address,
-)
-from carvision.store.server import (
-    SERVER_ERRORS,
-    limit_patience,
-    server_away,
-    unreachable,
-)
+from carvision.store.mlflow_environment import set_mlflow_defaults
 from carvision.store.unstarted import unstarted_run_closed
-
-log = logging.getLogger(__name__)
 
 #: typer exports the kinds below it alone, and may bring a click of its own.
 _UsageError: type[Exception] = typer.BadParameter.mro()[1]
@@ -62,8 +49,7 @@ def run_entry_point(command: Callable[..., None]) -> NoReturn:
     """
     guard_streams()
     set_up_logging()
-    quiet_mlflow()
-    limit_patience()
+    set_mlflow_defaults()
     for number in _INTERRUPTIONS:
         # What `nohup` ignores stays ignored.
         if number != _HANG_UP or signal.getsignal(number) == signal.SIG_DFL:
@@ -92,13 +78,20 @@ def run_entry_point(command: Callable[..., None]) -> NoReturn:
 
 def _sentence_about(error: Exception) -> str | None:
     """What the user can do about a server, a store or a disk that fails; None for a defect."""
-    if isinstance(error, SERVER_ERRORS) and (reason := unreachable()) is not None:
-        return str(server_away(reason))
-    if (sentence := store_problem(error)) is not None:
+    if "mlflow" in sys.modules and (sentence := _about_the_store(error)) is not None:
         return sentence
     if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
         return f"the disk refused: {error}; make room or give write access, then run this again"
     return None
+
+
+def _about_the_store(error: Exception) -> str | None:
+    from carvision.store.errors import store_problem
+    from carvision.store.server import SERVER_ERRORS, server_away, unreachable
+
+    if isinstance(error, SERVER_ERRORS) and (reason := unreachable()) is not None:
+        return str(server_away(reason))
+    return store_problem(error)
 
 
 def _joined(arguments: Sequence[str]) -> list[str]:
@@ -151,26 +144,3 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     for other in _INTERRUPTIONS:
         signal.signal(other, lambda number, frame: None)
     raise KeyboardInterrupt
-
-
-def announce(message: str) -> None:
-    """A line about what happens, and why."""
-    log.info("%s", message)
-
-
-def command_to_go_on() -> str:
-    """The command line of this process, as it goes on with what it has begun."""
-    arguments = ["auto" if word == "never" else word for word in sys.orig_argv[1:]]
-    return shlex.join(["python", *arguments])
-
-
-def close_killed() -> None:
-    """End the runs that killed processes left open, and say so."""
-    for killed in close_killed_runs():
-        announce(f"run {killed.info.run_name} was killed before; it is marked so")
-
-
-def show_address(run: Run) -> None:
-    """Where this run is found in the UI."""
-    hint = "  (start it with: make ui)" if is_local_store() else ""
-    console.print(f"run: {run_address(run)}{hint}", soft_wrap=True)

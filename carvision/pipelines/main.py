@@ -5,10 +5,9 @@ from pathlib import Path
 
 from carvision.config import Config
 from carvision.files import check_writable
-from carvision.pipelines.command import command_run
+from carvision.pipelines.command import command_run, show_address
 from carvision.pipelines.ensemble.step import ensemble
 from carvision.pipelines.ensemble.submission_input import TestInput, check_test, find_test
-from carvision.pipelines.entry_point import show_address
 from carvision.pipelines.prepare.step import check_data, prepared_data
 from carvision.pipelines.train.step import check_trainable, train
 from carvision.pipelines.tune.step import tune

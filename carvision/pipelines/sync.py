@@ -7,7 +7,7 @@ import mlflow
 
 from carvision.errors import TrackingError
 from carvision.pipelines.command import command_run
-from carvision.pipelines.entry_point import announce
+from carvision.reporting.console import announce
 from carvision.store.server import SERVER_ERRORS, shown_uri, unreachable
 from carvision.tracking.event_log import EVENTS_FILE
 from carvision.tracking.outbox.events import Delivery, pending, send_pending

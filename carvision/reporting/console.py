@@ -19,7 +19,10 @@ from carvision.reporting.progress_lines import ProgressLines
 from carvision.reporting.streams import output_failed
 from carvision.reporting.terminal import console, plain
 
-__all__ = ["console", "print_error", "progress", "progress_bar", "set_up_logging"]
+__all__ = ["announce", "console", "print_error", "progress", "progress_bar", "set_up_logging"]
+
+
+log = logging.getLogger(__name__)
 
 
 class _LineHandler(logging.Handler):
@@ -37,9 +40,8 @@ def set_up_logging() -> None:
     """carvision's own lines from INFO, everything else from WARNING."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[_LineHandler()])
     logging.getLogger("carvision").setLevel(logging.INFO)
-    # MLflow tells at every start that it creates its tables.
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    # MLflow logs a traceback of each error that it raises.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     hide_secrets()
 
 
@@ -48,6 +50,11 @@ def print_error(message: str) -> None:
     console.print(Text.assemble(("error:", "bold red"), " ", plain(message)), soft_wrap=True)
     if output_failed():
         sys.stderr.write(f"error: {message}\n")
+
+
+def announce(message: str) -> None:
+    """Log a line about what happens, and why."""
+    log.info("%s", message)
 
 
 def text_column(template: str) -> TextColumn:

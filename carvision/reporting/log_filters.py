@@ -1,25 +1,26 @@
-"""What log lines and tracebacks pass before they are printed."""
+"""Log lines and tracebacks as they are printed: without secrets, and retries in one sentence."""
 
 import logging
 import sys
 import traceback
 from types import TracebackType
+from typing import Any
 
 from carvision.redaction import redacted
 
 
-class WithoutSecrets(logging.Filter):
-    """Takes passwords, tokens and keys out of a log line and its traceback."""
+class RecordWithoutSecrets(logging.LogRecord):
+    """A log line and its traceback without passwords, tokens and keys."""
 
-    def filter(self, record: logging.LogRecord) -> bool:
+    def __init__(self, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **named)
         try:
-            record.msg, record.args = redacted(record.getMessage()), ()
-        except Exception:  # arguments that do not fit the line: the handler tells of that
-            return True
-        if record.exc_info and record.exc_info[0] is not None:
-            # A formatter takes this text for the traceback that it made before.
-            record.exc_text = redacted("".join(traceback.format_exception(*record.exc_info)))
-        return True
+            self.msg, self.args = redacted(self.getMessage()), ()
+        except Exception:  # arguments that do not fit the line: the handler reports that
+            return
+        if self.exc_info and self.exc_info[0] is not None:
+            # Formatters print this text instead of formatting the traceback themselves.
+            self.exc_text = redacted("".join(traceback.format_exception(*self.exc_info)))
 
 
 class PlainRetries(logging.Filter):
@@ -32,10 +33,11 @@ class PlainRetries(logging.Filter):
 
 
 def hide_secrets() -> None:
-    """Let no handler that there is now, and no traceback, print a secret."""
-    for name in ("", "mlflow", "alembic", "sqlalchemy"):
-        for handler in logging.getLogger(name).handlers:
-            handler.addFilter(WithoutSecrets())
+    """Keep secrets out of every log line and every traceback of this process.
+
+    The lines themselves are changed, not the handlers: MLflow brings its own when it is imported.
+    """
+    logging.setLogRecordFactory(RecordWithoutSecrets)
     logging.getLogger("urllib3.connectionpool").addFilter(PlainRetries())
     sys.excepthook = _print_exception
 

@@ -1,7 +1,6 @@
 """Runs in MLflow: how one is opened, tagged, found again, and addressed in the UI."""
 
 import logging
-import os
 import time
 from collections.abc import Container, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -265,14 +264,6 @@ def run_address(run: Run) -> str:
 def is_local_store() -> bool:
     """Whether the UI has to be started to see anything."""
     return not mlflow.get_tracking_uri().startswith("http")
-
-
-def quiet_mlflow() -> None:
-    """Keep MLflow's own progress bars and address lines out of ours."""
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-    # It prints a traceback of each error that it raises.
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -4,7 +4,6 @@ MLflow itself tries a call again for minutes before it says so (MLFLOW_HTTP_REQU
 """
 
 import logging
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -37,8 +36,6 @@ _PAUSES = (1.0, 2.0, 4.0)
 _LONGEST_PAUSE = 8.0
 #: How often a server that answers may fail.
 _TRIES = 3
-#: Pauses of 0, 2, 4, 8 and 16 seconds; MLflow's own are of more than four minutes together.
-_RETRIES = 5
 
 _T = TypeVar("_T")
 
@@ -127,14 +124,6 @@ def patiently(what: str, call: Callable[[], _T]) -> _T:
                     reason,
                 )
         time.sleep(next(pauses, _LONGEST_PAUSE))
-
-
-def limit_patience() -> None:
-    """Let a call to MLflow give up after half a minute where nobody listens.
-
-    Who has set MLFLOW_HTTP_REQUEST_MAX_RETRIES has decided otherwise.
-    """
-    os.environ.setdefault(MLFLOW_HTTP_REQUEST_MAX_RETRIES.name, str(_RETRIES))
 
 
 @contextmanager

@@ -5,15 +5,11 @@ is refused before that would leave a failed run that nobody can tell from a trai
 """
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from mlflow.environment_variables import MLFLOW_RUN_ID
-from mlflow.tracking import MlflowClient
-from mlflow.utils.mlflow_tags import MLFLOW_PROJECT_ENTRY_POINT, MLFLOW_RUN_NOTE
-
 from carvision.redaction import redacted
-from carvision.store.server import no_patience, unreachable
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +30,16 @@ def unstarted_run_closed() -> Iterator[None]:
 def _close(status: str, reason: str) -> None:
     """Name the run that was handed to this process and that no step has taken over, if any."""
     # MLflow removes the variable when a step opens the run.
-    run_id = MLFLOW_RUN_ID.get()
-    if not run_id or unreachable():
+    run_id = os.environ.get("MLFLOW_RUN_ID")
+    if not run_id:
+        return
+    # Later than this module: a mistyped parameter outside of `mlflow run` needs no MLflow.
+    from mlflow.tracking import MlflowClient
+    from mlflow.utils.mlflow_tags import MLFLOW_PROJECT_ENTRY_POINT, MLFLOW_RUN_NOTE
+
+    from carvision.store.server import no_patience, unreachable
+
+    if unreachable():
         return
     try:
         with no_patience():

@@ -9,8 +9,8 @@ import pytest
 import typer
 
 from carvision.errors import DataError
-from carvision.pipelines.entry_point import announce, run_entry_point
-from carvision.reporting.console import console
+from carvision.pipelines.entry_point import run_entry_point
+from carvision.reporting.console import announce, console
 
 
 @pytest.fixture(autouse=True)

@@ -8,8 +8,8 @@ from carvision.data.folder.layout import Layout
 from carvision.data.manifest import Manifest
 from carvision.data.submission import Template
 from carvision.errors import DataError, TrackingError
-from carvision.pipelines.entry_point import announce
 from carvision.pipelines.prepare.step import find_layout
+from carvision.reporting.console import announce
 from carvision.store.champions import champion_ensemble, data_champion, other_champions
 from carvision.store.prepared import PreparedRun, prepared_runs
 

@@ -14,7 +14,7 @@ from carvision.ensembling.fold_averaging import FoldMixtures, TestFolds
 from carvision.ensembling.forecast import forecast
 from carvision.errors import PredictionsError
 from carvision.inference import predict_ensemble
-from carvision.pipelines.entry_point import announce
+from carvision.reporting.console import announce
 from carvision.reporting.forecast_page import Basis, Truth, forecast_page
 from carvision.reporting.tables import show_forecast
 from carvision.store.ensemble_oof import fetch_ensemble_oof

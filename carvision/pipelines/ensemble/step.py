@@ -19,7 +19,7 @@ from carvision.files import check_writable, scratch_folder
 from carvision.inference import ComputeSettings, PhotosToPredict, predict_ensemble, predict_member
 from carvision.inference.memory import keep_freed_memory, stay_below_swap
 from carvision.metrics import MIN_PROBABILITY
-from carvision.pipelines.command import command_run
+from carvision.pipelines.command import command_run, show_address
 from carvision.pipelines.ensemble.champion import champion_for
 from carvision.pipelines.ensemble.forecasting import (
     forecast_basis,
@@ -35,9 +35,8 @@ from carvision.pipelines.ensemble.submission_input import (
 )
 from carvision.pipelines.ensemble.true_scores import Expected, show_scores
 from carvision.pipelines.ensemble.unreadable import Unreadable, class_prior
-from carvision.pipelines.entry_point import announce, show_address
 from carvision.pipelines.prepare.step import known_manifest
-from carvision.reporting.console import console, progress
+from carvision.reporting.console import announce, console, progress
 from carvision.reporting.tables import show_weights
 from carvision.store.champions import registered_at
 from carvision.store.members import choose_members

@@ -13,8 +13,7 @@ from carvision.contracts import EnsembleOof, EnsembleSpec
 from carvision.data.photo.check import unreadable_photos
 from carvision.data.submission_photos import SubmissionPhotos
 from carvision.errors import CarvisionError, DataError
-from carvision.pipelines.entry_point import announce
-from carvision.reporting.console import progress
+from carvision.reporting.console import announce, progress
 from carvision.store.prepared import prepared_runs
 from carvision.store.runs import DATA
 

@@ -26,8 +26,7 @@ from carvision.data.tables import spreadsheet_csv
 from carvision.errors import CarvisionError, ConfigError, DivergedError, PrunedError
 from carvision.files import alone, check_writable, replacing_output
 from carvision.pipelines.caching import chosen_cache, write_cache
-from carvision.pipelines.command import command_run
-from carvision.pipelines.entry_point import announce, show_address
+from carvision.pipelines.command import command_run, show_address
 from carvision.pipelines.hpo.believed_trials import (
     BEST,
     RUN_ID,
@@ -38,6 +37,7 @@ from carvision.pipelines.hpo.believed_trials import (
 from carvision.pipelines.prepare.step import PreparedData, check_data, prepared_data
 from carvision.pipelines.train.fold_run import train_for_search
 from carvision.pipelines.train.step import check_trainable, parse_folds
+from carvision.reporting.console import announce
 from carvision.reporting.trial_table import show_trials
 from carvision.store.fold_sets import finished_folds, set_name
 from carvision.store.prepared import log_data_input

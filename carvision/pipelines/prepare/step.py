@@ -23,9 +23,8 @@ from carvision.data.preparation.build import build_manifest
 from carvision.data.preparation.exclusions import read_exclusions, refuse_unknown
 from carvision.data.sample import write_sample
 from carvision.errors import DataError
-from carvision.pipelines.command import command_run
-from carvision.pipelines.entry_point import announce, show_address
-from carvision.reporting.console import progress
+from carvision.pipelines.command import command_run, show_address
+from carvision.reporting.console import announce, progress
 from carvision.reporting.data_page import data_page
 from carvision.reporting.tables import show_manifest
 from carvision.store.prepared import (

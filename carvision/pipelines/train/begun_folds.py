@@ -11,7 +11,7 @@ from typing import Any
 from mlflow.entities import Run
 
 from carvision.files import read_json, write_json
-from carvision.pipelines.entry_point import announce
+from carvision.reporting.console import announce
 from carvision.tracking.event_log import EVENTS_FILE, read_events
 from carvision.training.identity import differences
 

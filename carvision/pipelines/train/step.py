@@ -20,11 +20,11 @@ from carvision.inference import resolve_device
 from carvision.inference.cuda import refuse_unfit_card
 from carvision.models import build_model, ensure_weights
 from carvision.pipelines.caching import write_cache
-from carvision.pipelines.command import command_run
-from carvision.pipelines.entry_point import announce, command_to_go_on, show_address
+from carvision.pipelines.command import command_run, command_to_go_on, show_address
 from carvision.pipelines.prepare.step import PreparedData, check_data, prepared_data
 from carvision.pipelines.train.fold_run import train_in_own_run
 from carvision.pipelines.train.fold_set import FoldSet, fold_set_of, register_if_reachable
+from carvision.reporting.console import announce
 from carvision.store.prepared import log_data_input
 from carvision.store.registry import MemberVersion
 from carvision.store.runs import log_settings, tracked_run_if_reachable

@@ -17,8 +17,8 @@ from carvision.ensembling.epoch_selection import selection_optimism
 from carvision.ensembling.label_issues import LabelJudgement
 from carvision.ensembling.oof_predictions import OofTable
 from carvision.files import replacing_output
-from carvision.pipelines.entry_point import announce
 from carvision.pipelines.tune.methods import Tuning
+from carvision.reporting.console import announce
 from carvision.reporting.suspicious_labels import (
     CSV,
     PAGE,

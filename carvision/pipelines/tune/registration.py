@@ -19,7 +19,7 @@ from carvision.contracts import (
 from carvision.ensembling.comparison import compare_with_champion
 from carvision.errors import PredictionsError, TrackingError
 from carvision.files import one_at_a_time, read_json, write_json
-from carvision.pipelines.entry_point import announce
+from carvision.reporting.console import announce
 from carvision.store.champions import (
     ENSEMBLE,
     champion_ensemble,

@@ -20,14 +20,13 @@ from carvision.ensembling.pareto import score_against_cost
 from carvision.ensembling.temperature_grid import TemperatureGrid
 from carvision.errors import ConfigError
 from carvision.files import scratch_folder
-from carvision.pipelines.command import command_run
-from carvision.pipelines.entry_point import announce, show_address
+from carvision.pipelines.command import command_run, show_address
 from carvision.pipelines.prepare.step import check_data, known_manifest
 from carvision.pipelines.tune.methods import METHODS, Settings, tuned_by_method
 from carvision.pipelines.tune.oof_reports import Fetched, log_oof_photos
 from carvision.pipelines.tune.oof_table import fetch_oof_table
 from carvision.pipelines.tune.registration import finish_delivery, to_register
-from carvision.reporting.console import progress
+from carvision.reporting.console import announce, progress
 from carvision.reporting.ensemble_page import ensemble_page
 from carvision.reporting.tables import show_leaderboard, show_weights
 from carvision.store.members import choose_members
