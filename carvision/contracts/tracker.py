@@ -1,14 +1,13 @@
-"""How training and inference speak to the outside, whatever listens there."""
+"""The callback protocol: how a running training reports to whatever tracks it."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Protocol
 
 
 class Tracker(Protocol):
-    """What a fold's training reports while it runs. Epochs and steps count from 1.
+    """Receives the events of one fold's training. Epochs and steps count from 1.
 
-    A tracker that inherits from this hears only of what it overrides.
+    A subclass overrides the events that it needs; the others do nothing.
     """
 
     def run_started(self, description: str, total_steps: int) -> None:
@@ -16,28 +15,24 @@ class Tracker(Protocol):
         return
 
     def step_ended(self, step: int, loss: float) -> None:
-        """One optimiser step is done; ``loss`` is the running mean of the epoch so far."""
+        """An optimiser step is done; ``loss`` is the mean over the epoch's steps so far."""
         return
 
     def images_predicted(self, done: int, total: int) -> None:
-        """Validation goes on; a photo counts once for each of its views."""
+        """Validation has predicted ``done`` of ``total`` images; each view of a photo is one."""
         return
 
     def epoch_ended(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """An epoch was trained and validated."""
         return
 
-    def checkpoint_written(self, path: Path, epoch: int) -> None:
-        """A checkpoint is on its way to ``path``, from which training would go on in ``epoch``."""
-        return
-
     def warning(self, message: str) -> None:
-        """Something the user should know, which does not stop the run."""
+        """The user should know of something that does not stop the training."""
         return
 
 
-class TrackerGroup:
-    """Several trackers as one."""
+class TrackerGroup(Tracker):
+    """Forwards each event to several trackers, in their order."""
 
     def __init__(self, trackers: Sequence[Tracker]) -> None:
         self._trackers = tuple(trackers)
@@ -57,10 +52,6 @@ class TrackerGroup:
     def epoch_ended(self, epoch: int, metrics: Mapping[str, float]) -> None:
         for tracker in self._trackers:
             tracker.epoch_ended(epoch, metrics)
-
-    def checkpoint_written(self, path: Path, epoch: int) -> None:
-        for tracker in self._trackers:
-            tracker.checkpoint_written(path, epoch)
 
     def warning(self, message: str) -> None:
         for tracker in self._trackers:

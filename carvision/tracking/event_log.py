@@ -28,7 +28,6 @@ RUN: Final = "run"
 STARTED: Final = "started"
 STEP: Final = "step"
 EPOCH: Final = "epoch"
-CHECKPOINT: Final = "checkpoint"
 WARNING: Final = "warning"
 
 #: What MLflow accepts as the ID of a run.
@@ -83,9 +82,6 @@ class EventLog:
     def epoch_ended(self, epoch: int, metrics: Mapping[str, float]) -> None:
         values = {name: _plain(value) for name, value in metrics.items()}
         self._append(EPOCH, {"epoch": epoch, "metrics": values})
-
-    def checkpoint_written(self, path: Path, epoch: int) -> None:
-        self._append(CHECKPOINT, {"path": str(path), "epoch": epoch})
 
     def warning(self, message: str) -> None:
         self._append(WARNING, {"message": redacted(message)})

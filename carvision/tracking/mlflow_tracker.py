@@ -3,7 +3,6 @@
 import logging
 import threading
 from collections.abc import Mapping
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -55,9 +54,6 @@ class MlflowTracker(Tracker):
 
     def epoch_ended(self, epoch: int, metrics: Mapping[str, float]) -> None:
         self._news.set()
-
-    def checkpoint_written(self, path: Path, epoch: int) -> None:
-        """The best checkpoint is logged once, when training has ended."""
 
     def warning(self, message: str) -> None:
         self._news.set()

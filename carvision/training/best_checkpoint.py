@@ -28,7 +28,7 @@ _FILES = "best-epoch*.safetensors"
 
 
 @dataclass(frozen=True)
-class Best:
+class BestEpoch:
     """An epoch's lowest validation loss, and whether it was the averaged network's.
 
     ``log_p`` is of the original view, ``[1, images, classes]``; ``weights`` the file's name.
@@ -47,12 +47,12 @@ class Best:
         return self.metrics["val/log_loss"]
 
 
-class Outcome:
+class BestCheckpoint:
     """Takes in the epochs' scores; keeps the best one's weights in ``folder``."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._best: Best | None = None
+        self._best: BestEpoch | None = None
         # Of the last checkpoints, the oldest first; as far as this process has written them.
         self._named: list[str | None] = []
         # What a kill left half-written.
@@ -61,7 +61,7 @@ class Outcome:
         self._true_class: list[torch.Tensor] = []
 
     @property
-    def best(self) -> Best:
+    def best(self) -> BestEpoch:
         """The best epoch; there is one as soon as one has ended."""
         assert self._best is not None
         return self._best
@@ -78,7 +78,7 @@ class Outcome:
             path = self._folder / _FILES.replace("*", f"{epoch:04d}")
             checksum = _save_weights(network, path)
             log_p = torch.from_numpy(score.log_p)
-            self._best = Best(epoch, averaged, score.metrics, log_p, path.name, checksum)
+            self._best = BestEpoch(epoch, averaged, score.metrics, log_p, path.name, checksum)
 
     def predictions(
         self, network: nn.Module, validation: Validation
@@ -136,7 +136,7 @@ class Outcome:
 
     def restore(self, state: dict[str, Any]) -> None:
         """The inverse of :meth:`state`."""
-        self._best = None if state["best"] is None else Best(**state["best"])
+        self._best = None if state["best"] is None else BestEpoch(**state["best"])
         self._true_class = list(state["true_class"])
 
 

@@ -10,7 +10,7 @@ _RISES = 2
 
 
 @dataclass
-class Watch:
+class EarlyStopping:
     """What each epoch's losses say of the whole; plain values, kept in checkpoints."""
 
     patience: int | None

@@ -25,9 +25,9 @@ from carvision.models import (
     smallest_batch,
 )
 from carvision.models.timm_parts import ModelEmaV3
-from carvision.training.mixup import Mixing
+from carvision.training.batch_norm import RunningStatistics
+from carvision.training.mixup import MixUp
 from carvision.training.optimizer import build_optimizer
-from carvision.training.statistics import RunningStatistics
 
 
 class UpdateCutShortError(Exception):
@@ -94,7 +94,7 @@ class Learner:
         self._statistics = RunningStatistics(model)
         self._peaks = [group["lr"] for group in self._optimizer.param_groups]
         self._loss = build_loss(config.loss)
-        self._mixing = Mixing(config.mixing, classes, config.seed) if config.mixing.active else None
+        self._mixing = MixUp(config.mixing, classes, config.seed) if config.mixing.active else None
 
     @property
     def averaged_network(self) -> nn.Module | None:

@@ -7,7 +7,7 @@ from carvision.config.schema import MixingConfig
 from carvision.models.timm_parts import Mixup
 
 
-class Mixing:
+class MixUp:
     """Mixes a batch on its device; what it draws depends on (seed, step) alone."""
 
     def __init__(self, config: MixingConfig, classes: int, seed: int) -> None:

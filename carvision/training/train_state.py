@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass
-class Position:
+class TrainState:
     """Plain values, kept in checkpoints; all but ``step`` are of the present epoch."""
 
     epoch: int = 1

@@ -18,10 +18,10 @@ from carvision.errors import DataError, DivergedError
 from carvision.inference import ComputeSettings, device_name
 from carvision.inference.memory import forget_peak_memory, memory_used
 from carvision.training.batch_size import largest_batch
-from carvision.training.best_checkpoint import Outcome
+from carvision.training.best_checkpoint import BestCheckpoint
 from carvision.training.checkpoint import CheckpointFolder
 from carvision.training.divergence import is_sound, ruined
-from carvision.training.early_stopping import Watch
+from carvision.training.early_stopping import EarlyStopping
 from carvision.training.fold_result import FoldResult
 from carvision.training.identity import refuse_another
 from carvision.training.interrupts import deferred_interrupts
@@ -29,7 +29,7 @@ from carvision.training.job import FoldJob
 from carvision.training.learner import Learner
 from carvision.training.photos import training_photos
 from carvision.training.schedule import lr_factor
-from carvision.training.train_state import Position
+from carvision.training.train_state import TrainState
 from carvision.training.validation import Validation, trial_rows
 
 log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ class FoldTraining:
         config, manifest, fold, root = job.config, job.manifest, job.fold, job.root
         self._fold = fold
         self._tracker = tracker
-        self._outcome = Outcome(job.folder)
+        self._best = BestCheckpoint(job.folder)
         self._checkpoints = CheckpointFolder(job.folder)
         self._identity = job.identity
         rows, validation = manifest.split(fold)
@@ -88,8 +88,8 @@ class FoldTraining:
             validation = trial_rows(validation, self._total_steps * step_images, config.seed)
         preprocessing = self._learner.preprocessing
         self._validation = Validation(validation, root, preprocessing, compute, tracker)
-        self._position = Position()
-        self._watch = Watch(config.train.early_stopping)
+        self._state = TrainState()
+        self._early_stopping = EarlyStopping(config.train.early_stopping)
         self._written_at = time.monotonic()
         if found is not None:
             self._go_on(*found)
@@ -118,8 +118,8 @@ class FoldTraining:
 
     @property
     def _finished(self) -> bool:
-        between_epochs = self._position.images == 0
-        done = self._position.step >= self._total_steps or self._watch.should_stop
+        between_epochs = self._state.images == 0
+        done = self._state.step >= self._total_steps or self._early_stopping.should_stop
         return between_epochs and done
 
     def _found(self) -> tuple[Path, dict[str, Any]] | None:
@@ -127,21 +127,21 @@ class FoldTraining:
 
         def usable(path: Path, state: dict[str, Any]) -> bool:
             refuse_another(path, _identity_in(state), self._identity)
-            return self._outcome.is_there(state["outcome"])
+            return self._best.is_there(state["best"])
 
         return self._checkpoints.newest(usable)
 
     def _go_on(self, path: Path, state: dict[str, Any]) -> None:
         self._learner.restore(state["learner"])
-        self._position = Position(**state["position"])
-        self._outcome.restore(state["outcome"])
-        self._watch.restore(state["watch"])
+        self._state = TrainState(**state["train_state"])
+        self._best.restore(state["best"])
+        self._early_stopping.restore(state["early_stopping"])
         log.info(
             "%s: going on from %s, epoch %d, step %d of %d",
             self._name,
             path,
-            self._position.epoch,
-            self._position.step,
+            self._state.epoch,
+            self._state.step,
             self._total_steps,
         )
 
@@ -150,14 +150,13 @@ class FoldTraining:
             "identity": self._identity,
             "batch_size": self._batch_size,
             "learner": self._learner.state(),
-            "position": asdict(self._position),
-            "outcome": self._outcome.state(),
-            "watch": self._watch.state(),
+            "train_state": asdict(self._state),
+            "best": self._best.state(),
+            "early_stopping": self._early_stopping.state(),
         }
-        path = self._checkpoints.write(self._position.step, state)
-        self._outcome.checkpointed()
+        self._checkpoints.write(self._state.step, state)
+        self._best.checkpointed()
         self._written_at = time.monotonic()
-        self._tracker.checkpoint_written(path, self._position.epoch)
 
     def _checkpoint_once_more(self) -> None:
         """Checkpoint where it was interrupted; what is wrong with that is said and stops nothing.
@@ -173,7 +172,7 @@ class FoldTraining:
                 log.warning("%s: stopping in spite of this: %s", self._name, error)
 
     def _train_epoch(self) -> dict[str, float]:
-        position = self._position
+        position = self._state
         self._sampler.epoch = position.epoch
         self._sampler.start = position.images
         self._learner.start_epoch(position.epoch)
@@ -206,8 +205,8 @@ class FoldTraining:
     @property
     def _steps_left(self) -> int:
         """In this epoch."""
-        of_epoch = self._steps_per_epoch - self._position.steps
-        return min(of_epoch, self._total_steps - self._position.step)
+        of_epoch = self._steps_per_epoch - self._state.steps
+        return min(of_epoch, self._total_steps - self._state.step)
 
     def _end_epoch(self, trained: dict[str, float]) -> None:
         """Score the network and its average, keep the better if it is the best, checkpoint."""
@@ -219,36 +218,36 @@ class FoldTraining:
         for score in scores.values():
             # The last step may have ruined the weights without a loss to show it.
             if not isfinite(score.log_p.sum()):
-                raise self._ruined("validation", float(score.log_p.sum()), self._position.step)
+                raise self._ruined("validation", float(score.log_p.sum()), self._state.step)
         kind = min(scores, key=lambda kind: scores[kind].loss)
-        score, epoch = scores[kind], self._position.epoch
+        score, epoch = scores[kind], self._state.epoch
         each = {f"val/log_loss_{kind}": score.loss for kind, score in scores.items()}
         metrics = trained | score.metrics | each
         # What a checkpoint holds of this epoch changes at once; trackers are told before it is
         # written: a kill in between tells them twice, rather than never.
         with deferred_interrupts():
-            self._outcome.take(epoch, kind == "averaged", networks[kind], score)
-            if self._watch.overfits(metrics):
+            self._best.take(epoch, kind == "averaged", networks[kind], score)
+            if self._early_stopping.overfits(metrics):
                 self._tracker.warning(
                     f"{self._name} overfits: for two epochs validation got worse while training "
-                    f"got better; the best is epoch {self._outcome.best.epoch}"
+                    f"got better; the best is epoch {self._best.best.epoch}"
                 )
             self._tracker.epoch_ended(epoch, metrics)
-            self._position = Position(epoch + 1, self._position.step)
+            self._state = TrainState(epoch + 1, self._state.step)
         self._checkpoint()
 
     def _result(self) -> FoldResult:
-        best = self._outcome.best
-        predictions, measured = self._outcome.predictions(self._learner.network, self._validation)
+        best = self._best.best
+        predictions, measured = self._best.predictions(self._learner.network, self._validation)
         return FoldResult(
             fold=self._fold,
             best_epoch=best.epoch,
             averaged=best.averaged,
             batch_size=self._batch_size,
             metrics=best.metrics,
-            weights=self._outcome.final_weights(),
+            weights=self._best.final_weights(),
             predictions=predictions,
-            epochs_true_class=self._outcome.epochs_true_class,
+            epochs_true_class=self._best.epochs_true_class,
             measured=measured,
         )
 
@@ -259,10 +258,10 @@ class FoldTraining:
 
     def _check_loss(self, loss: float, images: int) -> None:
         if not is_sound(loss, self._classes):
-            first = self._position.images
+            first = self._state.images
             order = self._sampler.order()[first : first + images]
             names = [self._ids[index] for index in order]
-            raise self._ruined("loss", loss, self._position.step + 1, names)
+            raise self._ruined("loss", loss, self._state.step + 1, names)
 
     def _ruined(
         self, what: str, value: float, step: int, images: Sequence[str] = ()
@@ -272,7 +271,7 @@ class FoldTraining:
             value,
             config=self._config,
             fold=self._fold,
-            epoch=self._position.epoch,
+            epoch=self._state.epoch,
             step=step,
             images=images,
         )

@@ -28,7 +28,6 @@ class Recorder:
     steps: list[tuple[int, float]] = field(default_factory=list)
     epochs: list[tuple[int, dict[str, float]]] = field(default_factory=list)
     predicted: list[tuple[int, int]] = field(default_factory=list)
-    checkpoints: list[int] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
     def run_started(self, description: str, total_steps: int) -> None:
@@ -42,9 +41,6 @@ class Recorder:
 
     def epoch_ended(self, epoch: int, metrics: Mapping[str, float]) -> None:
         self.epochs.append((epoch, dict(metrics)))
-
-    def checkpoint_written(self, path: Path, epoch: int) -> None:
-        self.checkpoints.append(epoch)
 
     def warning(self, message: str) -> None:
         self.warnings.append(message)

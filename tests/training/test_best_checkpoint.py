@@ -7,8 +7,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from carvision.errors import CarvisionError
-from carvision.training import CheckpointFolder
-from carvision.training import best_checkpoint as outcome
+from carvision.training import CheckpointFolder, best_checkpoint
 from tests.training.conftest import Data, Recorder, assert_same, tiny, train_in
 
 #: A checkpoint an epoch, of three steps, each better than the one before.
@@ -18,14 +17,14 @@ LEARNING = "train.epochs=3 optimizer.lr=0.001 schedule.warmup_epochs=0 train.ema
 def _stopped_after_two_epochs(data: Data, folder: Path) -> list[Path]:
     """Two checkpoints, each of which names its own epoch as the best."""
 
-    class _Stopping(Recorder):
-        def checkpoint_written(self, path: Path, epoch: int) -> None:
-            super().checkpoint_written(path, epoch)
-            if self.checkpoints == [2, 3]:
-                raise KeyboardInterrupt
+    class _Failing(Recorder):
+        def step_ended(self, step: int, loss: float) -> None:
+            # The first one of the third epoch. Ctrl-C would leave a third checkpoint.
+            if step == 7:
+                raise ZeroDivisionError
 
-    with pytest.raises(KeyboardInterrupt):
-        train_in(data, tiny(LEARNING), folder, _Stopping())
+    with pytest.raises(ZeroDivisionError):
+        train_in(data, tiny(LEARNING), folder, _Failing())
     return sorted(folder.glob("step*.pt"))
 
 
@@ -56,7 +55,7 @@ def test_a_kill_between_best_weights_and_checkpoint(data: Data, tmp_path: Path) 
     assert len(list(tmp_path.glob("best-epoch*.safetensors"))) == 2
     newest.unlink()
     # What the new epoch trains is to be chosen against the old best, whose weights are these.
-    state = CheckpointFolder(tmp_path).newest()[1]["outcome"]["best"]
+    state = CheckpointFolder(tmp_path).newest()[1]["best"]["best"]
     assert (state["epoch"], state["weights"]) == (1, "best-epoch0001.safetensors")
     found, whole = (train_in(data, tiny(LEARNING), tmp_path / name) for name in ("", "whole"))
     assert_same(found, whole)
@@ -66,7 +65,7 @@ def test_best_weights_go_when_no_checkpoint_names_them(data: Data, tmp_path: Pat
     seen = []
 
     class _Looking(Recorder):
-        def checkpoint_written(self, path: Path, epoch: int) -> None:
+        def step_ended(self, step: int, loss: float) -> None:
             seen.append(len(list(tmp_path.glob("best-epoch*"))))
 
     config = tiny(f"{LEARNING} train.epochs=6")
@@ -85,7 +84,7 @@ def test_a_full_disk_at_the_best_weights(
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr(outcome, "save_file", full)
+        patch.setattr(best_checkpoint, "save_file", full)
         with pytest.raises(CarvisionError, match=r"best weights .* cannot be written: .*make room"):
             train_in(data, tiny(LEARNING), tmp_path)
     found, whole = (train_in(data, tiny(LEARNING), tmp_path / name) for name in ("", "whole"))

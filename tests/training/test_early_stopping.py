@@ -2,11 +2,11 @@
 
 import pytest
 
-from carvision.training.early_stopping import Watch
+from carvision.training.early_stopping import EarlyStopping
 
 
-def _seen(watch, pairs):
-    return [watch.overfits({"train/loss": a, "val/log_loss": b}) for a, b in pairs]
+def _seen(stopping, pairs):
+    return [stopping.overfits({"train/loss": a, "val/log_loss": b}) for a, b in pairs]
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ def _seen(watch, pairs):
     ],
 )
 def test_overfitting(pairs, warned):
-    assert _seen(Watch(None), pairs) == warned
+    assert _seen(EarlyStopping(None), pairs) == warned
 
 
 @pytest.mark.parametrize(
@@ -35,18 +35,18 @@ def test_overfitting(pairs, warned):
     ],
 )
 def test_patience(patience, losses, stops):
-    watch = Watch(patience)
-    assert not watch.should_stop
+    stopping = EarlyStopping(patience)
+    assert not stopping.should_stop
     found = []
     for loss in losses:
-        watch.overfits({"train/loss": loss, "val/log_loss": loss})
-        found.append(watch.should_stop)
+        stopping.overfits({"train/loss": loss, "val/log_loss": loss})
+        found.append(stopping.should_stop)
     assert found == stops
 
 
 def test_it_goes_on_from_its_state():
     pairs = [(4, 1), (3, 2), (2, 3), (1, 4)]
-    whole, first, second = Watch(2), Watch(2), Watch(2)
+    whole, first, second = EarlyStopping(2), EarlyStopping(2), EarlyStopping(2)
     expected = _seen(whole, pairs)
     found = _seen(first, pairs[:2])
     second.restore(first.state())

@@ -10,7 +10,7 @@ from carvision.inference import ComputeSettings
 from carvision.inference.memory import is_out_of_memory
 from carvision.training import learner as module
 from carvision.training.learner import Learner, UpdateCutShortError
-from carvision.training.mixup import Mixing
+from carvision.training.mixup import MixUp
 from tests.training.conftest import tiny
 
 CLASSES = 3
@@ -252,7 +252,7 @@ def test_mixing_depends_on_seed_and_step_alone(kind):
     images, targets = _batch(9)
     images = images.float()
     before = images.clone()
-    one, other = (Mixing(config, CLASSES, seed=4) for _ in range(2))
+    one, other = (MixUp(config, CLASSES, seed=4) for _ in range(2))
     other(images, targets, 7)
     torch.manual_seed(3)
     mixed, soft = one(images, targets, 5)
@@ -264,7 +264,7 @@ def test_mixing_depends_on_seed_and_step_alone(kind):
     torch.testing.assert_close(soft.sum(1), torch.ones(8))
     assert not torch.equal(mixed, images[:8])
     assert not torch.equal(one(images, targets, 6)[0], mixed)
-    assert not torch.equal(Mixing(config, CLASSES, seed=5)(images, targets, 5)[0], mixed)
+    assert not torch.equal(MixUp(config, CLASSES, seed=5)(images, targets, 5)[0], mixed)
 
 
 def test_mixing_leaves_numpys_state(monkeypatch):
@@ -275,7 +275,7 @@ def test_mixing_leaves_numpys_state(monkeypatch):
     expected = np.random.random()
     np.random.seed(3)
     images, targets = _batch()
-    Mixing(config, CLASSES, seed=4)(images.float(), targets, 5)
+    MixUp(config, CLASSES, seed=4)(images.float(), targets, 5)
     assert np.random.random() == expected
 
 

@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial
 from carvision.config import Config
 from carvision.contracts.names import is_run_id
 from carvision.store.runs import as_parameter, client
-from carvision.training.search_space import configured, is_of_space
+from carvision.training.hyperparameter_space import configured, is_of_space
 
 #: The tag of a trial's run, and its attribute in the study.
 STUDY: Final = "carvision.study"

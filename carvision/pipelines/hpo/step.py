@@ -42,7 +42,7 @@ from carvision.reporting.trial_table import show_trials
 from carvision.store.fold_sets import finished_folds, set_name
 from carvision.store.prepared import log_data_input
 from carvision.store.runs import DATA, MODEL, SET, log_settings, tracked_run
-from carvision.training.search import (
+from carvision.training.hyperparameter_search import (
     CONTINUES,
     Believe,
     TrialReporter,
@@ -52,7 +52,7 @@ from carvision.training.search import (
     open_search,
     search,
 )
-from carvision.training.search_space import (
+from carvision.training.hyperparameter_space import (
     configured,
     search_space,
     smallest_crop,

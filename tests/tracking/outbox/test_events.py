@@ -18,7 +18,6 @@ from tests.tracking_server import METRICS, points
 def test_epochs_start_and_warning(events: EventLog, run_id: str) -> None:
     events.step_ended(50, 1.0)
     events.epoch_ended(1, METRICS)
-    events.checkpoint_written(Path("a.pt"), 1)
     events.warning("it overfits" * 1000)
     delivery = send_pending(events.path)
     assert (delivery.epochs, delivery.gone) == ([1], False)

@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from carvision.config import Config, load_config
 from carvision.errors import ConfigError, DivergedError
-from carvision.training.search import (
+from carvision.training.hyperparameter_search import (
     TrialReporter,
     best_trials,
     done_trials,

@@ -8,7 +8,7 @@ import yaml
 
 from carvision.config import as_settings_file, list_models, load_config, with_settings
 from carvision.data.loading.loader import loader_settings
-from carvision.training.search_space import (
+from carvision.training.hyperparameter_space import (
     configured,
     search_space,
     smallest_crop,

@@ -17,7 +17,7 @@ from carvision.config import Config
 from carvision.contracts import Tracker
 from carvision.errors import DivergedError, PrunedError
 from carvision.optuna_storage import close_interrupted, open_study, refuse_other_choices
-from carvision.training.search_space import (
+from carvision.training.hyperparameter_space import (
     are_within,
     configured,
     distributions,
