@@ -1,7 +1,7 @@
 """The formats that pass between steps, and the protocol by which steps report."""
 
 from carvision.contracts.classes import ClassMap, nfc
-from carvision.contracts.ensemble import EnsembleSpec, Member, Score, read_spec
+from carvision.contracts.ensemble import EnsembleSpec, Member, Mixing, Score, read_spec
 from carvision.contracts.ensemble_oof import (
     EnsembleOof,
     read_ensemble_oof,
@@ -16,7 +16,6 @@ from carvision.contracts.predictions import (
     write_predictions,
 )
 from carvision.contracts.same_ensemble import same_ensemble
-from carvision.contracts.temperature import tempered
 from carvision.contracts.tracker import Tracker, TrackerGroup
 from carvision.contracts.views import VIEWS
 
@@ -26,6 +25,7 @@ __all__ = [
     "EnsembleOof",
     "EnsembleSpec",
     "Member",
+    "Mixing",
     "Predictions",
     "Score",
     "Tracker",
@@ -38,7 +38,6 @@ __all__ = [
     "read_spec",
     "read_true_class",
     "same_ensemble",
-    "tempered",
     "write_ensemble_oof",
     "write_predictions",
 ]

@@ -15,6 +15,9 @@ from carvision.contracts.views import VIEWS
 from carvision.errors import PredictionsError, TrackingError
 from carvision.files import read_json
 
+#: The mean of probabilities, or of log-probabilities.
+Mixing = Literal["arithmetic", "geometric"]
+
 #: Bytes: a thousand times what the competition's ensemble takes.
 _LARGEST: Final = 64 * 2**20
 #: Colder ones make infinities of log-probabilities.
@@ -57,6 +60,11 @@ class Member(_Frozen):
         return tuple(view for view in VIEWS if self.weights.get(view, 0.0) > 0)
 
     @property
+    def active_weights(self) -> tuple[float, ...]:
+        """The weight of each active view, in the order of ``VIEWS``."""
+        return tuple(self.weights[view] for view in self.active_views)
+
+    @property
     def active_temperatures(self) -> dict[str, float]:
         """The temperature of each active view, in the order of ``VIEWS``."""
         return {view: self.temperatures[view] for view in self.active_views}
@@ -86,7 +94,7 @@ class EnsembleSpec(_Frozen):
     """
 
     members: tuple[Member, ...] = Field(min_length=1)
-    mixing: Literal["arithmetic", "geometric"]
+    mixing: Mixing
     class_names: tuple[str, ...]
     class_folders: tuple[tuple[str, ...], ...]
     score: Score | None
@@ -102,6 +110,11 @@ class EnsembleSpec(_Frozen):
     def _possible_classes(self) -> Self:
         checked_classes(self.class_names, self.class_folders)
         return self
+
+    @property
+    def active_weights(self) -> list[tuple[float, ...]]:
+        """The weights of each member's active views."""
+        return [member.active_weights for member in self.members]
 
     @property
     def pinned(self) -> bool:

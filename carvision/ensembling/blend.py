@@ -1,34 +1,31 @@
-"""A blend: how candidates are tempered, weighed and mixed; fitted on some photos, tried on others.
+"""Blends: which candidates are mixed, at which temperatures, and by which rule for the weights.
 
 Weights are always fitted for the arithmetic mixture, whose log loss needs the true class alone. A
-geometric mixture, ``log p = sum(w log p_k)`` normalised again, takes the same weights; its score
-reads whole predictions.
+geometric mixture takes the same weights; its score reads whole predictions, a block at a time.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from carvision.contracts import tempered
-from carvision.ensembling.mix import MIN_LOG_PROBABILITY, normalised
+from carvision.contracts.ensemble import Mixing
+from carvision.ensembling.mix import Mixture, mixed_true_class, normalised
 from carvision.ensembling.oof_predictions import OofTable
 from carvision.ensembling.rules import RULES
 from carvision.ensembling.temperature_grid import TemperatureGrid
 from carvision.metrics import CLIP
-
-Mixing = Literal["arithmetic", "geometric"]
 
 
 @dataclass(frozen=True)
 class Blend:
     """The settings of a mixture, apart from the weights that its rule fits.
 
-    ``temperatures`` is one for each member, ``admitted`` says which candidates the rule may use.
-    ``shrinkage`` moves the weights towards equal ones over the candidates that the rule uses:
-    against overfitting, and at no cost in inference.
+    ``temperatures`` holds one for each member; ``admitted`` says for each candidate whether the
+    rule may use it. ``shrinkage`` moves the weights towards equal ones over the candidates that
+    the rule uses: it guards against overfitting and makes inference no slower.
     """
 
     rule: str
@@ -39,124 +36,94 @@ class Blend:
 
     @classmethod
     def plain(cls, table: OofTable, rule: str) -> Self:
-        """``rule`` over everything, untempered."""
+        """``rule`` over all candidates at temperatures of one."""
         return cls(rule, (1.0,) * len(table.members), (True,) * len(table.candidates))
 
     def fit(
-        self, true_class: NDArray[np.floating], plan: NDArray[np.float64]
+        self, true_class: NDArray[np.floating], plan_weights: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Weights ``[candidates]`` by probabilities of the true class ``[images, candidates]``."""
+        """Fit weights ``[candidates]``; ``true_class`` is ``[images, candidates]``."""
         chosen = np.flatnonzero(self.admitted)
-        own = RULES[self.rule](true_class[:, chosen], plan[chosen])
+        own = RULES[self.rule](true_class[:, chosen], plan_weights[chosen])
         used = own > 0
-        weights = np.zeros(len(plan))
+        weights = np.zeros(len(plan_weights))
         weights[chosen] = (1 - self.shrinkage) * own + self.shrinkage * used / used.sum()
         return normalised(weights)
 
 
 @dataclass(frozen=True)
 class Scorer:
-    """Scores blends on a table's photos."""
+    """Fits blends to a table's photos and scores them.
+
+    ``rows`` are numbers of photos in the table; log-probabilities are in nats.
+    """
 
     table: OofTable
     grid: TemperatureGrid
 
     def true_class(self, blend: Blend) -> NDArray[np.float64]:
-        """Tempered probabilities of the true class ``[images, candidates]``."""
+        """Tempered probabilities of the true class, ``[images, candidates]``."""
         log_p = self.grid.at(np.array(blend.temperatures)).astype(np.float64)
         return np.maximum(np.exp(log_p), CLIP)
 
     def weights(self, blend: Blend, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Fitted on the photos ``rows``."""
+        """Weights ``[candidates]`` fitted to the photos ``rows``."""
         return blend.fit(self.true_class(blend)[rows], self.table.plan_weights)
 
-    def fitted(self, blend: Blend, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        """The true class's log-probability ``[rows]``, by weights fitted on the same photos."""
+    def fitted(self, blend: Blend, rows: NDArray[np.int64]) -> NDArray[np.floating]:
+        """The true class's log-probability ``[rows]`` by weights fitted to the same photos."""
         p = self.true_class(blend)[rows]
-        return self._mixed(blend, blend.fit(p, self.table.plan_weights), p, rows)
+        return self._mixed_true_class(blend, blend.fit(p, self.table.plan_weights), p, rows)
 
     def cross_fitted(
         self, blend: Blend, rows: NDArray[np.int64], crossfit_folds: NDArray[np.int64]
     ) -> NDArray[np.float64]:
-        """The true class's log-probability ``[rows]``, by weights fitted without a photo's fold.
+        """The true class's log-probability ``[rows]`` by weights fitted without the photo's fold.
 
-        ``crossfit_folds`` numbers the fold of each of ``rows``: its fold, where there are several.
+        ``crossfit_folds`` ``[rows]`` numbers the cross-fitting fold of each photo.
         """
         p = self.true_class(blend)[rows]
         found = np.empty(len(rows))
         for fold in np.unique(crossfit_folds):
             held_out = crossfit_folds == fold
             weights = blend.fit(p[~held_out], self.table.plan_weights)
-            found[held_out] = self._mixed(blend, weights, p[held_out], rows[held_out])
+            found[held_out] = self._mixed_true_class(blend, weights, p[held_out], rows[held_out])
         return found
 
-    def apply(
+    def log_probabilities(
         self, blend: Blend, weights: NDArray[np.float64], rows: NDArray[np.int64]
-    ) -> NDArray[np.float64]:
-        """The true class's log-probability ``[rows]``, by weights that are given."""
-        return self._mixed(blend, weights, self.true_class(blend)[rows], rows)
+    ) -> NDArray[np.float32]:
+        """Log-probabilities of the mixture, ``[rows, classes]``, with exact temperatures."""
+        found = np.empty((len(rows), self.table.classes), np.float32)
+        done = 0
+        for block, log_p in self._mixed_blocks(blend, weights, rows):
+            # Weights that sum to one but for rounding may give more than a probability of one.
+            np.minimum(log_p, 0, out=found[done : done + len(block)])
+            done += len(block)
+        return found
 
-    def _mixed(
+    def _mixed_true_class(
         self,
         blend: Blend,
         weights: NDArray[np.float64],
         p: NDArray[np.float64],
         rows: NDArray[np.int64],
-    ) -> NDArray[np.float64]:
+    ) -> NDArray[np.floating]:
+        """The true class's log-probability ``[rows]``; ``p`` is ``[rows, candidates]``."""
         if blend.mixing == "arithmetic":
-            return np.log(p @ weights)
-        blocks = self._geometric(blend, weights, rows)
+            return mixed_true_class(p, weights)
+        blocks = self._mixed_blocks(blend, weights, rows)
         return np.concatenate(
-            [log_p[np.arange(len(own)), self.table.targets[own]] for own, log_p in blocks]
+            [log_p[np.arange(len(block)), self.table.targets[block]] for block, log_p in blocks]
         )
 
-    def _geometric(
+    def _mixed_blocks(
         self, blend: Blend, weights: NDArray[np.float64], rows: NDArray[np.int64]
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-        """Blocks of rows and their mixed log-probabilities ``[block, classes]``."""
-        each = np.array(blend.temperatures)[self.table.member_of]
-        for own in self.table.blocks(rows):
-            mixed = np.zeros((len(own), self.table.classes), np.float32)
-            for candidate in np.flatnonzero(weights).tolist():
-                log_p = _floored(self.table.read(candidate, own), float(each[candidate]))
-                mixed += np.float32(weights[candidate]) * log_p
-            mixed -= mixed.max(axis=1, keepdims=True)
-            mixed -= np.log(np.exp(mixed).sum(axis=1, keepdims=True))
-            yield own, mixed
-
-    def log_probabilities(
-        self, blend: Blend, weights: NDArray[np.float64], rows: NDArray[np.int64]
-    ) -> NDArray[np.float32]:
-        """The whole mixture, ``[rows, classes]``, by exact temperatures."""
-        if blend.mixing == "geometric":
-            return np.concatenate([log_p for _, log_p in self._geometric(blend, weights, rows)])
-        each = np.array(blend.temperatures)[self.table.member_of]
-        found = np.empty((len(rows), self.table.classes), np.float32)
-        done = 0
-        for own in self.table.blocks(rows):
-            mixed = np.zeros((len(own), self.table.classes), np.float32)
+        """Blocks of ``rows`` and their mixed log-probabilities ``[block, classes]``."""
+        temperatures = np.array(blend.temperatures)[self.table.member_of]
+        for block in self.table.blocks(rows):
+            mixture = Mixture(blend.mixing)
             for k in np.flatnonzero(weights).tolist():
-                # Log-probabilities, even divided by the coldest temperature, need no peak
-                # subtracted: a row's largest is at most the logarithm of the classes below zero.
-                power = np.exp(self.table.read(k, own) / np.float32(each[k]))
-                power *= np.float32(weights[k]) / power.sum(axis=1, keepdims=True)
-                mixed += power
-            # What is too small for float32 is zero: the metric clips it long before.
-            with np.errstate(divide="ignore"):
-                np.log(np.minimum(mixed, 1), out=found[done : done + len(own)])
-            done += len(own)
-        return found
-
-
-def _floored(log_p: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
-    """Tempered ``[rows, classes]``, up to a number for each row, and nowhere infinitely low.
-
-    Those numbers cancel in a geometric mixture; only where the floor is near do they tell.
-    """
-    scaled = log_p / np.float32(temperature)
-    # A normalising sum lies within the logarithm of the classes, times 1/T - 1.
-    margin = np.log(log_p.shape[1]) / min(1.0, temperature)
-    if scaled.min() > MIN_LOG_PROBABILITY + margin:
-        return scaled
-    floored: NDArray[np.float32] = np.maximum(tempered(log_p, temperature), MIN_LOG_PROBABILITY)
-    return floored.astype(np.float32)
+                mixture.add(float(weights[k]), self.table.read(k, block), float(temperatures[k]))
+            yield block, mixture.log_probabilities()

@@ -13,7 +13,6 @@ from carvision.inference.device import (
 )
 from carvision.inference.predictor import (
     PhotosToPredict,
-    predict_ensemble,
     predict_member,
     predict_views,
     predict_views_of_each,
@@ -26,7 +25,6 @@ __all__ = [
     "available_device",
     "device_name",
     "memory_format",
-    "predict_ensemble",
     "predict_member",
     "predict_views",
     "predict_views_of_each",

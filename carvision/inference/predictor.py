@@ -1,25 +1,23 @@
 """Predictions: each photo is decoded once, and its views are made on the device."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import softmax
 from torch import nn
 
-from carvision.contracts import EnsembleSpec, tempered
 from carvision.data.loading.loader import PhotoLoader
 from carvision.data.loading.whole_photos import WholePhotos, whole_photo_loader
 from carvision.data.views import apply_view
+from carvision.ensembling.mix import fold_mean, tempered
 from carvision.errors import CarvisionError
 from carvision.inference.compute_settings import ComputeSettings
 from carvision.inference.device import autocast, memory_format, to_device
 from carvision.inference.memory import is_out_of_memory, release_memory
-from carvision.metrics import MIN_PROBABILITY
 from carvision.models import Bundle, Preprocessing
 
 log = logging.getLogger(__name__)
@@ -162,28 +160,13 @@ def predict_member(
     """
     views = list(temperatures)
     by_view = np.array([temperatures[view] for view in views])[:, None, None]
-    total: NDArray[np.float64] | float = 0.0
-    for fold in bundle.folds:
-        model = bundle.load_fold(fold)
-        log_p = predict_views(model, bundle.preprocessing, photos, views, compute, progress)
-        log_p = tempered(log_p, by_view)
-        on_fold(fold, log_p)
-        total = total + np.exp(log_p)
-    return np.asarray(total) / len(bundle.folds)
 
+    def predictions() -> Iterator[NDArray[np.floating]]:
+        for fold in bundle.folds:
+            model = bundle.load_fold(fold)
+            log_p = predict_views(model, bundle.preprocessing, photos, views, compute, progress)
+            log_p = tempered(log_p, by_view)
+            on_fold(fold, log_p)
+            yield log_p
 
-def predict_ensemble(
-    spec: EnsembleSpec,
-    members: Sequence[NDArray[np.floating]],
-) -> NDArray[np.float64]:
-    """Mix what :func:`predict_member` gave for each member of ``spec``: ``[images, classes]``.
-
-    ``members`` hold the active views only, in their order.
-    """
-    geometric = spec.mixing == "geometric"
-    mixed: NDArray[np.float64] | float = 0.0
-    for member, probabilities in zip(spec.members, members, strict=True):
-        weights = np.array([member.weights[view] for view in member.active_views])
-        terms = np.log(np.maximum(probabilities, MIN_PROBABILITY)) if geometric else probabilities
-        mixed = mixed + np.tensordot(weights, terms, axes=1)
-    return softmax(mixed, axis=1) if geometric else np.asarray(mixed)
+    return fold_mean(predictions())

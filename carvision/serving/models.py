@@ -14,11 +14,11 @@ from torch import nn
 
 from carvision.config import LoaderConfig
 from carvision.contracts import VIEWS, read_spec
+from carvision.ensembling.mix import mix
 from carvision.inference import (
     ComputeSettings,
     PhotosToPredict,
     available_device,
-    predict_ensemble,
     predict_member,
     resolve_precision,
 )
@@ -130,4 +130,4 @@ class EnsembleModel(_PhotoModel):
             predict_member(bundle, given, member.active_temperatures, self._compute)
             for bundle, member in zip(self._bundles, self._spec.members, strict=True)
         ]
-        return predict_ensemble(self._spec, members)
+        return mix(members, self._spec.active_weights, self._spec.mixing)

@@ -6,11 +6,10 @@ come to mean another training. Every reader of an ensemble calls :func:`pinned_m
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Literal
 
 from mlflow.exceptions import MlflowException
 
-from carvision.contracts import ClassMap, EnsembleSpec, Member, Score
+from carvision.contracts import ClassMap, EnsembleSpec, Member, Mixing, Score
 from carvision.errors import TrackingError
 from carvision.store.runs import client
 from carvision.store.versions import TUNE_AGAIN, MemberVersion, member_of
@@ -22,7 +21,7 @@ def build_spec(
     *,
     weights: Mapping[tuple[str, str], float],
     temperatures: Sequence[float],
-    mixing: Literal["arithmetic", "geometric"] = "arithmetic",
+    mixing: Mixing = "arithmetic",
     score: Score | None = None,
 ) -> EnsembleSpec:
     """Build the specification of an ensemble that pins ``members``.

@@ -42,6 +42,13 @@ def test_json_round_trip():
     assert EnsembleSpec.model_validate_json(spec.model_dump_json()) == spec
 
 
+def test_weights_and_temperatures_of_active_views_stand_in_the_order_of_views():
+    spec = _spec(_member(rot90=0.1, original=0.4, vflip=0.0), _member(hflip=0.5))
+    assert spec.active_weights == [(0.4, 0.1), (0.5,)]
+    assert spec.members[0].active_views == ("original", "rot90")
+    assert spec.members[0].active_temperatures == {"original": 2.0, "rot90": 1.0}
+
+
 @pytest.mark.parametrize("weights", [[0.4, 0.5], [0.6, 0.5], [0.0, 0.0]])
 def test_weights_sum_to_one(weights):
     with pytest.raises(ValidationError, match="not to 1"):

@@ -14,6 +14,7 @@ from carvision.ensembling.blend import Scorer
 from carvision.ensembling.cross_fitting import assign_crossfit_folds
 from carvision.ensembling.oof_predictions import MemberOof, OofTable
 from carvision.ensembling.temperature_grid import TemperatureGrid
+from carvision.metrics import MIN_PROBABILITY
 
 MakeTable = Callable[..., OofTable]
 
@@ -104,3 +105,22 @@ def everything(scorer: Scorer) -> NDArray[np.int64]:
 def folds_of(table: OofTable) -> NDArray[np.int64]:
     """The cross-fitting folds of its photos."""
     return assign_crossfit_folds(table.index, seed=0)
+
+
+def mixed_by_formula(
+    log_q: NDArray[np.floating],
+    weights: NDArray[np.float64],
+    temperatures: NDArray[np.float64],
+    mixing: str,
+) -> NDArray[np.float64]:
+    """The probabilities ``[images, classes]`` of a mixture, in numbers of a far wider range.
+
+    ``log_q`` is ``[candidates, folds, images, classes]``; the others are ``[candidates]``.
+    """
+    powers = np.exp(log_q.astype(np.longdouble) / temperatures[:, None, None, None])
+    p = (powers / powers.sum(axis=-1, keepdims=True)).mean(axis=1)
+    if mixing == "arithmetic":
+        mixed = np.tensordot(weights, p, axes=1)
+    else:
+        mixed = np.prod(np.maximum(p, MIN_PROBABILITY) ** weights[:, None, None], axis=0)
+    return (mixed / mixed.sum(axis=-1, keepdims=True)).astype(np.float64)

@@ -5,13 +5,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.special import log_softmax
 
-from carvision.contracts import tempered
 from carvision.ensembling.blend import Blend, Scorer
 from carvision.ensembling.oof_predictions import BLOCK
 from carvision.ensembling.temperature_grid import TemperatureGrid
-from tests.ensembling.conftest import MakeTable, everything, folds_of, scorer_of, with_a_zero
+from tests.ensembling.conftest import (
+    MakeTable,
+    everything,
+    folds_of,
+    mixed_by_formula,
+    scorer_of,
+    with_a_zero,
+)
 
 
 def _truths(scorer: Scorer, log_p: np.ndarray) -> np.ndarray:
@@ -26,20 +31,23 @@ def test_a_mixture_is_what_its_formula_says(
     rows = everything(scorer)
     weights = np.array([0.4, 0.1, 0.0, 0.3, 0.2, 0.0])
     blend = replace(Blend.plain(scorer.table, "equal"), mixing=mixing, temperatures=temperatures)
-    each = np.stack(
-        [
-            tempered(scorer.table.read(k, rows).astype(np.float64), temperatures[k // 3])
-            for k in range(6)
-        ]
-    )
-    if mixing == "arithmetic":
-        expected = np.log(np.tensordot(weights, np.exp(each), axes=1))
-    else:
-        expected = log_softmax(np.tensordot(weights, each, axes=1), axis=1)
+    stored = np.stack([scorer.table.read(k, rows) for k in range(6)])
+    each = np.array(temperatures)[scorer.table.member_of]
     found = scorer.log_probabilities(blend, weights, rows)
-    np.testing.assert_allclose(found, expected, atol=1e-4)
-    applied = scorer.apply(blend, weights, rows)
-    np.testing.assert_allclose(applied, _truths(scorer, expected), atol=0.02)
+    expected = mixed_by_formula(stored[:, None], weights, each, mixing)
+    np.testing.assert_allclose(np.exp(found), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("mixing", ["arithmetic", "geometric"])
+@pytest.mark.parametrize("temperatures", [(1.0, 1.0), (0.7, 1.6)])
+def test_the_score_of_the_true_class_is_that_of_the_whole_mixture(
+    mixing: str, temperatures: tuple[float, float], scorer: Scorer
+) -> None:
+    """But for the temperatures, which are interpolated in an arithmetic mixture."""
+    rows = everything(scorer)
+    blend = replace(Blend.plain(scorer.table, "greedy"), mixing=mixing, temperatures=temperatures)
+    whole = scorer.log_probabilities(blend, scorer.weights(blend, rows), rows)
+    np.testing.assert_allclose(scorer.fitted(blend, rows), _truths(scorer, whole), atol=0.02)
 
 
 def test_shrinkage_moves_towards_equal_over_what_is_used(scorer: Scorer) -> None:
@@ -78,7 +86,9 @@ def test_a_parts_weights_do_not_see_its_labels(mixing: str, scorer: Scorer) -> N
     for part in np.unique(crossfit_folds):
         others, own = np.flatnonzero(crossfit_folds != part), np.flatnonzero(crossfit_folds == part)
         weights = scorer.weights(blend, others)
-        np.testing.assert_allclose(scorer.apply(blend, weights, own), found[own], atol=1e-9)
+        expected = scorer.log_probabilities(blend, weights, own)
+        truths = expected[np.arange(len(own)), scorer.table.targets[own]]
+        np.testing.assert_allclose(found[own], truths, atol=1e-6)
 
 
 def test_a_zero_on_the_truth_is_clipped(make_table: MakeTable) -> None:
@@ -122,7 +132,7 @@ def test_many_candidates_are_mixed_block_by_block(
     # A few blocks beside the result; all candidates of one block would be 30.
     block = BLOCK * 20 * 4
     assert peak - found.nbytes < 8 * block
-    every = [tempered(table.read(k, rows).astype(np.float64), temperature) for k in range(30)]
-    expected = np.tensordot(weights, np.exp(every), axes=1)
+    stored = np.stack([table.read(k, rows) for k in range(30)])
+    expected = mixed_by_formula(stored[:, None], weights, np.full(30, temperature), "arithmetic")
     np.testing.assert_allclose(found, np.log(expected), atol=5e-6)
     assert found.max() <= 0

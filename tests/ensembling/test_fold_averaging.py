@@ -40,7 +40,7 @@ def test_each_folds_geometric_mixture() -> None:
 @pytest.mark.parametrize("mixing", ["arithmetic", "geometric"])
 def test_some_of_the_images(mixing: str) -> None:
     chosen = np.array([True, False, True, True, False, False, True])
-    found = _mixtures(mixing).of(chosen).log_probabilities(0, 4)
+    found = _mixtures(mixing).images(chosen).log_probabilities(0, 4)
     expected = _mixtures(mixing).log_probabilities(0, _IMAGES)[:, chosen]
     np.testing.assert_array_equal(found, expected)
 
@@ -93,9 +93,9 @@ def test_chunks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     log_q, submitted = _LOG_P[0, :, 0], np.exp(_LOG_P[0, :, 0]).mean(axis=0)
     whole = _test_folds(log_q, submitted)
     monkeypatch.setattr("carvision.ensembling.fold_averaging._CHUNK", 3)
-    parts = _test_folds(log_q, submitted)
-    np.testing.assert_array_equal(parts.confidence, whole.confidence)
-    np.testing.assert_allclose(parts.loss, whole.loss)
+    chunked = _test_folds(log_q, submitted)
+    np.testing.assert_array_equal(chunked.confidence, whole.confidence)
+    np.testing.assert_allclose(chunked.loss, whole.loss)
 
 
 @pytest.mark.parametrize("temperature", [0.6, 1.0, 1.5])

@@ -10,14 +10,13 @@ from PIL import Image
 from scipy.special import log_softmax
 
 from carvision.config import LoaderConfig
-from carvision.contracts import VIEWS, EnsembleSpec, Member
+from carvision.contracts import VIEWS
 from carvision.data.loading import whole_photos
 from carvision.data.photo.decode import decode
 from carvision.errors import CarvisionError, DataError
 from carvision.inference import (
     ComputeSettings,
     PhotosToPredict,
-    predict_ensemble,
     predict_member,
     predict_views,
     predict_views_of_each,
@@ -239,57 +238,6 @@ def test_each_folds_own_predictions_are_handed_out(bundle: Bundle, sources: list
     alone = _predict(bundle, sources, ("original",), fold=2)[0].astype(np.float64)
     np.testing.assert_allclose(kept[2][0], log_softmax(alone / 0.5, axis=1), atol=1e-5)
     np.testing.assert_allclose(np.mean([np.exp(p) for p in kept.values()], axis=0), found)
-
-
-def _member(preset: str, weights: dict[str, float]) -> Member:
-    return Member(
-        preset=preset,
-        registered_model=f"carvision-{preset}",
-        version=1,
-        weights=weights,
-        temperatures=dict.fromkeys(weights, 1.0),
-    )
-
-
-def test_an_ensemble_is_the_weighted_sum() -> None:
-    spec = EnsembleSpec(
-        # Weights in another order than the views', and one of zero.
-        members=(
-            _member("efficientnet_lite0", {"rot90": 0.1, "original": 0.4, "vflip": 0.0}),
-            _member("efficientnet_lite1", {"hflip": 0.5}),
-        ),
-        mixing="arithmetic",
-        class_names=("a", "b", "c"),
-        class_folders=(("a",), ("b",), ("c",)),
-        score=None,
-    )
-    first, second = np.random.default_rng(0).dirichlet(np.ones(3), (2, 2, 6))
-    before = first.copy()
-    found = predict_ensemble(spec, [first, second[:1]])
-    expected = 0.4 * first[0] + 0.1 * first[1] + 0.5 * second[0]
-    np.testing.assert_allclose(found, expected)
-    np.testing.assert_allclose(found.sum(axis=1), 1)
-    np.testing.assert_array_equal(first, before)
-    geometric = predict_ensemble(
-        spec.model_copy(update={"mixing": "geometric"}), [first, second[:1]]
-    )
-    product = first[0] ** 0.4 * first[1] ** 0.1 * second[0] ** 0.5
-    np.testing.assert_allclose(geometric, product / product.sum(axis=1, keepdims=True))
-    np.testing.assert_array_equal(first, before)
-
-
-@pytest.mark.parametrize("given", [0, 1, 3])
-def test_a_member_too_few_or_too_many_is_not_passed_over(given: int) -> None:
-    member = _member("efficientnet_lite0", {"original": 0.5})
-    spec = EnsembleSpec(
-        members=(member, member),
-        mixing="arithmetic",
-        class_names=("a",),
-        class_folders=(("a",),),
-        score=None,
-    )
-    with pytest.raises(ValueError, match="zip"):
-        predict_ensemble(spec, [np.ones((1, 2, 1))] * given)
 
 
 @pytest.mark.parametrize("workers", [0, 1])

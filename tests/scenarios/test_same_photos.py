@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from carvision.contracts import EnsembleOof, tempered
-from carvision.ensembling.blend import Blend, Mixing, Scorer
+from carvision.contracts import EnsembleOof, Mixing
+from carvision.ensembling.blend import Blend, Scorer
 from carvision.ensembling.fold_averaging import FoldMixtures, TestFolds
 from carvision.ensembling.forecast import Forecast, forecast
 from carvision.ensembling.leaderboard import FittedBlend
+from carvision.ensembling.mix import tempered
 from carvision.metrics import true_class_column
 from carvision.pipelines.ensemble.forecasting import forecast_basis
 from carvision.pipelines.tune import methods

@@ -12,8 +12,8 @@ from carvision.data.tables import spreadsheet_csv
 from carvision.ensembling.confidence import confidence_table
 from carvision.ensembling.fold_averaging import FoldMixtures, TestFolds
 from carvision.ensembling.forecast import forecast
+from carvision.ensembling.mix import mix
 from carvision.errors import PredictionsError
-from carvision.inference import predict_ensemble
 from carvision.reporting.console import announce
 from carvision.reporting.forecast_page import Basis, Truth, forecast_page
 from carvision.reporting.tables import show_forecast
@@ -74,7 +74,7 @@ def photo_table(
     own = []
     for member, probabilities in zip(spec.members, members, strict=True):
         alone = spec.model_copy(update={"members": (member,)}).with_views(VIEWS)
-        own.append(predict_ensemble(alone, [probabilities]))
+        own.append(mix([probabilities], alone.active_weights, spec.mixing))
     weights = [sum(member.weights.values()) for member in spec.members]
     return confidence_table(photos.ids, submitted, own, weights, spec.class_names, unreadable)
 

@@ -14,9 +14,10 @@ from carvision.data.folder.layout import Layout
 from carvision.data.submission import build_submission, write_submission
 from carvision.data.submission_photos import SubmissionPhotos
 from carvision.ensembling.fold_averaging import FoldMixtures
+from carvision.ensembling.mix import mix
 from carvision.errors import ConfigError
 from carvision.files import check_writable, scratch_folder
-from carvision.inference import ComputeSettings, PhotosToPredict, predict_ensemble, predict_member
+from carvision.inference import ComputeSettings, PhotosToPredict, predict_member
 from carvision.inference.memory import keep_freed_memory, stay_below_swap
 from carvision.metrics import MIN_PROBABILITY
 from carvision.pipelines.command import command_run, show_address
@@ -81,7 +82,7 @@ def ensemble(settings: RunSettings, data: str, *, test: str, output: Path, tta_s
         sound = given.unreadable.sound
         for probabilities in members:
             probabilities[:, ~sound] = prior
-        submitted = predict_ensemble(spec, members)
+        submitted = mix(members, spec.active_weights, spec.mixing)
         submission = build_submission(given.template, spec.classes, photos.ids, submitted)
         # First of all: whatever else can be made again.
         write_submission(output, submission)
@@ -89,7 +90,7 @@ def ensemble(settings: RunSettings, data: str, *, test: str, output: Path, tta_s
         _log_predictions(spec, photos, members)
         truth = show_scores(spec, expected, given, members, submission)
         table = photo_table(spec, photos, submitted, members, given.unreadable.reasons)
-        basis = forecast_basis(inputs, folds.of(sound), submitted[sound], settings.seed)
+        basis = forecast_basis(inputs, folds.images(sound), submitted[sound], settings.seed)
         report_forecast(basis, table, photos, truth)
         console.print(
             f"submission: {output.resolve()} ({len(submission):,} rows)",
@@ -147,10 +148,9 @@ def _predict(
         with scratch_folder() as folder:
             bundle = registered.fetch(folder, spec.classes)
             total = len(photos.sources) * len(member.active_views) * len(bundle.folds)
-            weights = np.array([member.weights[view] for view in member.active_views])
             with progress(f"predicting with {member.preset}", total) as predicted:
                 temperatures = member.active_temperatures
-                keep = partial(folds.add, weights)
+                keep = partial(folds.add, member.active_weights)
                 members.append(
                     predict_member(bundle, photos, temperatures, compute, keep, predicted)
                 )
