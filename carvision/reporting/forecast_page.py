@@ -24,8 +24,8 @@ _BINS: Final = 40
 
 
 @dataclass(frozen=True)
-class Basis:
-    """A forecast and what it rests on."""
+class ExplainedForecast:
+    """A forecast, with the out-of-fold photos and the test predictions that it was made from."""
 
     forecast: Forecast
     oof: EnsembleOof
@@ -33,8 +33,8 @@ class Basis:
 
 
 @dataclass(frozen=True)
-class Truth:
-    """What the answers say: the scores, and each photo's class by its id."""
+class TrueScores:
+    """The scores by the known answers, and the class of each photo by its ID."""
 
     log_loss: float
     accuracy: float
@@ -44,16 +44,16 @@ class Truth:
 def forecast_page(
     table: pd.DataFrame,
     paths: Mapping[str, Path],
-    basis: Basis | str,
-    truth: Truth | None,
+    made: ExplainedForecast | str,
+    truth: TrueScores | None,
 ) -> str:
     """The page as one HTML file with its images inside.
 
     ``table`` is what :func:`~carvision.ensembling.confidence.confidence_table` gives, ``paths`` the
-    photo of each ``image_id``. Instead of a ``basis`` it may say why there is no forecast.
+    photo of each ``image_id``. ``made`` is the forecast, or the reason why there is none.
     """
     scores = (truth.log_loss, truth.accuracy) if truth else None
-    forecast = None if isinstance(basis, str) else basis.forecast
+    forecast = None if isinstance(made, str) else made.forecast
     labels = truth.labels if truth else {}
     bad, read = table[table["unreadable"] != ""], table[table["unreadable"] == ""]
     uncertain = read.sort_values("entropy", ascending=False, kind="stable")
@@ -62,12 +62,12 @@ def forecast_page(
         "forecast.html.j2",
         count=f"{len(table):,}",
         forecast=forecast,
-        reason=basis if isinstance(basis, str) else "",
+        reason=made if isinstance(made, str) else "",
         rows=_rows(forecast, scores),
         steps=_steps(forecast) if forecast else [],
         unreadable=bad.head(_MOST_PHOTOS).to_dict("records"),
         more_unreadable=max(0, len(bad) - _MOST_PHOTOS),
-        plot=_plot(read, None if isinstance(basis, str) else basis),
+        plot=_plot(read, None if isinstance(made, str) else made),
         uncertain=_photos(uncertain, paths, labels),
         disputed=_photos(disputed, paths, labels),
     )
@@ -113,15 +113,15 @@ def _photos(
     ]
 
 
-def _plot(table: pd.DataFrame, basis: Basis | None) -> str:
+def _plot(table: pd.DataFrame, made: ExplainedForecast | None) -> str:
     figure = Figure(figsize=(9, 3.2), layout="constrained")
     axes = figure.subplots(1, 2)
     for axis, what in zip(axes, ("confidence", "entropy"), strict=True):
         samples = {"test, as submitted": table[what].to_numpy()}
-        if basis:
-            samples["test, one fold"] = getattr(basis.test, what).ravel()
-        if basis and basis.oof.of_submitted:
-            samples["out of fold"] = basis.oof.photos[what].to_numpy()
+        if made:
+            samples["test, one fold"] = getattr(made.test, what).ravel()
+        if made and made.oof.of_submitted:
+            samples["out of fold"] = made.oof.photos[what].to_numpy()
         _distributions(axis, samples)
         axis.set(xlabel=what + (" in nats" if what == "entropy" else ""), ylabel="share of photos")
     axes[0].legend(fontsize="small", frameon=False)

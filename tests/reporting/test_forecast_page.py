@@ -14,7 +14,7 @@ from carvision.ensembling.confidence import confidence_table
 from carvision.ensembling.fold_averaging import FoldMixtures, TestFolds
 from carvision.ensembling.forecast import forecast
 from carvision.ensembling.shift import Shift
-from carvision.reporting.forecast_page import Basis, Truth, forecast_page
+from carvision.reporting.forecast_page import ExplainedForecast, TrueScores, forecast_page
 from carvision.reporting.tables import show_forecast
 from tests.conftest import write_photos
 
@@ -38,7 +38,7 @@ def _table(members: int = 2) -> pd.DataFrame:
     return confidence_table(_IDS, np.mean(own, axis=0), own, [1.0] * members, _NAMES)
 
 
-def _basis() -> Basis:
+def _explained() -> ExplainedForecast:
     log_q = _predictions()
     folds = FoldMixtures("arithmetic", [1, 2])
     for fold, own in enumerate(log_q, start=1):
@@ -46,13 +46,13 @@ def _basis() -> Basis:
     test = TestFolds.of(folds, np.exp(log_q).mean(axis=0))
     index = pd.DataFrame({"image_id": _IDS, "group": _IDS, "fold": 1, "class_index": 0})
     oof = EnsembleOof.of(index, log_q[0], -log_q[0, :, 0], 0.0123, {})
-    return Basis(forecast(oof, test, 0), oof, test)
+    return ExplainedForecast(forecast(oof, test, 0), oof, test)
 
 
 def test_the_forecast_and_its_steps(paths: dict[str, Path]) -> None:
-    basis = _basis()
-    page = forecast_page(_table(), paths, basis, None)
-    found = basis.forecast
+    made = _explained()
+    page = forecast_page(_table(), paths, made, None)
+    found = made.forecast
     assert f"<td>log loss</td><td>{found.log_loss:.4f}</td>" in page
     assert f"<td>{found.low:.4f} and {found.high:.4f}</td><td>–</td>" in page
     steps = [float(value) for value in re.findall(r'<td class="number">([-+.\d]+)</td>', page)]
@@ -67,7 +67,7 @@ def test_the_truth_beside_it(paths: dict[str, Path]) -> None:
     labels = dict(zip(table["image_id"], table["class_1"], strict=True))
     wrong = table["image_id"].iloc[0]
     labels[wrong] = table["class_2"].iloc[0]
-    page = forecast_page(table, paths, _basis(), Truth(0.4321, 0.9876, labels))
+    page = forecast_page(table, paths, _explained(), TrueScores(0.4321, 0.9876, labels))
     assert "<td>0.4321</td>" in page and "<td>98.76%</td>" in page
     # In both lists of photos.
     assert len(re.findall("truth: ", page)) == 12
@@ -76,7 +76,7 @@ def test_the_truth_beside_it(paths: dict[str, Path]) -> None:
 
 def test_the_hardest_photos_come_first(paths: dict[str, Path]) -> None:
     table = _table()
-    page = forecast_page(table, paths, _basis(), None)
+    page = forecast_page(table, paths, _explained(), None)
     shown = re.findall(r"<figcaption>(TEST_\d+)<br>", page)
     by_entropy = table.sort_values("entropy", ascending=False)["image_id"].tolist()
     assert shown == [*by_entropy, *table["image_id"]]
@@ -86,14 +86,14 @@ def test_the_hardest_photos_come_first(paths: dict[str, Path]) -> None:
 
 
 def test_a_warning_stands_on_top(paths: dict[str, Path]) -> None:
-    basis = _basis()
-    shifted = replace(basis.forecast, shift=Shift(0.4, 1e-9, 0.9, 0.6))
-    page = forecast_page(_table(), paths, replace(basis, forecast=shifted), None)
+    made = _explained()
+    shifted = replace(made.forecast, shift=Shift(0.4, 1e-9, 0.9, 0.6))
+    page = forecast_page(_table(), paths, replace(made, forecast=shifted), None)
     assert page.index("Warning: the test photos are unlike") < page.index("<td>log loss</td>")
 
 
 def test_no_forecast_says_why_and_shows_the_photos_all_the_same(paths: dict[str, Path]) -> None:
-    page = forecast_page(_table(), paths, "nothing was tuned", Truth(0.5, 0.75, {}))
+    page = forecast_page(_table(), paths, "nothing was tuned", TrueScores(0.5, 0.75, {}))
     assert "No forecast: nothing was tuned." in page
     assert "<td>true log loss</td><td>0.5000</td>" in page
     assert page.count("<figure>") == 12
@@ -101,7 +101,7 @@ def test_no_forecast_says_why_and_shows_the_photos_all_the_same(paths: dict[str,
 
 def test_one_member_disagrees_with_nobody(tmp_path: Path) -> None:
     nowhere = {name: tmp_path / f"{name}.jpg" for name in _IDS}
-    page = forecast_page(_table(members=1), nowhere, _basis(), None)
+    page = forecast_page(_table(members=1), nowhere, _explained(), None)
     assert "disagree" not in page
     assert page.count("<figure>gone") == 6
 
@@ -109,10 +109,10 @@ def test_one_member_disagrees_with_nobody(tmp_path: Path) -> None:
 def test_an_ensemble_of_an_earlier_version_is_not_compared(
     paths: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    basis = _basis()
-    earlier = replace(basis.oof, of_submitted=False)
-    found = forecast(earlier, basis.test, 0)
-    page = forecast_page(_table(), paths, Basis(found, earlier, basis.test), None)
+    made = _explained()
+    earlier = replace(made.oof, of_submitted=False)
+    found = forecast(earlier, made.test, 0)
+    page = forecast_page(_table(), paths, ExplainedForecast(found, earlier, made.test), None)
     assert "Warning: the ensemble was tuned by an earlier version" in page
     # Nothing is weighed: the second step of five.
     steps = re.findall(r'<td class="number">([-+.\d]+)</td>', page)

@@ -73,7 +73,7 @@ def test_the_server_goes_away_during_tune_and_ensemble(
 
     output = tmp_path / "submission.csv"
     with monkeypatch.context() as patch:
-        _during(patch, "ensemble.step", "mix", remote.stop)
+        _during(patch, "ensemble.step", "build_submission", remote.stop)
         ensemble(config, "latest", test="", output=output, tta_steps=5)
     assert len(pd.read_csv(output)) == 6
     assert "the results of run ensemble are not in MLflow yet" in caplog.text

@@ -6,14 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from carvision.contracts import EnsembleOof, Mixing
+from carvision.contracts import EnsembleOof, EnsembleSpec, Mixing
+from carvision.data.submission_photos import SubmissionPhotos
 from carvision.ensembling.blend import Blend, Scorer
 from carvision.ensembling.fold_averaging import FoldMixtures, TestFolds
 from carvision.ensembling.forecast import Forecast, forecast
 from carvision.ensembling.leaderboard import FittedBlend
 from carvision.ensembling.mix import tempered
 from carvision.metrics import true_class_column
-from carvision.pipelines.ensemble.forecasting import forecast_basis
+from carvision.pipelines.ensemble.forecasting import make_forecast
+from carvision.pipelines.ensemble.prediction import EnsemblePredictions
 from carvision.pipelines.tune import methods
 from carvision.pipelines.tune.methods import Settings, Tuning, tuned_by_method
 from carvision.pipelines.tune.oof_reports import oof_photos
@@ -90,5 +92,9 @@ def test_a_test_of_which_no_photo_could_be_read_has_no_forecast(scorer: Scorer) 
     tuned = FittedBlend.of(blend, np.full(4, 0.25), np.zeros(200))
     oof = oof_photos(scorer, Tuning(tuned, np.zeros((200, 6)), None), 0.0, {})  # type: ignore[arg-type]
     folds = FoldMixtures("arithmetic", [1])
-    folds.add(np.ones(1), 1, np.zeros((1, 0, 6)))
-    assert forecast_basis(oof, folds, np.zeros((0, 6)), 0) == "no test photo could be predicted"
+    folds.add(np.ones(1), 1, np.zeros((1, 1, 6)))
+    spec = EnsembleSpec.model_construct(members=(), mixing="arithmetic")
+    photos = SubmissionPhotos(("1",), (Path("gone.jpg"),))
+    predicted = EnsemblePredictions(spec, photos, [np.zeros((0, 1, 6))], folds)
+    none = np.zeros(1, dtype=bool)
+    assert make_forecast(oof, predicted, none, 0) == "no test photo could be predicted"

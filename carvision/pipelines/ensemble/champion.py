@@ -3,15 +3,54 @@
 from pathlib import Path
 
 from carvision.config import RunSettings, path_text
-from carvision.contracts import EnsembleSpec, nfc
+from carvision.contracts import VIEWS, EnsembleSpec, nfc
 from carvision.data.folder.layout import Layout
 from carvision.data.manifest import Manifest
 from carvision.data.submission import Template
 from carvision.errors import DataError, TrackingError
-from carvision.pipelines.prepare.step import find_layout
+from carvision.pipelines.prepare.step import find_layout, known_manifest
 from carvision.reporting.console import announce
 from carvision.store.champions import champion_ensemble, data_champion, other_champions
+from carvision.store.members import choose_members
+from carvision.store.pins import build_spec
 from carvision.store.prepared import PreparedRun, prepared_runs
+from carvision.store.runs import DATA
+from carvision.tracking.outbox.record import set_tags
+
+
+def ensemble_to_use(
+    settings: RunSettings, data: str, beside: Layout
+) -> tuple[int | None, EnsembleSpec]:
+    """Choose the ensemble for ``data`` and its version, or the plan's fixed weights and None.
+
+    ``beside`` is the folder of the test photos. The open run is tagged with the data that the
+    ensemble was tuned on.
+
+    Raises:
+        TrackingError: the champion cannot be used, or not even a backbone is registered.
+    """
+    champion = champion_for(settings, data, beside)
+    if champion is not None:
+        version, spec = champion
+        set_tags({DATA: spec.score.data if spec.score else "unknown"})
+        return version, spec
+    manifest = known_manifest(settings, data)
+    set_tags({DATA: manifest.fingerprint})
+    return None, _planned_ensemble(manifest)
+
+
+def _planned_ensemble(manifest: Manifest) -> EnsembleSpec:
+    """The registered backbones by the weights of their presets, every view alike."""
+    members = choose_members(manifest.fingerprint, ())
+    names = ", ".join(f"{member.preset} v{member.version}" for member in members)
+    announce(
+        f"no ensemble is registered yet: using the plan's fixed weights over {names}, every view "
+        "alike; a view that hurts is not left out: better run `mlflow run . -e tune` first"
+    )
+    total = sum(member.ensemble_weight for member in members) * len(VIEWS)
+    weights = {(m.preset, view): m.ensemble_weight / total for m in members for view in VIEWS}
+    temperatures = [1.0] * len(members)
+    return build_spec(manifest.classes, members, weights=weights, temperatures=temperatures)
 
 
 def champion_for(

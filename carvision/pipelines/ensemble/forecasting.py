@@ -1,6 +1,6 @@
 """What to expect of a submission: the forecast and the page of an ``ensemble`` run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -10,23 +10,24 @@ from carvision.contracts import VIEWS, EnsembleOof, EnsembleSpec
 from carvision.data.submission_photos import SubmissionPhotos
 from carvision.data.tables import spreadsheet_csv
 from carvision.ensembling.confidence import confidence_table
-from carvision.ensembling.fold_averaging import FoldMixtures, TestFolds
+from carvision.ensembling.fold_averaging import TestFolds
 from carvision.ensembling.forecast import forecast
 from carvision.ensembling.mix import mix
 from carvision.errors import PredictionsError
+from carvision.pipelines.ensemble.prediction import EnsemblePredictions
 from carvision.reporting.console import announce
-from carvision.reporting.forecast_page import Basis, Truth, forecast_page
+from carvision.reporting.forecast_page import ExplainedForecast, TrueScores, forecast_page
 from carvision.reporting.tables import show_forecast
 from carvision.store.ensemble_oof import fetch_ensemble_oof
 from carvision.tracking.outbox.record import log_metrics, log_text
 
 
-def forecast_inputs(
+def fetch_known_photos(
     version: int | None, tuned: EnsembleSpec, used: EnsembleSpec
 ) -> EnsembleOof | str:
-    """The out-of-fold photos of the ensemble in use, or why nothing can be forecast.
+    """Fetch the out-of-fold photos of the ensemble ``used``, or say why there is no forecast.
 
-    ``version`` is None where the plan's weights are used; ``used`` are the views of ``tuned`` that
+    ``version`` is None for the plan's weights; ``used`` has the views of ``tuned`` that
     ``tta_steps`` leaves.
     """
     if version is None:
@@ -44,49 +45,49 @@ def forecast_inputs(
     )
 
 
-def forecast_basis(
-    inputs: EnsembleOof | str, folds: FoldMixtures, submitted: NDArray[np.floating], seed: int
-) -> Basis | str:
-    """The forecast of the ``submitted`` probabilities ``[images, classes]``, or why there is none.
+def make_forecast(
+    known: EnsembleOof | str,
+    predicted: EnsemblePredictions,
+    readable: NDArray[np.bool_],
+    seed: int,
+) -> ExplainedForecast | str:
+    """Forecast the score of the photos that are ``readable`` ``[images]``, or say why not.
 
-    ``folds`` hold each fold's mixture of the same photos.
+    ``known`` holds the ensemble's out-of-fold photos, or the reason why there are none.
     """
-    if isinstance(inputs, str):
-        return inputs
-    if not len(submitted):
+    if isinstance(known, str):
+        return known
+    if not readable.any():
         return "no test photo could be predicted"
-    test = TestFolds.of(folds, submitted)
-    return Basis(forecast(inputs, test, seed), inputs, test)
+    test = TestFolds.of(predicted.folds.images(readable), predicted.mixed[readable])
+    return ExplainedForecast(forecast(known, test, seed), known, test)
 
 
-def photo_table(
-    spec: EnsembleSpec,
-    photos: SubmissionPhotos,
-    submitted: NDArray[np.floating],
-    members: Sequence[NDArray[np.floating]],
-    unreadable: Mapping[str, str],
-) -> pd.DataFrame:
-    """How sure the ensemble is of each photo, and how far its members agree.
+def photo_table(predicted: EnsemblePredictions, unreadable: Mapping[str, str]) -> pd.DataFrame:
+    """Tabulate how sure the ensemble is of each photo, and how far its members agree.
 
-    ``members`` hold each member's probabilities for its active views ``[views, images, classes]``;
     ``unreadable`` says by ID why a photo was not predicted.
     """
-    own = []
-    for member, probabilities in zip(spec.members, members, strict=True):
+    spec, own = predicted.spec, []
+    for member, probabilities in zip(spec.members, predicted.members, strict=True):
         alone = spec.model_copy(update={"members": (member,)}).with_views(VIEWS)
         own.append(mix([probabilities], alone.active_weights, spec.mixing))
     weights = [sum(member.weights.values()) for member in spec.members]
-    return confidence_table(photos.ids, submitted, own, weights, spec.class_names, unreadable)
+    ids, names = predicted.photos.ids, spec.class_names
+    return confidence_table(ids, predicted.mixed, own, weights, names, unreadable)
 
 
 def report_forecast(
-    basis: Basis | str, table: pd.DataFrame, photos: SubmissionPhotos, truth: Truth | None
+    made: ExplainedForecast | str,
+    table: pd.DataFrame,
+    photos: SubmissionPhotos,
+    truth: TrueScores | None,
 ) -> None:
     """Print the forecast, and log it with its page and ``confidence.csv``, which is ``table``."""
-    if isinstance(basis, str):
-        announce(f"no forecast: {basis}")
+    if isinstance(made, str):
+        announce(f"no forecast: {made}")
     else:
-        found = basis.forecast
+        found = made.forecast
         show_forecast(found, (truth.log_loss, truth.accuracy) if truth else None)
         log_metrics(
             {
@@ -100,4 +101,4 @@ def report_forecast(
         )
     log_text(spreadsheet_csv(table), "confidence.csv")
     paths = dict(zip(photos.ids, photos.paths, strict=True))
-    log_text(forecast_page(table, paths, basis, truth), "forecast.html")
+    log_text(forecast_page(table, paths, made, truth), "forecast.html")

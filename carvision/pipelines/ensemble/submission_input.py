@@ -10,25 +10,31 @@ from carvision.data.folder.layout import Layout
 from carvision.data.submission import Template, answers_for
 from carvision.data.submission_photos import SubmissionPhotos
 from carvision.errors import DataError
-from carvision.pipelines.ensemble.unreadable import Unreadable
+from carvision.pipelines.ensemble.unreadable import UnreadablePhotos
 from carvision.pipelines.prepare.step import check_data, find_layout, opened
 from carvision.store.prepared import prepared_runs
 
 
 @dataclass(frozen=True)
-class TestInput:
+class SubmissionInput:
     """What is predicted, in what form it is submitted, and the answers where they are known."""
-
-    __test__ = False  # pytest would take the name for a test class
 
     photos: SubmissionPhotos
     template: Template
     answers: list[str] | None
-    unreadable: Unreadable
+    unreadable: UnreadablePhotos
 
     @classmethod
-    def checked(cls, photos: SubmissionPhotos, beside: Layout, classes: ClassMap) -> "TestInput":
-        """The ``photos`` and what lies ``beside`` them, all of it looked at before any work.
+    def checked(
+        cls,
+        photos: SubmissionPhotos,
+        beside: Layout,
+        classes: ClassMap,
+        unreadable: UnreadablePhotos | None = None,
+    ) -> "SubmissionInput":
+        """Check the ``photos`` and what lies ``beside`` them, before any work.
+
+        Photos are decoded, unless ``unreadable`` holds the result for the same ones.
 
         Raises:
             DataError: template or answers are of other classes or photos, or too many photos
@@ -36,11 +42,13 @@ class TestInput:
         """
         template = template_for(beside, photos, classes)
         answers = answers_for(beside.answers, template, classes) if beside.answers else None
-        return cls(photos, template, answers, Unreadable.among(photos))
+        if unreadable is None or unreadable.photos != photos:
+            unreadable = UnreadablePhotos.among(photos)
+        return cls(photos, template, answers, unreadable)
 
 
 def check_test(data: str, test: str) -> None:
-    """Refuse photos that are not there before a run is opened for them.
+    """Refuse photos that are not there, before a run is opened for them.
 
     Raises:
         DataError: there is no such file or folder.
@@ -57,7 +65,7 @@ def check_test(data: str, test: str) -> None:
 
 
 def find_test(data: str, test: str) -> tuple[SubmissionPhotos, Layout]:
-    """The test photos, and the folder where a template and answers may lie beside them.
+    """Find the test photos, and the folder where a template and answers may lie beside them.
 
     Raises:
         DataError: there are no test photos, or a listed one is missing.
@@ -70,16 +78,15 @@ def find_test(data: str, test: str) -> tuple[SubmissionPhotos, Layout]:
     if source != given:
         # An unpacked archive: of the competition's layout, or of photos alone.
         layout = Layout.at(source)
-        photos = (
-            SubmissionPhotos.of(layout) if layout.test else SubmissionPhotos.of(None, str(source))
-        )
-        return photos, layout
+        if layout.test:
+            return SubmissionPhotos.of(layout), layout
+        return SubmissionPhotos.of(None, str(source)), layout
     photos = SubmissionPhotos.of(None, str(given), _data_root(data))
     return photos, Layout.at(given.absolute().parent)
 
 
 def _data_root(data: str) -> Path | None:
-    """The data's folder, where it is on this machine; a list of one's own may name its photos."""
+    """The data's folder, if it is on this machine: a CSV of ``test=`` may list its photos."""
     if data == "latest":
         return next((run.root for run in prepared_runs()), None)
     folder = Path(path_text(data))
@@ -87,7 +94,7 @@ def _data_root(data: str) -> Path | None:
 
 
 def template_for(layout: Layout, photos: SubmissionPhotos, classes: ClassMap) -> Template:
-    """The template that lies beside the test photos, or one of the classes' own columns.
+    """Read the template beside the test photos, or make one of the classes' own columns.
 
     Raises:
         DataError: it is of other classes, or of other photos.
@@ -101,7 +108,13 @@ def template_for(layout: Layout, photos: SubmissionPhotos, classes: ClassMap) ->
 
 
 def refuse_other_classes(layout: Layout, spec: EnsembleSpec) -> None:
-    """Without a template nothing else would tell that the champion is of another competition."""
+    """Refuse a champion of other classes than the photos' folder was prepared with.
+
+    Without a template, this is the only sign that the champion is of another competition.
+
+    Raises:
+        DataError: the classes differ.
+    """
     prepared = next((run for run in prepared_runs() if run.root == layout.root), None)
     manifest = None if prepared is None else prepared.manifest_or_none()
     if manifest is not None and manifest.classes != spec.classes:

@@ -1,62 +1,61 @@
 """The true scores of a submission, where the answers of the test photos are known."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from carvision.contracts import VIEWS, ClassMap, EnsembleSpec, nfc
 from carvision.data.submission import Template, build_submission, class_columns
 from carvision.metrics import competition_log_loss
-from carvision.pipelines.ensemble.submission_input import TestInput
-from carvision.reporting.forecast_page import Truth
+from carvision.pipelines.ensemble.prediction import EnsemblePredictions
+from carvision.pipelines.ensemble.submission_input import SubmissionInput
+from carvision.reporting.forecast_page import TrueScores
 from carvision.reporting.tables import show_test_scores
 from carvision.tracking.outbox.record import log_metrics
 
 
-@dataclass(frozen=True)
-class Expected:
-    """Log losses out of fold: the ensemble's nested one, if there is one, and each member's."""
+def nested_score(tuned: EnsembleSpec, used: EnsembleSpec) -> float | None:
+    """The nested log loss of the ensemble ``used``; None where nobody knows it.
 
-    ensemble: float | None
-    members: Sequence[float]
+    That is where it was not computed, and where ``tta_steps`` made another ensemble of ``tuned``.
+    """
+    same = used == tuned.with_views(VIEWS)
+    return tuned.score.nested if tuned.score is not None and same else None
 
 
 def show_scores(
-    spec: EnsembleSpec,
-    expected: Expected,
-    given: TestInput,
-    members: Sequence[NDArray[np.floating]],
+    predicted: EnsemblePredictions,
+    given: SubmissionInput,
     submission: pd.DataFrame,
-) -> Truth | None:
-    """The true scores: of each member's original view, and of the submission as it was written.
+    out_of_fold: Sequence[float | None],
+) -> TrueScores | None:
+    """Print and log the true scores: of each member's original view, and of the submission.
 
-    ``expected`` is the score out of fold. None where there are no answers.
+    ``out_of_fold`` holds the log losses to print beside them: the ensemble's nested one first, then
+    each member's. None where there are no answers.
     """
     if given.answers is None:
         return None
-    template = given.template
-    labels = dict(zip(template.ids, _class_names(given.answers, spec.classes), strict=True))
+    spec, template = predicted.spec, given.template
     answers = _one_column_a_class(given.answers, template, spec.classes)
+    expected, *of_members = out_of_fold
     rows: list[tuple[str, float | None, float, float]] = []
-    own = zip(spec.members, members, expected.members, strict=True)
-    for member, probabilities, out_of_fold in own:
+    for member, probabilities, own in zip(spec.members, predicted.members, of_members, strict=True):
         if VIEWS[0] in member.active_views:
             alone = probabilities[member.active_views.index(VIEWS[0])]
             table = build_submission(template, spec.classes, given.photos.ids, alone)
-            scores = _score(table, answers)
-            rows.append((f"{member.preset}, no TTA", out_of_fold, *scores))
+            rows.append((f"{member.preset}, no TTA", own, *_score(table, answers)))
     log_loss, accuracy = _score(submission, answers)
-    rows.append(("ensemble", expected.ensemble, log_loss, accuracy))
+    rows.append(("ensemble", expected, log_loss, accuracy))
     show_test_scores(f"True scores of {len(answers):,} test photos", rows)
     log_metrics({"test/log_loss": log_loss, "test/accuracy": accuracy})
-    return Truth(log_loss, accuracy, labels)
+    labels = dict(zip(template.ids, _class_names(given.answers, spec.classes), strict=True))
+    return TrueScores(log_loss, accuracy, labels)
 
 
 def _class_names(answers: Sequence[str], classes: ClassMap) -> list[str]:
-    """The merged class of each answer; one that is not known keeps its name."""
+    """The merged class of each answer; an unknown answer stays as it is."""
     class_of = classes.index_by_folder()
     return [
         classes.names[class_of[label]] if label in class_of else label
@@ -65,7 +64,7 @@ def _class_names(answers: Sequence[str], classes: ClassMap) -> list[str]:
 
 
 def _one_column_a_class(answers: Sequence[str], template: Template, classes: ClassMap) -> list[str]:
-    """The answers under one name for each merged class.
+    """The answers, each merged class by the name of its first column.
 
     The competition scores one column of a pair; answers made from folder names may use both.
     """

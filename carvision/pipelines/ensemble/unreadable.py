@@ -1,4 +1,4 @@
-"""Test photos that cannot be read: they are said before the work, and cost only themselves."""
+"""Test photos that cannot be read: reported before the work, and submitted with a prior."""
 
 import logging
 from dataclasses import dataclass
@@ -25,10 +25,11 @@ _NAMED: Final = 5
 
 
 @dataclass
-class Unreadable:
-    """Which of the test photos cannot be read: ``marks`` ``[photos]``, in shared memory.
+class UnreadablePhotos:
+    """Which of the test photos cannot be read.
 
-    ``reasons`` says why, by ID.
+    ``marks`` ``[photos]`` are booleans in shared memory, where a loader's worker marks what it
+    could not read. ``reasons`` says why, by ID.
     """
 
     photos: SubmissionPhotos
@@ -36,41 +37,41 @@ class Unreadable:
     reasons: dict[str, str]
 
     @classmethod
-    def among(cls, photos: SubmissionPhotos) -> "Unreadable":
-        """Decode each photo, and warn of those that cannot be.
+    def among(cls, photos: SubmissionPhotos) -> "UnreadablePhotos":
+        """Decode each photo, and warn of those that cannot be read.
 
         Raises:
-            DataError: they are too many.
+            DataError: there are too many of them.
         """
         with progress("looking at the test photos", len(photos.paths)) as advance:
             found = unreadable_photos(photos.paths, advance)
         marks = torch.zeros(len(photos.ids), dtype=torch.bool)
         marks[list(found)] = True
         own = cls(photos, marks.share_memory_(), {photos.ids[i]: why for i, why in found.items()})
-        own._say(own.reasons)
+        own._warn(own.reasons)
         return own
 
     @property
-    def sound(self) -> NDArray[np.bool_]:
-        """Which photos were read, ``[photos]``."""
+    def readable(self) -> NDArray[np.bool_]:
+        """Which photos could be read, ``[photos]``."""
         return ~self.marks.numpy()
 
-    def look_again(self) -> None:
-        """Warn of the photos that were marked since: gone or broken while they were predicted.
+    def warn_of_new(self) -> None:
+        """Warn of photos that were marked since: gone or broken while they were predicted.
 
         Raises:
-            DataError: now they are too many.
+            DataError: there are too many of them by now.
         """
-        marked = {self.photos.ids[place] for place in np.flatnonzero(~self.sound)}
+        marked = {self.photos.ids[place] for place in np.flatnonzero(~self.readable)}
         news = {
             identifier: f"{path} could no longer be read while it was predicted"
             for identifier, path in zip(self.photos.ids, self.photos.paths, strict=True)
             if identifier in marked and identifier not in self.reasons
         }
         self.reasons |= news
-        self._say(news)
+        self._warn(news)
 
-    def _say(self, news: dict[str, str]) -> None:
+    def _warn(self, news: dict[str, str]) -> None:
         if not news:
             return
         listed = "; ".join(f"{name}: {why}" for name, why in list(news.items())[:_NAMED])
@@ -92,26 +93,28 @@ class Unreadable:
 
 
 def class_prior(known: EnsembleOof | str, spec: EnsembleSpec) -> NDArray[np.float64]:
-    """The share of each class among the training photos, ``[classes]``; none is zero.
+    """Compute the share of each class among the training photos, ``[classes]``; none is zero.
 
-    ``known`` are the ensemble's out-of-fold photos, or why there are none: then the photos count
-    that were prepared. Where nothing is known, every class has the same share.
+    The photos are the ensemble's out-of-fold ones where they are ``known``, else those that were
+    prepared. Where neither is there, every class gets the same share.
     """
-    oof = known.photos["class_index"].to_numpy() if isinstance(known, EnsembleOof) else None
-    photos = _prepared(spec) if oof is None else oof
-    counts = 1 + (photos[:, None] == np.arange(len(spec.class_names))).sum(axis=0)
+    if isinstance(known, EnsembleOof):
+        labels = known.photos["class_index"].to_numpy()
+    else:
+        labels = _prepared_labels(spec)
+    counts = 1 + (labels[:, None] == np.arange(len(spec.class_names))).sum(axis=0)
     return np.asarray(counts / counts.sum())
 
 
-def _prepared(spec: EnsembleSpec) -> NDArray[np.int64]:
-    """The classes of the photos that were prepared for the members of ``spec``."""
+def _prepared_labels(spec: EnsembleSpec) -> NDArray[np.int64]:
+    """The class indices of the photos that were prepared for the members of ``spec``."""
     try:
         for run in prepared_runs():
             if spec.score is None or run.run.data.tags.get(DATA) == spec.score.data:
                 manifest = run.manifest()
                 if manifest.classes == spec.classes:
                     return manifest.usable["class_index"].to_numpy()
-    # A few rows of a submission are not worth refusing the others.
+    # A few rows of a submission are no reason to refuse the others.
     except (CarvisionError, MlflowException, OSError) as error:
         announce(f"the training photos' classes are not known, so each counts the same: {error}")
     return np.zeros(0, dtype=np.int64)

@@ -2,7 +2,6 @@
 
 import logging
 import shutil
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,9 @@ from mlflow.entities import Run
 from carvision.config import Config, load_config
 from carvision.data.submission_photos import SubmissionPhotos
 from carvision.errors import DataError
+from carvision.pipelines.ensemble import prediction
 from carvision.pipelines.ensemble.step import ensemble
-from carvision.pipelines.ensemble.unreadable import Unreadable
+from carvision.pipelines.ensemble.unreadable import UnreadablePhotos
 from carvision.pipelines.main import main
 from carvision.pipelines.train.step import train
 from carvision.pipelines.tune.step import tune
@@ -151,9 +151,7 @@ def test_a_disk_that_goes_away_ends_it(
 
 
 def _between_folds(monkeypatch: pytest.MonkeyPatch, event: Any) -> None:
-    # The package's attribute of this name is the function.
-    module = import_module("carvision.pipelines.ensemble.step")
-    real = module.predict_member
+    real = prediction.predict_member
 
     def predict_member(*given: Any) -> Any:
         *others, keep, predicted = given
@@ -164,7 +162,7 @@ def _between_folds(monkeypatch: pytest.MonkeyPatch, event: Any) -> None:
 
         return real(*others, keep_then, predicted)
 
-    monkeypatch.setattr(module, "predict_member", predict_member)
+    monkeypatch.setattr(prediction, "predict_member", predict_member)
 
 
 def test_main_says_so_before_it_trains(store: Path, whole: Path, tmp_path: Path) -> None:
@@ -189,7 +187,7 @@ def test_how_many_are_too_many(tmp_path: Path, bad: int, total: int, refused: bo
     photos = SubmissionPhotos(tuple(str(i) for i in range(total)), tuple(paths))
     if refused:
         with pytest.raises(DataError, match=f"{bad} of {total} test photos cannot be read"):
-            Unreadable.among(photos)
+            UnreadablePhotos.among(photos)
     else:
-        found = Unreadable.among(photos)
-        assert (~found.sound).sum() == len(found.reasons) == bad
+        found = UnreadablePhotos.among(photos)
+        assert (~found.readable).sum() == len(found.reasons) == bad
