@@ -11,10 +11,12 @@ import pytest
 import torch
 from PIL import Image
 
+from carvision.library_settings import set_up_libraries
 from tests.tracking_server import events, run_id, server
 
 __all__ = ["events", "run_id", "server"]
 
+set_up_libraries()
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")

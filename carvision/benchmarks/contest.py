@@ -18,6 +18,8 @@ from statistics import median
 import cv2
 import torch
 
+from carvision.library_settings import set_up_libraries
+
 #: Makes, in the contender's process, the pass that is measured; a pass returns how much it did.
 Build = Callable[[], Callable[[], int]]
 
@@ -78,6 +80,7 @@ def _serve(pipe: Connection, build: Build) -> None:
     # One core each: what several would gain is not what is compared.
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
+    set_up_libraries()
     run = build()
     try:
         while True:

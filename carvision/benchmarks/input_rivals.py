@@ -4,7 +4,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import albumentations
 import numpy as np
 import torch
 from PIL import Image
@@ -46,6 +45,9 @@ class _Photos(Dataset[tuple[torch.Tensor, int]]):
     """Pillow decodes, albumentations does the rest."""
 
     def __init__(self, folder: Path, px: int, config: AugmentationConfig) -> None:
+        # Imported here, in the process that is measured: it takes a second.
+        import albumentations
+
         self._paths = sorted(folder.glob("*/*.jpg"))
         colour = [(1 - v, 1 + v) for v in (config.brightness, config.contrast, config.saturation)]
         self._augment = albumentations.Compose(

@@ -15,6 +15,7 @@ import typer
 
 from carvision.config import nearest, nearest_name, setting_names
 from carvision.errors import CarvisionError
+from carvision.library_settings import set_up_libraries
 from carvision.redaction import redacted
 from carvision.reporting.console import print_error, set_up_logging
 from carvision.reporting.streams import guard_streams
@@ -50,6 +51,7 @@ def run_entry_point(command: Callable[..., None]) -> NoReturn:
     guard_streams()
     set_up_logging()
     set_mlflow_defaults()
+    set_up_libraries()
     for number in _INTERRUPTIONS:
         # What `nohup` ignores stays ignored.
         if number != _HANG_UP or signal.getsignal(number) == signal.SIG_DFL:

@@ -22,6 +22,7 @@ from carvision.inference import (
     predict_member,
     resolve_precision,
 )
+from carvision.library_settings import set_up_libraries
 from carvision.models import Bundle, read_bundle
 from carvision.serving.artifacts import BUNDLE, SPEC, loaded_artifact, logged_at
 from carvision.serving.errors import statuses
@@ -60,6 +61,7 @@ class _PhotoModel(PythonModel):  # type: ignore[misc]
     """What both models share: their input, and how they compute."""
 
     def load_context(self, context: Any) -> None:
+        set_up_libraries()
         mend_scoring_server()
         settings = context.model_config or {}
         self._allow_paths = paths_allowed(settings)

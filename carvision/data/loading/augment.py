@@ -1,13 +1,12 @@
 """Augmentation of a training photo, drawn from (seed, epoch, image id) alone.
 
-So a sample is the same whatever the number of workers, the order, or the point at which training
-went on.
+So a sample does not depend on the number of workers, on the order of the photos, or on where an
+interrupted training resumes.
 """
 
 import hashlib
-import os
 import random
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,38 +16,54 @@ from carvision.config import AugmentationConfig
 from carvision.data.loading.crops import random_crop
 from carvision.data.photo.decode import Box
 
-# albumentations asks the network for a newer version of itself at import.
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
-import albumentations
+
+@dataclass(frozen=True)
+class Draw:
+    """The random numbers of one sample: the box to crop, and generators for all that follows."""
+
+    box: Box
+    generator: np.random.Generator
+    python_random: random.Random
 
 
 class Augmenter:
-    """Crops, flips, recolours and damages photos to ``[size, size, 3]``."""
+    """Draws a box of a photo; flips, recolours and damages the pixels in it.
+
+    A sample is made in three steps::
+
+        draw = augmenter.draw(image_id, epoch)
+        pixels = source.crop(index, augmenter.size, draw.box)
+        sample = augmenter.apply(pixels, draw)
+    """
 
     def __init__(self, config: AugmentationConfig, size: int, seed: int) -> None:
         self._config = config
         self.size = size
         self._seed = seed
-        self._pixels = albumentations.Compose(_transforms(config))
+        self._transforms = _composed(config)
 
-    def __call__(
-        self, crop: Callable[[int, Box], NDArray[np.uint8]], image_id: str, epoch: int
-    ) -> NDArray[np.uint8]:
-        """The photo as it is seen in ``epoch``; ``crop(size, box)`` gives its pixels."""
+    def draw(self, image_id: str, epoch: int) -> Draw:
+        """Draw a photo's box for ``epoch``."""
         key = f"{self._seed}\0{epoch}\0{image_id}".encode()
         seed = int.from_bytes(hashlib.sha256(key).digest()[:8])
         generator = np.random.default_rng(seed)
-        image = crop(self.size, random_crop(generator, self._config))
+        return Draw(random_crop(generator, self._config), generator, random.Random(seed))
+
+    def apply(self, pixels: NDArray[np.uint8], draw: Draw) -> NDArray[np.uint8]:
+        """Augment the cropped ``pixels`` ``[size, size, 3]``; a draw can be applied once."""
         # set_random_seed would give every transform the same stream; shared generators do not.
-        self._pixels.set_random_state(generator, random.Random(seed))
-        return self._pixels(image=image)["image"]
+        self._transforms.set_random_state(draw.generator, draw.python_random)
+        return self._transforms(image=pixels)["image"]
 
 
-def _transforms(config: AugmentationConfig) -> list[Any]:
-    """In the order in which a camera would: the scene, its light, the lens, the file.
+def _composed(config: AugmentationConfig) -> Any:
+    """The transforms in the order of a camera: the scene, its light, the lens, the file.
 
-    What can never happen is left out, since even asking costs time.
+    A transform of probability 0 is left out, since even drawing its number takes time.
     """
+    # Imported here: it takes a second, which no step but training needs to wait for.
+    import albumentations
+
     colour = config.brightness or config.contrast or config.saturation
     wanted: list[tuple[float, Any, dict[str, Any]]] = [
         (config.hflip, albumentations.HorizontalFlip, {}),
@@ -93,4 +108,6 @@ def _transforms(config: AugmentationConfig) -> list[Any]:
             },
         ),
     ]
-    return [transform(p=p, **settings) for p, transform, settings in wanted if p > 0]
+    return albumentations.Compose(
+        [transform(p=p, **settings) for p, transform, settings in wanted if p > 0]
+    )

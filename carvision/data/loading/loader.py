@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, get_worker_info
 from carvision.config import LoaderConfig
 from carvision.data.loading.shared_batches import SharedBatches
 from carvision.errors import CarvisionError, DataError
+from carvision.library_settings import set_up_libraries
 
 #: Images ``[B, 3, H, W]`` (uint8) and targets ``[B]`` (int64).
 Batch = tuple[torch.Tensor, torch.Tensor]
@@ -54,6 +55,7 @@ class PhotoLoader(Generic[Item]):
             shape = (3, photos.size, photos.size)
             prefetch = settings["prefetch_factor"]
             options["collate_fn"] = SharedBatches(workers, prefetch, batch_size, shape)
+        options.setdefault("worker_init_fn", start_worker)
         # Which photo each worker holds: its process and the photo's position.
         self._held = torch.full((max(1, workers), 2), -1, dtype=torch.int64).share_memory_()
         self._photos = photos
@@ -129,6 +131,11 @@ class _Watched:
             raise DataError(f"the photo {name} cannot be loaded: {error!r}") from error
         finally:
             self._held[worker.id, 1] = -1
+
+
+def start_worker(worker: int) -> None:
+    """Set up a worker process, which may not have inherited the main process's settings."""
+    set_up_libraries()
 
 
 def channels_first(image: NDArray[np.uint8]) -> torch.Tensor:

@@ -11,9 +11,8 @@ from torch.utils.data import Dataset, Sampler
 
 from carvision.config import LoaderConfig
 from carvision.data.loading.augment import Augmenter
-from carvision.data.loading.loader import Batch, PhotoLoader, channels_first
+from carvision.data.loading.loader import Batch, PhotoLoader, channels_first, start_worker
 from carvision.data.loading.sources import PhotoSource
-from carvision.data.photo.decode import Box
 
 
 class TrainingPhotos(Dataset[tuple[torch.Tensor, torch.Tensor]]):
@@ -37,12 +36,10 @@ class TrainingPhotos(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         return channels_first(self.image(*key)), self._targets[key[1]]
 
     def image(self, epoch: int, index: int) -> NDArray[np.uint8]:
-        """The photo as it is seen in ``epoch``, ``[size, size, 3]``."""
-
-        def crop(size: int, box: Box) -> NDArray[np.uint8]:
-            return self._source.crop(index, size, box)
-
-        return self._augmenter(crop, self._ids[index], epoch)
+        """The photo as training sees it in ``epoch``, ``[size, size, 3]``."""
+        draw = self._augmenter.draw(self._ids[index], epoch)
+        pixels = self._source.crop(index, self.size, draw.box)
+        return self._augmenter.apply(pixels, draw)
 
     def name(self, index: int) -> str:
         """What an error calls the photo."""
@@ -87,10 +84,12 @@ def training_loader(
         device,
         sampler=sampler,
         drop_last=len(photos) >= batch_size,
-        worker_init_fn=_one_opencv_thread,
+        worker_init_fn=_start_worker,
     )
 
 
-def _one_opencv_thread(worker: int) -> None:
-    """Keep OpenCV from starting a thread for each core in each worker, as torch does by itself."""
+def _start_worker(worker: int) -> None:
+    """Set up a worker process for augmentation."""
+    start_worker(worker)
+    # Else OpenCV starts a thread for each core in each worker; torch limits itself.
     cv2.setNumThreads(0)

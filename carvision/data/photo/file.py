@@ -13,9 +13,6 @@ from carvision.data.names import printable
 from carvision.data.photo.metadata import without_metadata
 from carvision.data.photo.orientation import is_turned_when_loaded, orientation_of, turned
 
-#: Pillow raises above twice this many pixels; beyond it a photo is a decompression bomb.
-Image.MAX_IMAGE_PIXELS = 100_000_000
-
 #: A pipe is opened without waiting for somebody to write into it. (Windows has neither flag, or
 #: the other one.)
 _FLAGS: Final = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)

@@ -3,15 +3,10 @@
 It gives Pillow's pixels to within rounding, in a fifth of the time.
 """
 
-import warnings
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.nn.functional import interpolate
-
-# Pillow's arrays are read-only; torch only reads them here, and a copy would cost a third more.
-warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
 
 
 def resized(

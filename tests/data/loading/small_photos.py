@@ -21,7 +21,11 @@ def seven_photos(root, count=PHOTOS):
         }
     )
     source = OriginalPhotos([root / path for path in rows["path"]])
-    return TrainingPhotos(source, rows, Augmenter(load_config().augmentation, SIZE, 0))
+    return TrainingPhotos(source, rows, augmenter_of_seven())
+
+
+def augmenter_of_seven():
+    return Augmenter(load_config().augmentation, SIZE, 0)
 
 
 def kept_batches(loader):

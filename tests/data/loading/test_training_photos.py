@@ -1,7 +1,5 @@
 """Batches are the same whatever the number of workers; each photo comes once an epoch."""
 
-from functools import partial
-
 import numpy as np
 import pytest
 import torch
@@ -9,7 +7,13 @@ import torch
 from carvision.config import LoaderConfig
 from carvision.data.loading.training_photos import EpochSampler, training_loader
 from carvision.data.photo.decode import decode
-from tests.data.loading.small_photos import PHOTOS, SIZE, kept_batches, seven_photos
+from tests.data.loading.small_photos import (
+    PHOTOS,
+    SIZE,
+    augmenter_of_seven,
+    kept_batches,
+    seven_photos,
+)
 
 
 def _epochs(root, workers, batch_size=3, epochs=(1, 2)):
@@ -52,8 +56,9 @@ def test_a_target_belongs_to_its_photo(root):
     for index in range(PHOTOS):
         image, target = photos[3, index]
         assert target == index * 10
-        augmenter = seven_photos(root)._augmenter
-        expected = augmenter(partial(decode, root / f"{index}.png"), f"id {index}", 3)
+        augmenter = augmenter_of_seven()
+        draw = augmenter.draw(f"id {index}", 3)
+        expected = augmenter.apply(decode(root / f"{index}.png", SIZE, draw.box), draw)
         np.testing.assert_array_equal(image.numpy().transpose(1, 2, 0), expected)
 
 
