@@ -48,6 +48,11 @@ def fold_lock(folder: Path) -> Path:
     return LOCKS / f"{folder.parent.name}-{folder.name}"
 
 
+def results_lock(run_id: str) -> Path:
+    """The lock of the results of a step, in :data:`OUTBOX`."""
+    return LOCKS / f"outbox-{run_id}"
+
+
 def study_lock(name: str) -> Path:
     """The lock of an Optuna study."""
     return LOCKS / name

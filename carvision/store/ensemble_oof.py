@@ -1,4 +1,6 @@
-"""An ensemble's out-of-fold photos in the run that registered its version."""
+"""The out-of-fold photos of an ensemble, in the run that registered its version."""
+
+from pathlib import Path
 
 from carvision.contracts import EnsembleOof, read_ensemble_oof, write_ensemble_oof
 from carvision.contracts.ensemble_oof import FORECAST_FILE, OOF_FILE
@@ -7,21 +9,22 @@ from carvision.errors import PredictionsError
 from carvision.files import scratch_folder
 from carvision.store.registry import ENSEMBLE
 from carvision.store.runs import client, exists, fetch
-from carvision.tracking.outbox.record import log_artifacts, set_tags
 
 
-def log_ensemble_oof(oof: EnsembleOof) -> None:
-    """Keep an ensemble's out-of-fold photos in the open run, which registers its version."""
-    with log_artifacts() as folder:
-        write_ensemble_oof(folder, oof)
-        set_tags({SUMS: sums_of(folder)})
+def write_oof_artifacts(folder: Path, oof: EnsembleOof) -> dict[str, str]:
+    """Write the artifacts of the run that registers an ensemble; return its tags.
+
+    By the tags, :func:`fetch_ensemble_oof` notices a file that was damaged.
+    """
+    write_ensemble_oof(folder, oof)
+    return {SUMS: sums_of(folder)}
 
 
 def fetch_ensemble_oof(version: int) -> EnsembleOof | None:
-    """The out-of-fold photos of a version of the ensemble; None where its run kept none.
+    """Fetch the out-of-fold photos of a version of the ensemble; None where its run has none.
 
     Raises:
-        PredictionsError: what the run kept is damaged.
+        PredictionsError: the run's files are damaged.
     """
     run_id = client().get_model_version(ENSEMBLE, str(version)).run_id
     if not run_id or not exists(run_id):

@@ -1,10 +1,10 @@
-"""A fold's training as a file: one JSON object a line, which no server can lose.
+"""A tracker that writes a fold's training into a file, one JSON object a line.
 
     {"sequence": 4, "time": 1764000000.25, "kind": "epoch", "payload": {"epoch": 2, "metrics": …}}
 
-Events of the kind ``run`` name the MLflow run; the last of them counts, for the whole log. Training
+Events of the kind ``run`` name the MLflow run of the whole log; the last of them counts. Training
 that goes on from a checkpoint goes on in the same file, and may report an epoch a second time: the
-last counts.
+last report counts.
 """
 
 import json
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from carvision.contracts import Tracker
 from carvision.redaction import redacted
 
 log = logging.getLogger(__name__)
@@ -52,15 +53,15 @@ class Event:
         return {name: float(value) for name, value in self.payload["metrics"].items()}
 
 
-class EventLog:
-    """A tracker that appends to ``path``; it goes on where an earlier process stopped.
+class EventLog(Tracker):
+    """A tracker that appends to ``path``, also to what an earlier process wrote there.
 
-    ``run_id`` is the MLflow run that the log is of; None leaves that as it is, or for later.
-    The file is opened for each event: nothing to close, and nothing that a worker could inherit.
+    ``run_id`` is the MLflow run of the log; None leaves the run that the log names, if any.
+    The file is opened for each event: there is nothing to close, or for a worker to inherit.
     """
 
     def __init__(self, path: Path, run_id: str | None) -> None:
-        # Absolute: the thread that sends the log must find it wherever the process has gone.
+        # Absolute: the thread that sends the log finds it after a change of the working directory.
         self.path = path.absolute()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         _cut_torn_line(self.path)
@@ -76,9 +77,6 @@ class EventLog:
         if step % STEPS_APART == 0:
             self._append(STEP, {"step": step, "loss": _plain(loss)}, durable=False)
 
-    def images_predicted(self, done: int, total: int) -> None:
-        """Of no use once it is over."""
-
     def epoch_ended(self, epoch: int, metrics: Mapping[str, float]) -> None:
         values = {name: _plain(value) for name, value in metrics.items()}
         self._append(EPOCH, {"epoch": epoch, "metrics": values})
@@ -89,8 +87,7 @@ class EventLog:
     def _append(self, kind: str, payload: Mapping[str, Any], *, durable: bool = True) -> None:
         """Write one line; a ``durable`` one is on the disk before it can be sent anywhere.
 
-        Otherwise, after a power failure, its number could be given to another event, which would
-        pass for sent.
+        Otherwise another event could get its number after a power failure, and count as sent.
         """
         event = {
             "sequence": self._sequence + 1,
@@ -108,25 +105,19 @@ class EventLog:
 
 
 def read_events(path: Path) -> list[Event]:
-    """The log's events; a last line that a kill tore is passed over, as is what is no event."""
+    """Read the events of a log; lines that hold no whole event are passed over."""
     lines = path.read_bytes().split(b"\n") if path.exists() else []
     events = [_event(line) for line in lines[:-1]]
-    # Only a disk that failed leaves such lines, and what is whole is still worth reading.
+    # A kill leaves half a line at the end; damage before that comes from a failing disk.
     if None in events[:-1]:
         log.warning("%s: %d damaged lines are passed over", path, events[:-1].count(None))
     return [event for event in events if event is not None]
 
 
 def run_named_in(events: Iterable[Event]) -> str:
-    """The MLflow run that a log is of; empty when it names none."""
+    """The MLflow run of a log; empty when it names none."""
     runs = [str(event.payload["run_id"]) for event in events if event.kind == RUN]
     return runs[-1] if runs else ""
-
-
-def epoch_metrics(events: Iterable[Event]) -> dict[int, dict[str, float]]:
-    """Metrics by epoch, as they were reported last."""
-    found = {int(event.payload["epoch"]): event.metrics for event in events if event.kind == EPOCH}
-    return dict(sorted(found.items()))
 
 
 def _event(line: bytes) -> Event | None:
@@ -138,10 +129,10 @@ def _event(line: bytes) -> Event | None:
 
 
 def _is_whole(event: Event) -> bool:
-    """Whether an event says what its readers need; its run is asked for by name.
+    """Whether an event has the values that its readers need.
 
     Raises:
-        ValueError, TypeError, KeyError, AttributeError: it does not.
+        ValueError, TypeError, KeyError, AttributeError: it has not.
     """
     if type(event.sequence) is not int or not math.isfinite(event.time):
         return False
@@ -160,7 +151,7 @@ def _is_whole(event: Event) -> bool:
 
 
 def _cut_torn_line(path: Path) -> None:
-    """End the file with a whole line, so that the next one starts a line."""
+    """Remove half a line at the end of the file, so that the next event starts a line."""
     if not path.exists():
         return
     content = path.read_bytes()
@@ -171,6 +162,6 @@ def _cut_torn_line(path: Path) -> None:
 
 
 def _plain(value: float) -> float | str:
-    """A number that JSON has; NaN and infinity, which it has not, as text that float() reads."""
+    """A number for JSON; NaN and infinity, which JSON lacks, as text that float() reads."""
     number = float(value)
     return number if math.isfinite(number) else str(number)

@@ -1,14 +1,12 @@
-"""A fold's training as seen by MLflow, whose server may go away and come back."""
+"""A tracker that writes a fold's training into MLflow, whose server may go away and come back."""
 
 import logging
 import threading
 from collections.abc import Mapping
-from types import TracebackType
-from typing import Self
 
-from carvision.contracts import Tracker
-from carvision.errors import TrackingError
-from carvision.store.server import unreachable
+from carvision.errors import GoneError
+from carvision.store.server import require_server
+from carvision.tracking.closing_tracker import ClosingTracker
 from carvision.tracking.event_log import EventLog
 from carvision.tracking.outbox.events import epochs_of, pending, send_pending
 
@@ -17,11 +15,13 @@ log = logging.getLogger(__name__)
 _LONGEST_PAUSE = 60.0
 
 
-class MlflowTracker(Tracker):
-    """Sends what stands in the event log, from a thread of its own; training never waits for it.
+class MlflowTracker(ClosingTracker):
+    """Sends the events of a log from a thread of its own; training never waits for it.
 
-    The log is the queue: it must hear of an event before this tracker does. What an earlier process
-    left unsent goes first. One call an epoch: a call costs 26 ms on SQLite.
+    The log is the queue, so it has to be told of an event before this tracker. Events that an
+    earlier process did not send go first. An epoch is one call: a call takes 26 ms on SQLite.
+    ``pause`` is the time in seconds before a failed call is repeated, and doubles each time;
+    ``close_seconds`` is how long :meth:`close` waits for the thread.
     """
 
     def __init__(
@@ -32,22 +32,11 @@ class MlflowTracker(Tracker):
         self._close_seconds = close_seconds
         self._news = threading.Event()
         self._closing = threading.Event()
-        self._told: set[str] = set()
+        self._warned: set[str] = set()
         self._news.set()
         # A daemon: MLflow may try a call for minutes, and a program that has ended must end.
         self._thread = threading.Thread(target=self._work, name="mlflow-tracker", daemon=True)
         self._thread.start()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def run_started(self, description: str, total_steps: int) -> None:
         self._news.set()
@@ -58,19 +47,17 @@ class MlflowTracker(Tracker):
     def warning(self, message: str) -> None:
         self._news.set()
 
-    def close(self) -> bool:
-        """Try once more to send what is left; whether MLflow has everything now."""
+    def close(self, *, failed: bool = False) -> None:
+        """Try once more to send what is left, and warn of what could not be sent."""
         self._closing.set()
         self._news.set()
         self._thread.join(self._close_seconds)
-        unsent = pending(self._path)
-        if unsent:
-            self._tell(
+        if unsent := pending(self._path):
+            self._warn(
                 f"MLflow lacks {len(epochs_of(unsent))} epochs of {self._path}; once it can be "
                 "reached, this sends them: mlflow run . -e sync",
                 once="unsent",
             )
-        return not unsent and not self._thread.is_alive()
 
     def _work(self) -> None:
         pause, failed = self._pause, False
@@ -81,7 +68,7 @@ class MlflowTracker(Tracker):
             else:
                 pause = self._pause
                 self._news.wait()
-            # Both are looked at before the log is read: nothing that comes later is missed.
+            # Both before the log is read: an event that comes later wakes this thread again.
             self._news.clear()
             last = self._closing.is_set()
             failed = not self._send()
@@ -89,25 +76,23 @@ class MlflowTracker(Tracker):
                 return
 
     def _send(self) -> bool:
+        """Whether nothing is left that another try could send."""
         try:
-            reason = unreachable()
-            if reason is not None:
-                raise TrackingError(f"the server cannot be reached: {reason}")
-            delivery = send_pending(self._path)
+            require_server()
+            send_pending(self._path)
+        except GoneError as error:
+            self._warn(f"{error}; {self._path} keeps its epochs", once=str(error))
         # Whatever fails here, training goes on, and so does this thread.
         except Exception as error:
-            self._tell(
+            self._warn(
                 f"MLflow cannot be told of the training ({error}); that goes on, and "
                 f"{self._path} keeps what is to be sent",
                 once="unreachable",
             )
             return False
-        if delivery.gone:
-            run_id = delivery.run_id
-            self._tell(f"MLflow has no run {run_id} any more; {self._path} keeps it", once=run_id)
         return True
 
-    def _tell(self, message: str, *, once: str) -> None:
-        if once not in self._told:
-            self._told.add(once)
+    def _warn(self, message: str, *, once: str) -> None:
+        if once not in self._warned:
+            self._warned.add(once)
             log.warning("%s", message)

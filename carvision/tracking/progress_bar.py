@@ -1,13 +1,12 @@
 """A fold's training on the terminal: a bar while it runs, a line of a table each epoch."""
 
 from collections.abc import Mapping
-from types import TracebackType
 from typing import Self
 
-from carvision.contracts import Tracker
 from carvision.reporting.console import progress_bar, text_column
 from carvision.reporting.progress_lines import ProgressLines
 from carvision.reporting.terminal import console
+from carvision.tracking.closing_tracker import ClosingTracker
 
 #: An epoch's metrics: name, heading, format, width; with the epoch's number they fit 80 columns.
 _COLUMNS = (
@@ -23,7 +22,7 @@ _COLUMNS = (
 _HEAD = " ".join(["epoch", *(title.rjust(width) for _, title, _, width in _COLUMNS)])
 
 
-class TrainingProgress(Tracker):
+class TrainingProgress(ClosingTracker):
     """A tracker that shows steps, the current losses and the time left.
 
     On a terminal by bars; in a file by lines, which also tell of a long epoch while it lasts.
@@ -41,14 +40,9 @@ class TrainingProgress(Tracker):
     def __enter__(self) -> Self:
         if self._lines is None:
             self._bar.start()
-        return self
+        return super().__enter__()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self, *, failed: bool = False) -> None:
         if self._lines is None:
             self._bar.stop()
 

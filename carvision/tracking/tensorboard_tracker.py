@@ -2,33 +2,21 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
-from carvision.contracts import Tracker
+from carvision.tracking.closing_tracker import ClosingTracker
 from carvision.tracking.event_log import STEPS_APART
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 
-class TensorBoardTracker(Tracker):
+class TensorBoardTracker(ClosingTracker):
     """Each epoch's metrics by epoch, and the running loss by step, as event files in ``folder``."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._writer: SummaryWriter | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def step_ended(self, step: int, loss: float) -> None:
         writer = self._writer_from(step)
@@ -41,8 +29,7 @@ class TensorBoardTracker(Tracker):
             writer.add_scalar(name, value, epoch)
         writer.flush()
 
-    def close(self) -> None:
-        """Write what is left."""
+    def close(self, *, failed: bool = False) -> None:
         if self._writer is not None:
             self._writer.close()
             self._writer = None

@@ -1,18 +1,19 @@
-"""A fold's training as Weights & Biases shows it, where ``tracking.wandb`` asks for it.
+"""A tracker that writes a fold's training to Weights & Biases, where ``tracking.wandb`` says so.
 
-wandb is not among the dependencies: it is imported when it is asked for, and not before.
+wandb is not among the dependencies, and is imported only where it is used.
 """
 
 import importlib
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Literal
 
-from carvision.contracts import Tracker
+from carvision.contracts import Tracker, TrackerGroup
 from carvision.errors import ConfigError
+from carvision.tracking.closing_tracker import ClosingTracker
 from carvision.tracking.event_log import STEPS_APART
 
 log = logging.getLogger(__name__)
@@ -20,7 +21,7 @@ log = logging.getLogger(__name__)
 WandbMode = Literal["online", "offline", False]
 PROJECT: Final = "carvision"
 
-#: How long the end of a run waits for what is not uploaded; ``wandb sync`` sends the rest.
+#: How long the end of a run waits for the upload; ``wandb sync`` sends the rest.
 _FINISH_SECONDS = 60
 _INIT_SECONDS = 60
 _STEP, _EPOCH = "step", "epoch"
@@ -28,7 +29,7 @@ _STEP_LOSS = "steps/train_loss"
 
 
 def check_wandb(mode: WandbMode) -> None:
-    """Refuse before training what would leave W&B without it.
+    """Check before training that it can be written to W&B.
 
     Raises:
         ConfigError: wandb is not installed or, for ``online``, has no account to log in to.
@@ -47,21 +48,24 @@ def check_wandb(mode: WandbMode) -> None:
         raise ConfigError(_no_login("no login"))
 
 
-class WandbTracker(Tracker):
-    """One W&B run a fold, named by ``run_id``; offline it is written below ``folder``.
+@dataclass(frozen=True)
+class WandbRun:
+    """What W&B is told of a run when it starts; ``group`` holds the folds of a set together."""
 
-    W&B that fails is told of once, and never stops training.
+    id: str
+    name: str
+    group: str
+    settings: Mapping[str, Any]
+
+
+class WandbTracker(ClosingTracker):
+    """One W&B run a fold; offline it is written below ``folder``.
+
+    An error of W&B is logged once, and never stops training.
     """
 
     def __init__(
-        self,
-        mode: Literal["online", "offline"],
-        *,
-        run_id: str,
-        name: str,
-        group: str,
-        settings: Mapping[str, Any],
-        folder: Path,
+        self, mode: Literal["online", "offline"], described: WandbRun, folder: Path
     ) -> None:
         self._run: Any = None
         self._failed = False
@@ -72,12 +76,12 @@ class WandbTracker(Tracker):
             self._run = wandb.init(
                 mode=mode,
                 project=PROJECT,
-                id=run_id,
-                # A fold that goes on is the same run; offline there is nothing to look it up in.
+                id=described.id,
+                # A fold that goes on is the same run; offline it cannot be looked up.
                 resume="allow" if mode == "online" else None,
-                name=name,
-                group=group,
-                config=dict(settings),
+                name=described.name,
+                group=described.group,
+                config=dict(described.settings),
                 dir=str(folder),
                 settings=wandb.Settings(
                     # The terminal is rich's own.
@@ -92,17 +96,6 @@ class WandbTracker(Tracker):
             self._run.define_metric(_EPOCH)
 
         self._guarded(start)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close(failed=error is not None)
 
     def step_ended(self, step: int, loss: float) -> None:
         if step % STEPS_APART == 0:
@@ -120,29 +113,24 @@ class WandbTracker(Tracker):
         self._guarded(lambda: self._run.summary.update({"warning": message}))
 
     def close(self, *, failed: bool = False) -> None:
-        """End the run."""
         self._guarded(lambda: self._run.finish(exit_code=int(failed)))
-        # What comes after the end is not told to anybody.
-        self._failed = True
+        self._failed = True  # the run takes nothing after its end
 
     def _guarded(self, action: Callable[[], object]) -> None:
         if self._failed:
             return
         try:
             action()
-        except Exception as error:  # of wandb's own kinds, and none is worth a night's training
+        except Exception as error:  # of wandb's own kinds; training goes on after any
             self._failed = True
-            log.warning("W&B is told nothing more of this fold: %s", error)
+            log.warning("nothing more of this fold is written to W&B: %s", error)
 
 
-@contextmanager
-def wandb_trackers(mode: WandbMode, **described: Any) -> Iterator[list[WandbTracker]]:
-    """The tracker that ``tracking.wandb`` asks for, in a list; none where it is off."""
-    if mode is False:
-        yield []
-        return
-    with WandbTracker(mode, **described) as tracker:
-        yield [tracker]
+def wandb_tracker(
+    mode: WandbMode, described: WandbRun, folder: Path
+) -> AbstractContextManager[Tracker]:
+    """The tracker that ``tracking.wandb`` asks for; one that does nothing where it is off."""
+    return nullcontext(TrackerGroup([])) if mode is False else WandbTracker(mode, described, folder)
 
 
 def _wandb(mode: str) -> Any:

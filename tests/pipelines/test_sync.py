@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from carvision.errors import TrackingError
 from carvision.pipelines.sync import sync
 from carvision.store.runs import find_runs
-from carvision.tracking.event_log import EventLog
+from carvision.tracking.event_log import Event, EventLog
 from carvision.tracking.outbox import events as sending
 
 _METRICS = {"val/log_loss": 0.5}
@@ -93,15 +93,15 @@ def test_a_server_that_goes_away_meanwhile(
 ) -> None:
     run = _new_run()
     _log(tmp_path, 1, run, 3)
-    send = sending.Message.send
+    send = sending.send_event
 
-    def fail_at_two(message: sending.Message) -> None:
-        if message.event.payload["epoch"] == 2:
+    def fail_at_two(event: Event, run_id: str) -> None:
+        if event.payload["epoch"] == 2:
             raise mlflow.exceptions.MlflowException("connection refused")
-        send(message)
+        send(event, run_id)
 
     with monkeypatch.context() as patch:
-        patch.setattr(sending.Message, "send", fail_at_two)
+        patch.setattr(sending, "send_event", fail_at_two)
         with pytest.raises(TrackingError, match="connection refused"):
             sync(tmp_path)
     assert sync(tmp_path) == 2

@@ -21,7 +21,7 @@ from carvision.pipelines.train.step import train
 from carvision.pipelines.tune.step import tune
 from carvision.store.registry import champion_ensemble
 from carvision.store.runs import find_runs
-from carvision.tracking.outbox import steps as outbox
+from carvision.tracking.outbox import delivery
 from carvision.workspace import OUTBOX
 from tests.tracking_server import Server
 
@@ -49,7 +49,7 @@ def test_the_server_goes_away_during_tune_and_ensemble(
 ) -> None:
     remote, client = server
     caplog.set_level(logging.INFO, "carvision")
-    monkeypatch.setattr(outbox, "_PAUSES", (0.01,))
+    monkeypatch.setattr(delivery, "PAUSES", (0.01,))
     config = load_config("efficientnet_lite0", overrides=_SETTINGS)
     train([config], str(photos), "all", "auto")
 

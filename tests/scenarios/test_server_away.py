@@ -19,7 +19,7 @@ from carvision.pipelines.train import fold_run
 from carvision.pipelines.train.step import train
 from carvision.store.registry import MemberVersion
 from carvision.store.runs import find_runs, tracked_run_if_reachable
-from carvision.tracking.outbox import folds as finished_fold
+from carvision.tracking.outbox import delivery
 from carvision.tracking.outbox.events import pending
 from carvision.tracking.progress_bar import TrainingProgress
 from tests.conftest import write_photos
@@ -70,7 +70,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return train_fold(job, *others)
 
     monkeypatch.setattr(fold_run, "train_fold", counted)
-    monkeypatch.setattr(finished_fold, "_PAUSES", (0.01,))
+    monkeypatch.setattr(delivery, "PAUSES", (0.01,))
     return folds
 
 
@@ -229,8 +229,8 @@ def test_a_result_that_waits_is_not_trained_anew(
                 raise KeyboardInterrupt
             rmtree(path, *arguments, **named)
 
-        rmtree = finished_fold.shutil.rmtree
-        patch.setattr(finished_fold.shutil, "rmtree", killed)
+        rmtree = delivery.shutil.rmtree
+        patch.setattr(delivery.shutil, "rmtree", killed)
         _train(root, 6)
     (version,) = _train(root, 6)
     assert trained == [1, 2]

@@ -9,7 +9,8 @@ import pytest
 
 from carvision.contracts import EnsembleOof, EnsembleSpec, Member
 from carvision.errors import PredictionsError
-from carvision.store.ensemble_oof import fetch_ensemble_oof, log_ensemble_oof
+from carvision.files import scratch_folder
+from carvision.store.ensemble_oof import fetch_ensemble_oof, write_oof_artifacts
 from carvision.store.registry import register_ensemble
 from carvision.store.runs import client
 
@@ -38,7 +39,9 @@ def _register(oof: EnsembleOof | None) -> tuple[int, str]:
     )
     with mlflow.start_run() as run:
         if oof is not None:
-            log_ensemble_oof(oof)
+            with scratch_folder() as folder:
+                mlflow.set_tags(write_oof_artifacts(folder, oof))
+                mlflow.log_artifacts(str(folder))
         return register_ensemble(spec, "fingerprint"), run.info.run_id
 
 

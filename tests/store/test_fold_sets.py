@@ -4,13 +4,11 @@ from pathlib import Path
 
 import mlflow
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 
 from carvision.config import load_config
-from carvision.contracts import VIEWS, Predictions
-from carvision.errors import PredictionsError, TrackingError, WeightsError
+from carvision.errors import PredictionsError, WeightsError
 from carvision.store.fold_sets import (
     batch_size_of,
     fetch_epochs,
@@ -22,8 +20,9 @@ from carvision.store.fold_sets import (
     usable_folds,
 )
 from carvision.store.runs import FOLD, SET, client
-from carvision.tracking.outbox.folds import _about, deliver, waiting_metrics, write_finished
+from carvision.tracking.outbox.folds import deliver, write_finished
 from carvision.training import FoldResult
+from tests.fold_results import fold_result
 
 
 @pytest.mark.parametrize(
@@ -79,24 +78,8 @@ def _logged(result: FoldResult, name: str) -> str:
     return str(finished_folds(name)[result.fold].info.run_id)
 
 
-def _result(folder: Path, fold: int = 1, batch_size: int = 16) -> FoldResult:
-    index = pd.DataFrame({"image_id": ["b", "a"], "class_index": [1, 0], "fold": fold})
-    values = np.log(np.random.default_rng(fold).dirichlet([1.0] * 3, (len(VIEWS), 2)))
-    return FoldResult(
-        fold=fold,
-        best_epoch=2,
-        averaged=True,
-        batch_size=batch_size,
-        metrics={"val/log_loss": 0.5},
-        weights=folder / "best.safetensors",
-        predictions=Predictions(index, VIEWS, values.astype(np.float32)),
-        epochs_true_class=np.float32([[-1.5, -0.5], [-1.0, -0.25], [-2.0, -0.125]]),
-        measured={"predict/seconds_per_1000": 6.25},
-    )
-
-
 def test_a_folds_epochs_come_back(store: Path, tmp_path: Path) -> None:
-    result = _result(tmp_path)
+    result = fold_result(tmp_path)
     run_id = _logged(result, "epochs")
     found = fetch_epochs(run_id, tmp_path / "into")
     assert found is not None and found.dtype == np.float32
@@ -112,7 +95,7 @@ def test_a_folds_epochs_come_back(store: Path, tmp_path: Path) -> None:
 def test_the_batch_size_of_a_set_is_its_newest_folds(store: Path, tmp_path: Path) -> None:
     assert batch_size_of("sizes") is None
     for fold, size in ((2, 16), (1, 32)):
-        run_id = _logged(_result(tmp_path, fold, size), "sizes")
+        run_id = _logged(fold_result(tmp_path, fold, size), "sizes")
         metrics = client().get_run(run_id).data.metrics
         assert metrics["train/batch_size"] == size
         assert metrics["predict/seconds_per_1000"] == 6.25
@@ -125,7 +108,7 @@ def test_the_batch_size_of_a_set_is_its_newest_folds(store: Path, tmp_path: Path
 def test_a_run_without_a_fold_is_passed_over(
     tag: str, store: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    _logged(_result(tmp_path), f"odd {tag}")
+    _logged(fold_result(tmp_path), f"odd {tag}")
     with mlflow.start_run(tags={SET: f"odd {tag}", "carvision.stage": "fold", FOLD: tag}) as run:
         pass
     assert list(finished_folds(f"odd {tag}")) == list(usable_folds(f"odd {tag}")) == [1]
@@ -134,7 +117,7 @@ def test_a_run_without_a_fold_is_passed_over(
 
 @pytest.mark.parametrize("name", ["index.parquet", "views.json", "true_class.npy"])
 def test_changed_predictions_are_named(name: str, store: Path, tmp_path: Path) -> None:
-    run_id = _logged(_result(tmp_path), f"changed {name}")
+    run_id = _logged(fold_result(tmp_path), f"changed {name}")
     fetch_true_class([run_id], tmp_path / "before")
     folder = tmp_path / "changed"
     folder.mkdir()
@@ -151,7 +134,7 @@ def test_changed_predictions_are_named(name: str, store: Path, tmp_path: Path) -
 
 
 def test_changed_weights_are_not_taken(store: Path, tmp_path: Path) -> None:
-    run_id = _logged(_result(tmp_path), "changed weights")
+    run_id = _logged(fold_result(tmp_path), "changed weights")
     runs = finished_folds("changed weights")
     (tmp_path / "into").mkdir()
     assert fetch_weights(runs, tmp_path / "into")[1].read_bytes() == b"weights"
@@ -161,31 +144,3 @@ def test_changed_weights_are_not_taken(store: Path, tmp_path: Path) -> None:
     (tmp_path / "again").mkdir()
     with pytest.raises(WeightsError, match=rf"run {run_id} .*best\.safetensors is not the file"):
         fetch_weights(runs, tmp_path / "again")
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        "{",
-        "[]",
-        "{}",
-        '{"name": 3, "tags": {}, "metrics": {}, "time": 1}',
-        '{"name": "a", "tags": {"x": 1}, "metrics": {}, "time": 1}',
-        '{"name": "a", "tags": {}, "metrics": {"x": "y"}, "time": 1}',
-        '{"name": "a", "tags": {}, "metrics": {}, "time": "now"}',
-        "[" * 100_000,
-    ],
-)
-def test_a_damaged_result_is_one_sentence(content: str, tmp_path: Path) -> None:
-    (tmp_path / "finished").mkdir()
-    (tmp_path / "finished/about.json").write_text(content)
-    with pytest.raises(TrackingError, match=r"about\.json is damaged .*; remove .* trained again"):
-        _about(tmp_path)
-
-
-@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"metrics": {"x": "y"}}', "[" * 100_000])
-def test_damaged_metrics_are_one_sentence(content: str, tmp_path: Path) -> None:
-    (tmp_path / "finished").mkdir()
-    (tmp_path / "finished/about.json").write_text(content)
-    with pytest.raises(TrackingError, match=r"about\.json is damaged .*; remove .* trained again"):
-        waiting_metrics(tmp_path)

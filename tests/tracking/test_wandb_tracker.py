@@ -11,7 +11,7 @@ import pytest
 from carvision.config import load_config
 from carvision.errors import ConfigError
 from carvision.store.fold_sets import set_name
-from carvision.tracking.wandb_tracker import WandbTracker, check_wandb, wandb_trackers
+from carvision.tracking.wandb_tracker import WandbRun, WandbTracker, check_wandb, wandb_tracker
 
 
 class _Run:
@@ -59,10 +59,11 @@ def wandb(monkeypatch: pytest.MonkeyPatch) -> _Wandb:
     return module
 
 
+_DESCRIBED = WandbRun("abc", "fold 1", "set", {"seed": 1})
+
+
 def _tracker(folder: Path, mode: Any = "offline") -> WandbTracker:
-    return WandbTracker(
-        mode, run_id="abc", name="fold 1", group="set", settings={"seed": 1}, folder=folder
-    )
+    return WandbTracker(mode, _DESCRIBED, folder)
 
 
 def test_what_it_is_told(wandb: _Wandb, tmp_path: Path) -> None:
@@ -104,13 +105,12 @@ def test_an_error_in_training_is_told(wandb: _Wandb, tmp_path: Path) -> None:
 
 
 def test_only_where_it_is_asked_for(wandb: _Wandb, tmp_path: Path) -> None:
-    described = {"run_id": "abc", "name": "n", "group": "g", "settings": {}, "folder": tmp_path}
-    with wandb_trackers(False, **described) as trackers:
-        assert trackers == []
-    assert wandb.asked == {}
-    with wandb_trackers("offline", **described) as trackers:
-        (tracker,) = trackers
+    with wandb_tracker(False, _DESCRIBED, tmp_path) as tracker:
+        tracker.epoch_ended(1, {"val/log_loss": 0.5})
+    assert (wandb.asked, wandb.run.logged) == ({}, [])
+    with wandb_tracker("offline", _DESCRIBED, tmp_path) as tracker:
         tracker.epoch_ended(1, {"val/log_loss": 0.25})
+    assert wandb.run.logged == [{"val/log_loss": 0.25, "epoch": 1}]
     assert wandb.run.exit_code == 0
 
 
@@ -123,7 +123,9 @@ def test_it_fails_once_and_quietly(
         for epoch in (1, 2, 3):
             tracker.epoch_ended(epoch, {"val/log_loss": 1.0})
         tracker.close()
-    assert caplog.text.count("W&B is told nothing more of this fold: the service is gone") == 1
+    assert (
+        caplog.text.count("nothing more of this fold is written to W&B: the service is gone") == 1
+    )
 
 
 def test_a_start_that_fails_stops_nothing(

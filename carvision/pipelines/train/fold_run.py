@@ -25,7 +25,6 @@ from carvision.store.runs import (
     PARENT,
     SET,
     close_abandoned,
-    end_run,
     tracked_run,
     tracked_run_if_reachable,
 )
@@ -41,7 +40,7 @@ from carvision.tracking.outbox.folds import (
 )
 from carvision.tracking.progress_bar import TrainingProgress
 from carvision.tracking.tensorboard_tracker import TensorBoardTracker
-from carvision.tracking.wandb_tracker import wandb_trackers
+from carvision.tracking.wandb_tracker import WandbRun, wandb_tracker
 from carvision.training import FoldResult, train_fold
 from carvision.training.checkpoint import glance
 from carvision.training.job import FoldJob
@@ -83,9 +82,9 @@ def train_in_own_run(
             result = _train(config, prepared, cache, fold, tags, run, batch_size)
             write_finished(folder, result, name, tags)
             if run is not None:
-                # Not FINISHED before all of it is logged.
-                end_run(run, "KILLED")
-    deliver(folder)
+                deliver(folder, run)
+    if run is None:
+        deliver(folder)
     return result.batch_size
 
 
@@ -172,21 +171,20 @@ def _train(
     name, folder = f"{config.name} fold {fold}", fold_folder(tags[SET], fold)
     events = EventLog(folder / EVENTS_FILE, None if run is None else run.info.run_id)
     own = Path(tags[SET]) / f"fold{fold}"
+    described = WandbRun(
+        id=f"{tags[SET]}-fold{fold}" if run is None else run.info.run_id,
+        name=name,
+        group=tags[SET],
+        settings=config.model_dump(mode="json"),
+    )
     with (
         TrainingProgress() as bar,
         MlflowTracker(events) as to_mlflow,
         TensorBoardTracker(TENSORBOARD / own) as board,
-        wandb_trackers(
-            config.tracking.wandb,
-            run_id=f"{tags[SET]}-fold{fold}" if run is None else run.info.run_id,
-            name=name,
-            group=tags[SET],
-            settings=config.model_dump(mode="json"),
-            folder=WANDB,
-        ) as wandb,
+        wandb_tracker(config.tracking.wandb, described, WANDB) as wandb,
     ):
         # The event log first: what MLflow is sent is read from it.
-        tracker = TrackerGroup([events, to_mlflow, board, *wandb, bar, *listeners])
+        tracker = TrackerGroup([events, to_mlflow, board, wandb, bar, *listeners])
         job = FoldJob.of(config, prepared.manifest, prepared.layout.root, fold, cache)
         job = replace(job, study=tags[SET].rpartition("-")[0])
         if config.train.batch_size == "auto" and batch_size is None:

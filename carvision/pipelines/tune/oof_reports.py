@@ -25,12 +25,12 @@ from carvision.reporting.suspicious_labels import (
     judgement_line,
     write_suspicious_labels,
 )
-from carvision.store.ensemble_oof import log_ensemble_oof
+from carvision.store.ensemble_oof import write_oof_artifacts
 from carvision.store.fold_sets import fetch_epochs
 from carvision.store.prepared import prepared_runs
 from carvision.store.registry import MemberVersion
 from carvision.store.runs import DATA
-from carvision.tracking.outbox.record import log_artifacts, log_metrics
+from carvision.tracking.outbox.record import log_artifacts, log_metrics, set_tags
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,8 @@ def log_oof_photos(
     optimism = _selection_optimism(members, table, weights, seed, fetched.epochs)
     log_metrics({"oof/selection_optimism": optimism})
     folds = {member.preset: member.folds for member in members}
-    log_ensemble_oof(oof_photos(scorer, tuning, optimism, folds))
+    with log_artifacts() as own:
+        set_tags(write_oof_artifacts(own, oof_photos(scorer, tuning, optimism, folds)))
     rows = table.index.merge(manifest.frame[["image_id", "path"]], on="image_id", how="left")
     with log_artifacts() as own:
         found = write_suspicious_labels(own, rows, log_p, manifest.classes.names, fetched.root)

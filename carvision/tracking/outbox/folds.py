@@ -1,183 +1,165 @@
-"""A fold whose training has ended: its result on the disk, whole, until MLflow has all of it.
+"""The result of a fold: a record in ``finished/`` of the fold's folder, until its run has it.
 
-``finished/`` in the fold's folder is a record (:mod:`carvision.tracking.outbox.record`): the run's
-name and tags, the best epoch's metrics, and as artifacts weights and predictions. It is there from
-the end of the training until all of it, and of the event log, is in the fold's run: a tracking
-server that is away costs nothing. Logging can be repeated: a metric of the same value and time is
-no second point, and an artifact takes the place of itself.
+Its artifacts are the weights and the out-of-fold predictions of the best epoch. The fold's run gets
+them, and what it lacks of the event log, and ends FINISHED; then the fold's folder is removed.
 """
 
 import logging
-import shutil
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from mlflow.entities import Run
 
 from carvision.contracts import write_predictions
 from carvision.contracts.sums import SUMS, sums_of
 from carvision.errors import TrackingError
-from carvision.files import alone, flush, link_or_copy, read_json, replacing_folder, write_json
+from carvision.files import flush, link_or_copy, replacing_folder
 from carvision.store.fold_sets import EPOCHS, PREDICTIONS, STAGE_FOLD, WEIGHTS, best_metrics
-from carvision.store.runs import client, tracked_run
-from carvision.store.server import require_server
+from carvision.store.runs import client, end_run, tracked_run
 from carvision.tracking.event_log import EVENTS_FILE, EventLog, read_events, run_named_in
-from carvision.tracking.outbox.events import Delivery, send_pending
-from carvision.tracking.outbox.record import ABOUT, ARTIFACTS, send
+from carvision.tracking.outbox.delivery import Results, tried
+from carvision.tracking.outbox.events import send_pending
+from carvision.tracking.outbox.record import read_about, read_metrics, recording, send
 from carvision.training import FoldResult
 from carvision.workspace import fold_lock
 
 log = logging.getLogger(__name__)
 
 _FINISHED = "finished"
-#: Seconds before it is tried again.
-_PAUSES = (1.0, 3.0)
 
 
 def alone_with(folder: Path, what: str) -> AbstractContextManager[None]:
     """Hold a fold's folder.
 
     Raises:
-        CarvisionError: another process trains or logs the fold, and so is busy with ``what``.
+        CarvisionError: another process trains or delivers the fold, and is busy with ``what``.
     """
-    return alone(fold_lock(folder), what)
+    return _results(folder).held(what)
 
 
 def write_finished(folder: Path, result: FoldResult, name: str, tags: Mapping[str, str]) -> None:
-    """Write a result whole or not at all; then the checkpoints go, which nothing needs any more.
+    """Write a fold's result, whole or not at all; then remove its checkpoints.
 
-    ``name`` and ``tags`` are of the run that it is to be logged in.
+    ``name`` and ``tags`` are those of its run.
     """
-    about: dict[str, Any] = {
-        "name": name,
-        "tags": dict(tags),
-        "metrics": best_metrics(result),
-        "time": int(time.time() * 1000),
-    }
     with replacing_folder(folder / _FINISHED) as temporary:
-        weights = temporary / ARTIFACTS / WEIGHTS / result.weights.name
-        weights.parent.mkdir(parents=True)
-        # Not moved: until the folder is whole, training can be ended again from a checkpoint.
-        link_or_copy(result.weights, weights)
-        predictions = temporary / ARTIFACTS / PREDICTIONS
-        write_predictions(predictions, result.predictions)
-        np.save(predictions / EPOCHS, result.epochs_true_class)
-        # Its run tells them: what is flipped on the way, or later, is noticed when it is read.
-        about["tags"][SUMS] = sums_of(temporary / ARTIFACTS)
-        write_json(temporary / ABOUT, about)
-        flush(temporary)  # before what they replace is removed
+        with recording(temporary, {"name": name}) as record:
+            weights = record.artifacts / WEIGHTS / result.weights.name
+            weights.parent.mkdir()
+            # Not moved: until the record is whole, training can be ended again from a checkpoint.
+            link_or_copy(result.weights, weights)
+            predictions = record.artifacts / PREDICTIONS
+            write_predictions(predictions, result.predictions)
+            np.save(predictions / EPOCHS, result.epochs_true_class)
+            record.metrics.update(best_metrics(result))
+            # By the sums, a reader notices a file that was damaged on its way or later.
+            record.tags.update({**tags, SUMS: sums_of(record.artifacts)})
+        flush(temporary)  # before the checkpoints go
     for path in (result.weights, *folder.glob("*step*")):
         path.unlink()
 
 
 def is_finished(folder: Path) -> bool:
-    """Whether a fold is finished and not logged."""
-    return (folder / _FINISHED / ABOUT).exists()
+    """Whether a fold has a result that waits for its run."""
+    return _results(folder).wait
 
 
 def waiting_metrics(folder: Path) -> dict[str, float]:
-    """The metrics of a finished fold that is not logged; of any other, none.
+    """The metrics of a result that waits; none where there is no result.
 
     Raises:
-        TrackingError: what lies there is damaged.
+        TrackingError: the result is damaged.
     """
     if not is_finished(folder):
         return {}
-    with _damage_named(folder):
-        return _numbers(read_json(folder / _FINISHED / ABOUT)["metrics"])
+    try:
+        return read_metrics(folder / _FINISHED)
+    except TrackingError as error:
+        raise _damaged(folder, error) from error
 
 
-def deliver(folder: Path) -> Delivery | None:
-    """Log a finished fold in the run that it was begun in, or in a new one; then remove its files.
+def deliver(folder: Path, run: Run | None = None) -> list[int] | None:
+    """Deliver a fold's result to its run, which ends FINISHED, and remove the fold's folder.
 
-    Tried a few times; None, and a warning, where it is left for later.
+    ``run`` is open, and then the caller holds the folder. Without it, the run that the fold was
+    begun in is opened again, or a new one.
+
+    Returns the epochs that the run lacked; None where the result has to wait. Then a warning says
+    so, and ``run`` ends KILLED.
     """
-    for pause in (*_PAUSES, None):
-        try:
-            require_server()
-            with alone_with(folder, str(folder)):
-                # Another process may have been quicker.
-                return _deliver(folder) if is_finished(folder) else Delivery("", (), gone=False)
-        # Whatever fails here, hours of training are safe on the disk.
-        except Exception as error:
-            reason = error
-        if pause is not None:
-            time.sleep(pause)
-    log.warning(
-        "%s is finished and cannot be logged yet (%s); it is kept, and logged by `mlflow run . -e "
-        "sync` and by the next training with these settings",
-        folder,
-        reason,
-    )
-    return None
+    try:
+        return tried(lambda: _deliver(folder, run))
+    except Exception as error:  # whatever fails, hours of training are safe on the disk
+        if run is not None:
+            end_run(run, "KILLED")
+        log.warning(
+            "%s is finished and cannot be logged yet (%s); it is kept, and logged by `mlflow run . "
+            "-e sync` and by the next training with these settings",
+            folder,
+            error,
+        )
+        return None
 
 
 def deliver_all(set_folder: Path) -> list[Path]:
-    """Log what is finished of a fold set; the folders of what is left for later."""
+    """Deliver the results of a fold set; return the folders of those that have to wait."""
     left = []
     for finished in sorted(set_folder.glob(f"fold*/{_FINISHED}")):
-        if not (finished / ABOUT).exists():
-            _remove(finished.parent)  # which a kill had interrupted
-        elif deliver(finished.parent) is None:
-            left.append(finished.parent)
+        folder = finished.parent
+        if not is_finished(folder):
+            _remove(folder)  # its removal was interrupted
+        elif deliver(folder) is None:
+            left.append(folder)
     return left
 
 
-def _deliver(folder: Path) -> Delivery:
-    about = _about(folder)
-    begun = run_named_in(read_events(folder / EVENTS_FILE))
-    with tracked_run(STAGE_FOLD, about["name"], about["tags"], begun) as run:
-        delivery = _log(folder, run.info.run_id)
-    log.info("%s is logged, in run %s", about["name"], run.info.run_id)
+def _results(folder: Path) -> Results:
+    return Results(folder, record=folder / _FINISHED, lock=fold_lock(folder))
+
+
+def _deliver(folder: Path, run: Run | None) -> list[int]:
+    if run is not None:
+        return _deliver_to(folder, nullcontext(run))
+    with alone_with(folder, str(folder)):
+        return _deliver_to(folder, _reopened(folder))
+
+
+def _deliver_to(folder: Path, opened: AbstractContextManager[Run]) -> list[int]:
+    if not is_finished(folder):
+        return []  # an earlier try, or another process, has delivered it
+    with opened as run:
+        run_id = run.info.run_id
+        events = EventLog(folder / EVENTS_FILE, run_id)
+        epochs = send_pending(events.path)
+        send(folder / _FINISHED, run_id)
+        client().log_artifact(run_id, str(events.path))
+        # Ended before its files go: only a run that is FINISHED counts as trained.
+        client().set_terminated(run_id, "FINISHED")
+        end_run(run, "FINISHED")
+    log.info("%s is logged, in run %s", run.info.run_name, run_id)
     _remove(folder)
-    return delivery
-
-
-def _about(folder: Path) -> dict[str, Any]:
-    """What ``about.json`` says of a finished fold.
-
-    Raises:
-        TrackingError: it is damaged.
-    """
-    with _damage_named(folder):
-        about = read_json(folder / _FINISHED / ABOUT)
-        texts = [about["name"], *about["tags"], *about["tags"].values(), *about["metrics"]]
-        if not all(isinstance(text, str) for text in texts):
-            raise ValueError("a name or a tag is no text")
-        return {**about, "metrics": _numbers(about["metrics"]), "time": int(about["time"])}
+    return epochs
 
 
 @contextmanager
-def _damage_named(folder: Path) -> Iterator[None]:
+def _reopened(folder: Path) -> Iterator[Run]:
+    """The run that a fold was begun in, or a new one where that is gone."""
     try:
-        yield
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise TrackingError(
-            f"{folder / _FINISHED / ABOUT} is damaged ({error}); remove {folder}, and the fold is "
-            "trained again"
-        ) from error
+        about = read_about(folder / _FINISHED)
+    except TrackingError as error:
+        raise _damaged(folder, error) from error
+    begun = run_named_in(read_events(folder / EVENTS_FILE))
+    with tracked_run(STAGE_FOLD, about["name"], about["tags"], begun) as run:
+        yield run
 
 
-def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
-    return {name: float(value) for name, value in metrics.items()}
-
-
-def _log(folder: Path, run_id: str) -> Delivery:
-    events = EventLog(folder / EVENTS_FILE, run_id)
-    delivery = send_pending(events.path)
-    if delivery.gone:
-        raise TrackingError(f"run {run_id} was deleted meanwhile")
-    send(folder / _FINISHED, run_id)
-    client().log_artifact(run_id, str(events.path))
-    return delivery
+def _damaged(folder: Path, error: TrackingError) -> TrackingError:
+    return TrackingError(f"{error}; remove {folder}, and the fold is trained again")
 
 
 def _remove(folder: Path) -> None:
-    # First: without it, what a kill leaves of the rest is not taken for a result.
-    (folder / _FINISHED / ABOUT).unlink(missing_ok=True)
-    shutil.rmtree(folder)
+    _results(folder).remove()
     if not any(folder.parent.iterdir()):
         folder.parent.rmdir()

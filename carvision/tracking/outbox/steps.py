@@ -1,77 +1,69 @@
-"""Results that wait for MLflow: the record of a step, from its end until its run has all of it.
+"""The results of a step: a record in ``work/outbox/<run>/``, until its run has all of it.
 
-``work/outbox/<run>/`` is a record (see :mod:`carvision.tracking.outbox.record`) that may hold more
-for a last step, such as a registration. A tracking server that is away costs nothing: what waits is
-delivered by ``sync`` and by the next command.
+The folder may hold more than the record, for the last step of a delivery (``finish``), such as the
+registration of an ensemble. What could not be delivered is delivered by the next command.
 """
 
 import logging
-import shutil
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import mlflow
-from mlflow.entities import Run, RunTag
+from mlflow.entities import Run
 
-from carvision.errors import CarvisionError, TrackingError
-from carvision.files import alone, flush, read_json, replacing_folder
-from carvision.store.process import this_process
-from carvision.store.runs import PROCESS, client, end_run, exists
-from carvision.store.server import TRACKING_ERRORS, require_server, shown_uri, unreachable
-from carvision.tracking.outbox.record import ABOUT, Record, recording, send
-from carvision.workspace import OUTBOX
+from carvision.errors import TrackingError
+from carvision.files import flush, read_json, replacing_folder
+from carvision.store.runs import STAGE, tracked_run
+from carvision.store.server import TRACKING_ERRORS, shown_uri, unreachable
+from carvision.tracking.outbox.delivery import Results, tried
+from carvision.tracking.outbox.record import ABOUT, Record, read_about, recording, send
+from carvision.workspace import OUTBOX, results_lock
 
 log = logging.getLogger(__name__)
 
-#: Seconds before it is tried again.
-_PAUSES = (1.0, 3.0)
-#: Seconds between the making of a lock file and its being held.
-_LONGEST_WAY = 60.0
-
-#: The last step of a delivery: it gets the record's folder, with the run open.
+#: The last step of a delivery: it gets the record's folder, while the run is open.
 Finish = Callable[[Path], None]
 
 
 @contextmanager
 def recorded(run: Run, finish: Finish | None = None) -> Iterator[Record]:
-    """Keep what the block logs on the disk, and deliver it to the open ``run`` when it has ended.
+    """Write what the block logs to the disk, then deliver it to the open ``run``.
 
-    What cannot be delivered now waits, and is said.
+    Results that cannot be delivered now wait on the disk, and a warning says so.
 
     Raises:
-        TrackingError: ``finish`` waits: what it does is not done yet.
+        TrackingError: ``finish`` has to wait, so that what it does is not done yet.
+        Exception: what ``finish`` raises while the tracking server answers.
     """
-    folder = OUTBOX / run.info.run_id
-    with _held(folder):
-        others = {
-            "run_id": run.info.run_id,
-            "experiment_id": run.info.experiment_id,
-            "name": run.info.run_name,
-            "store": shown_uri(),
-        }
-        with replacing_folder(folder) as temporary, recording(temporary, others) as record:
+    results = _results(OUTBOX / run.info.run_id)
+    about = {
+        "run_id": run.info.run_id,
+        "experiment_id": run.info.experiment_id,
+        "name": run.info.run_name,
+        "stage": run.data.tags[STAGE],
+        "store": shown_uri(),
+    }
+    with results.held():
+        with replacing_folder(results.folder) as temporary, recording(temporary, about) as record:
             yield record
-        reason = _deliver_now(folder, run.info.run_id, finish)
+        reason = _deliver(results.folder, run.info.run_id, finish)
         if reason is None:
-            _remove(folder)
+            results.remove()
             return
-    flush(folder)
-    kept = (
+    flush(results.folder)
+    message = (
         f"the results of run {run.info.run_name} are not in MLflow yet: {reason}\nThey are kept in "
-        f"{folder}, and sent by `mlflow run . -e sync` and by the next command"
+        f"{results.folder}, and sent by `mlflow run . -e sync` and by the next command"
     )
     if finish is not None:
-        raise TrackingError(kept)
-    log.warning("%s", kept)
+        raise TrackingError(message)
+    log.warning("%s", message)
 
 
 def waiting() -> list[Path]:
-    """Records of this store that wait for their delivery."""
+    """The records of this tracking store that wait for their delivery."""
     found = []
-    # One that begins with a dot is being written.
+    # A name with a dot is that of a record that is being written.
     for about in sorted(OUTBOX.glob(f"[!.]*/{ABOUT}")):
         try:
             if read_json(about)["store"] == shown_uri():
@@ -84,101 +76,49 @@ def waiting() -> list[Path]:
 
 
 def deliver_waiting(finish: Finish) -> list[Path]:
-    """Deliver what earlier commands left, each to its run; what has to wait longer.
+    """Deliver what earlier commands left, each record to its run; return those that wait longer.
 
-    ``finish`` is called with each record. What another process holds is left to it.
+    ``finish`` is called with each record. A record that another process holds waits for that.
     """
-    _remove_idle_locks()
     left = []
     for folder in waiting():
+        results = _results(folder)
         try:
-            with _held(folder):
-                if (folder / ABOUT).exists():
-                    _deliver_later(folder, finish)
+            with results.held():
+                if results.wait:
+                    _deliver_later(results, finish)
         except Exception as error:  # whatever fails, the record is safe on the disk
-            log.warning("%s waits longer: %s (without its folder, it is given up)", folder, error)
+            log.warning("%s waits longer: %s (to give it up, remove the folder)", folder, error)
             left.append(folder)
     return left
 
 
-def _deliver_now(folder: Path, run_id: str, finish: Finish | None) -> str | None:
-    """Why a record cannot be delivered; None where it is.
+def _results(folder: Path) -> Results:
+    return Results(folder, record=folder, lock=results_lock(folder.name))
 
-    Raises:
-        Exception: what ``finish`` raises while the server answers.
-    """
-    for pause in (*_PAUSES, None):
-        try:
-            require_server()
-            send(folder, run_id)
-            break
-        except Exception as error:  # whatever fails, the record is safe on the disk
-            reason = str(error)
-        if pause is None:
-            return reason
-        time.sleep(pause)
+
+def _deliver(folder: Path, run_id: str, finish: Finish | None) -> str | None:
+    """Deliver a record to its open run; return the reason if it has to wait."""
+    try:
+        tried(lambda: send(folder, run_id))
+    except Exception as error:  # whatever fails, the record is safe on the disk
+        return str(error)
     if finish is not None:
         try:
             finish(folder)
         except TRACKING_ERRORS:
-            if (away := unreachable()) is None:
+            if (reason := unreachable()) is None:
                 raise
-            return away
+            return reason
     return None
 
 
-def _deliver_later(folder: Path, finish: Finish) -> None:
-    about = read_json(folder / ABOUT)
-    with _opened_again(about) as run:
-        send(folder, run.info.run_id)
-        finish(folder)
-    _remove(folder)
-    log.info("%s: its results are logged now, in run %s", about["name"], run.info.run_id)
-
-
-@contextmanager
-def _opened_again(about: dict[str, Any]) -> Iterator[Run]:
-    """The run that a record is of, or a new one where that was deleted."""
-    run_id = about["run_id"]
-    if not exists(run_id):
-        made = client().create_run(about["experiment_id"], run_name=about["name"])
-        run_id = made.info.run_id
-    client().log_batch(run_id, tags=[RunTag(PROCESS, this_process())])
-    run = mlflow.start_run(run_id, nested=mlflow.active_run() is not None)
-    try:
-        yield run
-    except BaseException:
-        end_run(run, "KILLED")
-        raise
-    end_run(run, "FINISHED")
-
-
-@contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    """Hold a record, written or to be written.
-
-    Raises:
-        CarvisionError: another process does.
-    """
-    lock = folder.with_name(f".{folder.name}.lock")
-    with alone(lock, f"the results in {folder}"):
-        try:
-            yield
-        finally:
-            if not folder.exists():
-                lock.unlink(missing_ok=True)
-
-
-def _remove_idle_locks() -> None:
-    """Remove the locks of records that a kill prevented; a new one may be on its way to be held."""
-    for lock in OUTBOX.glob(".*.lock"):
-        folder = lock.with_name(lock.name[1:].removesuffix(".lock"))
-        if not folder.exists() and lock.stat().st_mtime < time.time() - _LONGEST_WAY:
-            with suppress(CarvisionError), _held(folder):
-                pass  # a lock without a record goes when it is let go
-
-
-def _remove(folder: Path) -> None:
-    # First: without it, what a kill leaves of the rest is not taken for a record.
-    (folder / ABOUT).unlink()
-    shutil.rmtree(folder)
+def _deliver_later(results: Results, finish: Finish) -> None:
+    about = read_about(results.record)
+    # Records of earlier versions have no stage; a run's name begins with it.
+    stage = about.get("stage") or about["name"].partition(" ")[0]
+    with tracked_run(stage, about["name"], about["tags"], about["run_id"]) as run:
+        send(results.record, run.info.run_id)
+        finish(results.folder)
+    results.remove()
+    log.info("the results of %s are in MLflow now, in run %s", about["name"], run.info.run_id)

@@ -12,13 +12,14 @@ from scipy.special import log_softmax
 
 from carvision.config import Config, load_config
 from carvision.contracts import VIEWS, EnsembleOof
+from carvision.files import scratch_folder
 from carvision.pipelines.ensemble.forecasting import fetch_known_photos
 from carvision.pipelines.ensemble.step import ensemble
 from carvision.pipelines.ensemble.true_scores import nested_score
 from carvision.pipelines.prepare.step import known_manifest
 from carvision.pipelines.train.step import train
 from carvision.pipelines.tune.step import tune
-from carvision.store.ensemble_oof import log_ensemble_oof
+from carvision.store.ensemble_oof import write_oof_artifacts
 from carvision.store.registry import champion_ensemble
 from carvision.store.runs import client, fetch, find_runs
 from tests.conftest import SAME_CLASSES
@@ -66,7 +67,10 @@ def tuned(untuned: Run, store: Path) -> Run:
     log_p = log_softmax(np.random.default_rng(0).normal(0, 1, (len(rows), 3)), axis=1)
     losses = -log_p[np.arange(len(rows)), rows["class_index"]]
     with mlflow.start_run(run_id=find_runs("tune", {})[0].info.run_id):
-        log_ensemble_oof(EnsembleOof.of(rows, log_p, losses, 0.01, {"efficientnet_lite0": (1, 2)}))
+        oof = EnsembleOof.of(rows, log_p, losses, 0.01, {"efficientnet_lite0": (1, 2)})
+        with scratch_folder() as folder:
+            mlflow.set_tags(write_oof_artifacts(folder, oof))
+            mlflow.log_artifacts(str(folder))
     return _ensemble(store / "submission.csv")
 
 

@@ -8,8 +8,8 @@ from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from carvision.errors import TrackingError
-from carvision.tracking.event_log import EventLog
+from carvision.errors import GoneError, TrackingError
+from carvision.tracking.event_log import Event, EventLog
 from carvision.tracking.outbox import events as sending
 from carvision.tracking.outbox.events import epochs_of, pending, send_pending
 from tests.tracking_server import METRICS, points
@@ -19,8 +19,7 @@ def test_epochs_start_and_warning(events: EventLog, run_id: str) -> None:
     events.step_ended(50, 1.0)
     events.epoch_ended(1, METRICS)
     events.warning("it overfits" * 1000)
-    delivery = send_pending(events.path)
-    assert (delivery.epochs, delivery.gone) == ([1], False)
+    assert send_pending(events.path) == [1]
     run = MlflowClient().get_run(run_id)
     assert run.data.metrics == {**METRICS, "planned_steps": 200}
     assert run.data.tags["carvision.warning"].startswith("it overfits")
@@ -30,8 +29,9 @@ def test_epochs_start_and_warning(events: EventLog, run_id: str) -> None:
 def test_nothing_twice(events: EventLog, run_id: str) -> None:
     for epoch in (1, 2):
         events.epoch_ended(epoch, METRICS)
-        assert send_pending(events.path).epochs == [epoch]
-        assert send_pending(events.path).messages == ()
+        assert send_pending(events.path) == [epoch]
+        assert pending(events.path) == []
+        assert send_pending(events.path) == []
     assert points(MlflowClient(), run_id) == [(1, 2.5), (2, 2.5)]
 
 
@@ -40,7 +40,7 @@ def test_an_epoch_repeated_before_it_was_sent_is_sent_as_it_was_last(
 ) -> None:
     for epoch, loss in [(1, 3.0), (2, 2.0), (1, 3.5), (3, 1.0)]:
         events.epoch_ended(epoch, {"val/log_loss": loss})
-    assert send_pending(events.path).epochs == [2, 1, 3]
+    assert send_pending(events.path) == [2, 1, 3]
     assert sorted(points(MlflowClient(), run_id)) == [(1, 3.5), (2, 2.0), (3, 1.0)]
 
 
@@ -51,7 +51,7 @@ def test_an_epoch_repeated_after_it_was_sent_is_not_sent(events: EventLog, run_i
     again.run_started("fold 1", 200)
     again.epoch_ended(1, METRICS)
     again.epoch_ended(2, METRICS)
-    assert send_pending(events.path).epochs == [2]
+    assert send_pending(events.path) == [2]
     assert points(MlflowClient(), run_id) == [(1, 2.5), (2, 2.5)]
     assert len(MlflowClient().get_metric_history(run_id, "planned_steps")) == 1
 
@@ -67,7 +67,7 @@ def test_killed_between_the_call_and_its_note(
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(sending, "write_json", killed)
         send_pending(events.path)
-    assert send_pending(events.path).epochs == [1]
+    assert send_pending(events.path) == [1]
     assert points(MlflowClient(), run_id) == [(1, 2.5)]
     assert len(MlflowClient().get_metric_history(run_id, "planned_steps")) == 1
 
@@ -77,19 +77,19 @@ def test_a_failure_keeps_what_was_sent_before(
 ) -> None:
     for epoch in (1, 2, 3):
         events.epoch_ended(epoch, METRICS)
-    send = sending.Message.send
+    send = sending.send_event
 
-    def fail_at_two(message: sending.Message) -> None:
-        if message.event.payload.get("epoch") == 2:
+    def fail_at_two(event: Event, run_id: str) -> None:
+        if event.payload.get("epoch") == 2:
             raise MlflowException("away")
-        send(message)
+        send(event, run_id)
 
     with monkeypatch.context() as patch, pytest.raises(MlflowException, match="away"):
-        patch.setattr(sending.Message, "send", fail_at_two)
+        patch.setattr(sending, "send_event", fail_at_two)
         send_pending(events.path)
     sent = json.loads((events.path.parent / "sent.json").read_text())
     assert sent == {"run_id": run_id, "sequence": 3}
-    assert send_pending(events.path).epochs == [2, 3]
+    assert send_pending(events.path) == [2, 3]
     assert points(MlflowClient(), run_id) == [(1, 2.5), (2, 2.5), (3, 2.5)]
 
 
@@ -101,8 +101,8 @@ def test_a_run_that_is_gone(events: EventLog, run_id: str, gone: str) -> None:
     else:
         run_id = "0" * 32
         EventLog(events.path, run_id)
-    delivery = send_pending(events.path)
-    assert (delivery.run_id, delivery.epochs, delivery.gone) == (run_id, [], True)
+    with pytest.raises(GoneError, match=f"has no run {run_id} any more"):
+        send_pending(events.path)
     assert epochs_of(pending(events.path)) == [1]
 
 
@@ -112,14 +112,14 @@ def test_the_run_that_takes_the_place_of_a_deleted_one_gets_all_epochs_once(
     client = MlflowClient()
     for epoch in (1, 2):
         events.epoch_ended(epoch, METRICS)
-    assert send_pending(events.path).epochs == [1, 2]
+    assert send_pending(events.path) == [1, 2]
     client.delete_run(run_id)
     experiment = client.get_experiment_by_name("tests").experiment_id
     other = str(client.create_run(experiment).info.run_id)
     EventLog(events.path, other).epoch_ended(3, METRICS)
-    assert send_pending(events.path).epochs == [1, 2, 3]
+    assert send_pending(events.path) == [1, 2, 3]
     EventLog(events.path, other).epoch_ended(4, METRICS)
-    assert send_pending(events.path).epochs == [4]
+    assert send_pending(events.path) == [4]
     assert points(client, other) == [(epoch, 2.5) for epoch in (1, 2, 3, 4)]
     assert len(client.get_metric_history(other, "planned_steps")) == 1
     assert points(client, run_id) == [(1, 2.5), (2, 2.5)]
@@ -144,5 +144,5 @@ def test_a_damaged_note_sends_all_again(content: str, events: EventLog, run_id: 
     events.epoch_ended(1, METRICS)
     send_pending(events.path)
     events.path.with_name("sent.json").write_text(content)
-    assert send_pending(events.path).epochs == [1]
+    assert send_pending(events.path) == [1]
     assert points(MlflowClient(), run_id) == [(1, 2.5)]

@@ -1,6 +1,5 @@
 """A step's record: whole or not at all, delivered once, by whoever holds it."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,11 +9,12 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from carvision.errors import CarvisionError, TrackingError
-from carvision.files import read_json
-from carvision.store.runs import client, tracked_run
-from carvision.tracking.outbox import record
+from carvision.files import alone, read_json, write_json
+from carvision.store.runs import STAGE, client, tracked_run
+from carvision.tracking.outbox import delivery
 from carvision.tracking.outbox import steps as outbox
 from carvision.tracking.outbox.record import (
+    ABOUT,
     log_artifact,
     log_artifacts,
     log_metrics,
@@ -23,7 +23,7 @@ from carvision.tracking.outbox.record import (
     set_tags,
 )
 from carvision.tracking.outbox.steps import deliver_waiting, recorded, waiting
-from carvision.workspace import OUTBOX
+from carvision.workspace import OUTBOX, results_lock
 
 
 def _log_each() -> None:
@@ -63,7 +63,7 @@ def _nothing(folder: Path) -> None:
 
 @pytest.fixture(autouse=True)
 def _quick(store: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(outbox, "_PAUSES", (0.0,))
+    monkeypatch.setattr(delivery, "PAUSES", (0.0,))
     yield
     assert mlflow.active_run() is None
 
@@ -80,12 +80,6 @@ def kept(store: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 def _refuse(*arguments: object) -> None:
     raise MlflowException("no room")
-
-
-def test_without_a_record_it_is_logged_at_once(store: Path) -> None:
-    with tracked_run("tune", "direct") as run:
-        _log_each()
-        _check(run.info.run_id)
 
 
 def test_a_record_is_sent_when_it_is_whole(store: Path) -> None:
@@ -160,7 +154,7 @@ def test_the_record_of_another_store_is_left(kept: Run, monkeypatch: pytest.Monk
 
 
 def test_a_record_that_another_process_holds_is_left_to_it(kept: Run) -> None:
-    with outbox.alone(OUTBOX / f".{kept.info.run_id}.lock", "it"):
+    with alone(results_lock(kept.info.run_id), "it"):
         assert len(deliver_waiting(_nothing)) == 1
     assert deliver_waiting(_nothing) == []
 
@@ -190,18 +184,36 @@ def test_a_last_step_that_is_wrong_is_no_outage(store: Path) -> None:
 
 
 def test_a_records_format_is_that_of_finished_folds(kept: Run) -> None:
-    about = read_json(OUTBOX / kept.info.run_id / record.ABOUT)
+    about = read_json(OUTBOX / kept.info.run_id / ABOUT)
     assert {"name", "tags", "metrics", "time"} <= about.keys()
     assert deliver_waiting(_nothing) == []
 
 
-def test_a_lock_that_a_kill_left_goes(store: Path) -> None:
-    OUTBOX.mkdir(exist_ok=True)
-    old, new, held = (OUTBOX / f".{name}.lock" for name in ("old", "new", "held"))
-    for lock in (old, new, held):
-        lock.touch()
-    with outbox.alone(held, "it"):
-        for lock in (old, held):
-            os.utime(lock, (0, 0))
-        assert deliver_waiting(_nothing) == []
-        assert [lock.exists() for lock in (old, new, held)] == [False, True, True]
+def test_a_record_of_an_earlier_version_is_delivered(store: Path) -> None:
+    """As it was written before the stage was a part of it."""
+    experiment = client().get_experiment_by_name("tests").experiment_id
+    run = client().create_run(experiment, run_name="bench input", tags={STAGE: "bench"})
+    folder = OUTBOX / run.info.run_id
+    (folder / "artifacts/predictions").mkdir(parents=True)
+    (folder / "artifacts/predictions/a.npy").write_text("1")
+    for name in ("page.html", "table.csv", "beside.csv"):
+        (folder / "artifacts" / name).write_text(name)
+    about = {
+        "run_id": run.info.run_id,
+        "experiment_id": experiment,
+        "name": "bench input",
+        "store": mlflow.get_tracking_uri(),
+        "data": "fingerprint",
+        "metrics": {"score": 1.5},
+        "params": {"rule": "exact"},
+        "tags": {"about": "a test"},
+        "time": 1764000000000,
+    }
+    write_json(folder / "about.json", about)
+    finished: list[Path] = []
+    assert deliver_waiting(finished.append) == []
+    assert finished == [folder]
+    _check(run.info.run_id)
+    delivered = client().get_run(run.info.run_id)
+    assert (delivered.info.status, delivered.data.tags[STAGE]) == ("FINISHED", "bench")
+    assert not folder.exists()
