@@ -4,8 +4,7 @@ from pathlib import Path
 
 import typer
 
-from carvision.config import data_source, load_config, output_path, path_text, whole_number
-from carvision.pipelines.ensemble.step import ensemble
+from carvision.config import data_source, load_run_settings, output_path, path_text, whole_number
 from carvision.pipelines.entry_point import run_entry_point
 
 
@@ -18,10 +17,16 @@ def command(
     tta_steps: int = typer.Option(
         5, parser=whole_number("tta_steps", 1, 5), help="the first so many of the five views"
     ),
+    config: str = typer.Option("", help="a YAML file of your own settings"),
+    overrides: str = typer.Option("", "--set", help='e.g. "inference.batch_size=8"'),
     device: str = typer.Option("", help="auto, cpu, cuda or mps"),
 ) -> None:
     """The registered ensemble to a submission."""
-    ensemble(load_config(device=device), data, test=test, output=output, tta_steps=tta_steps)
+    settings = load_run_settings("ensemble", config=config, overrides=overrides, device=device)
+
+    from carvision.pipelines.ensemble.step import ensemble
+
+    ensemble(settings, data, test=test, output=output, tta_steps=tta_steps)
 
 
 if __name__ == "__main__":

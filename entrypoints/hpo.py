@@ -14,7 +14,6 @@ from carvision.config import (
     whole_number,
 )
 from carvision.pipelines.entry_point import run_entry_point
-from carvision.pipelines.hpo.step import hpo
 
 
 def command(
@@ -41,6 +40,9 @@ def command(
     start = load_config(
         model, recipe=recipe, config=config, overrides=overrides, device=device, seed=seed
     )
+
+    from carvision.pipelines.hpo.step import hpo
+
     hpo(start, data, fold=fold, trials=trials, output=output)
 
 

@@ -6,7 +6,6 @@ import typer
 
 from carvision.config import data_source, load_configs, output_path, path_text, whole_number
 from carvision.pipelines.entry_point import run_entry_point
-from carvision.pipelines.main import main
 
 
 def command(
@@ -28,6 +27,9 @@ def command(
     configs = load_configs(
         model, recipe=recipe, config=config, overrides=overrides, device=device, seed=seed
     )
+
+    from carvision.pipelines.main import main
+
     main(configs, data, test=test, trials=trials, tta_steps=tta_steps, output=output)
 
 

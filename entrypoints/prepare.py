@@ -2,9 +2,8 @@
 
 import typer
 
-from carvision.config import data_source, load_config, path_text
+from carvision.config import data_source, load_run_settings, path_text
 from carvision.pipelines.entry_point import run_entry_point
-from carvision.pipelines.prepare.step import prepare
 
 
 def command(
@@ -12,11 +11,15 @@ def command(
     exclude: str = typer.Option(
         "", parser=path_text, help="a CSV with the column image_id; none ends an older one"
     ),
-    config: str = "",
+    config: str = typer.Option("", help="a YAML file of your own settings"),
     overrides: str = typer.Option("", "--set", help='e.g. "data.folds=3"'),
 ) -> None:
     """Photos to a manifest: data is a folder, a zip, sample, or latest."""
-    prepare(load_config(config=config, overrides=overrides), data, exclude)
+    settings = load_run_settings("prepare", config=config, overrides=overrides)
+
+    from carvision.pipelines.prepare.step import prepare
+
+    prepare(settings, data, exclude)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ import typer
 
 from carvision.config import path_text
 from carvision.pipelines.entry_point import run_entry_point
-from carvision.pipelines.sync import sync
 
 
 def command(
@@ -15,6 +14,8 @@ def command(
     ),
 ) -> None:
     """Send MLflow what it missed while its server was away."""
+    from carvision.pipelines.sync import sync
+
     sync(Path(folder))
 
 

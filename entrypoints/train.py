@@ -2,9 +2,8 @@
 
 import typer
 
-from carvision.config import DEFAULT_MODEL, data_source, fold_numbers, load_configs, stripped
+from carvision.config import DEFAULT_MODEL, choice, data_source, fold_numbers, load_configs
 from carvision.pipelines.entry_point import run_entry_point
-from carvision.pipelines.train.step import train
 
 
 def command(
@@ -15,7 +14,9 @@ def command(
     config: str = typer.Option("", help="a YAML file of your own settings"),
     overrides: str = typer.Option("", "--set", help='e.g. "train.epochs=3 loss.name=focal"'),
     resume: str = typer.Option(
-        "auto", parser=stripped, help="auto takes finished folds over, never does not"
+        "auto",
+        parser=choice("resume", "auto", "never"),
+        help="auto takes finished folds over, never does not",
     ),
     device: str = typer.Option("", help="auto, cpu, cuda or mps"),
     seed: str = "",
@@ -24,6 +25,9 @@ def command(
     configs = load_configs(
         model, recipe=recipe, config=config, overrides=overrides, device=device, seed=seed
     )
+
+    from carvision.pipelines.train.step import train
+
     train(configs, data, fold, resume)
 
 

@@ -1,32 +1,68 @@
-"""What the errors of a configuration say: short, and with the nearest known name."""
+"""Errors of a configuration in short sentences, with the nearest known name."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from carvision.config.schema import Config, in_file_order
 from carvision.config.words import shortened
+from carvision.errors import ConfigError
 
-#: Mistakes that are told at once.
+#: Mistakes, or names, of one message.
 _MOST = 10
 
+Settings = TypeVar("Settings", bound=BaseModel)
 
-def explained(error: ValidationError) -> str:
-    """Every mistake by its key's full name, with what was expected and what came."""
+
+def validated(kind: type[Settings], values: Mapping[str, Any]) -> Settings:
+    """``values`` as settings of ``kind``.
+
+    Raises:
+        ConfigError: naming each mistake by its key, with what was expected and what came.
+    """
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(_explained(error)) from None
+
+
+def unknown_keys(names: Iterable[str]) -> str:
+    """The error about those of ``names`` that are no settings; empty where all are."""
+    known = setting_names()
+    lines = [_unknown(name) for name in names if name not in known]
+    return _unusable(lines[:_MOST], len(lines)) if lines else ""
+
+
+def listed(names: Sequence[str]) -> str:
+    """``names`` in one line; of many, the first ones and how many more there are."""
+    shown = ", ".join(shortened(name) for name in names[:_MOST])
+    return shown if len(names) <= _MOST else f"{shown} and {len(names) - _MOST:,} more"
+
+
+def _explained(error: ValidationError) -> str:
     mistakes = error.errors()
     lines = []
     for item in mistakes[:_MOST]:
         key = shortened(".".join(str(part) for part in item["loc"]))
         if item["type"] == "extra_forbidden":
-            lines.append(f"unknown key {key!r}{nearest_setting(key)}")
+            lines.append(_unknown(key))
         elif item["type"] == "value_error":
             lines.append(f"{key}: {item['ctx']['error']}" if key else str(item["ctx"]["error"]))
         else:
             lines.append(f"{key}: {item['msg']}; got {shortened(repr(item['input']))}")
-    if len(mistakes) > _MOST:
-        lines.append(f"and {len(mistakes) - _MOST:,} more")
-    return "the configuration cannot be used:\n  " + "\n  ".join(lines)
+    return _unusable(lines, len(mistakes))
+
+
+def _unknown(key: str) -> str:
+    key = shortened(key)
+    return f"unknown key {key!r}{nearest(key, setting_names())}"
+
+
+def _unusable(lines: list[str], mistakes: int) -> str:
+    more = [f"and {mistakes - _MOST:,} more"] if mistakes > _MOST else []
+    return "\n  ".join(["the configuration cannot be used:", *lines, *more])
 
 
 def setting_names(section: type[BaseModel] = Config, prefix: str = "") -> list[str]:
@@ -40,20 +76,15 @@ def setting_names(section: type[BaseModel] = Config, prefix: str = "") -> list[s
     return names
 
 
-def nearest_setting(name: str) -> str:
-    """A question after the setting that ``name`` may mean; empty where none is near."""
-    return nearest(name, setting_names())
-
-
 def nearest(name: str, known: Sequence[str]) -> str:
-    """A question after the known name that ``name`` may mean; empty where none is near."""
+    """A question that names what ``name`` may mean among ``known``; empty where nothing is near."""
     found = nearest_name(name, known)
     return f" (did you mean {found!r}?)" if found else ""
 
 
 def nearest_name(name: str, known: Sequence[str]) -> str | None:
-    """The known name that ``name`` may mean, if one is near."""
-    # A key of the right name in the wrong section, then a key misspelt, then both at once.
+    """The one of ``known`` that ``name`` may mean; None where nothing is near."""
+    # First a key of the right name in the wrong section, then a misspelt key, then both at once.
     by_leaf = {key.rpartition(".")[2]: key for key in reversed(known)}
     own_leaf = name.rpartition(".")[2]
     whole = get_close_matches(name, known, n=1, cutoff=0.5)

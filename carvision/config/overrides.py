@@ -5,10 +5,12 @@ before a letter is a Windows path's own; elsewhere it takes the next sign as it 
 """
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
-from carvision.config.layers import merged
+from carvision.config.layers import merged, nested
 from carvision.config.messages import setting_names
+from carvision.config.parameters import stripped
 from carvision.config.schema import Config
 from carvision.config.words import quoted, shortened
 from carvision.config.yaml_values import is_null, is_text, kind_of, may_be_null, yaml_value
@@ -21,8 +23,20 @@ _OPEN, _CLOSED = "[{", "]}"
 _BLANKS = " \t\r\n"
 
 
+def command_line_settings(text: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of ``set=text`` by section, and above them the parameters ``values``.
+
+    A parameter that is empty or None was not given.
+
+    Raises:
+        ConfigError: with the part of ``text`` that cannot be read.
+    """
+    words = {key: stripped(str(value)) for key, value in values.items() if value is not None}
+    return overrides(text) | {key: word for key, word in words.items() if word}
+
+
 def overrides(text: str) -> dict[str, Any]:
-    """The values of ``set=text`` by section.
+    """The settings of ``set=text`` by section.
 
     Raises:
         ConfigError: with the part that cannot be read.
@@ -36,10 +50,7 @@ def overrides(text: str) -> dict[str, Any]:
                 f"quotes, got {quoted(item)}"
             )
         _refuse_joined(text, key, value)
-        nested = _value(text, key, value)
-        for part in reversed(key.split(".")):
-            nested = {part: nested}
-        result = merged(result, nested)
+        result = merged(result, nested(key, _value(text, key, value)))
     return result
 
 

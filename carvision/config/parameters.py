@@ -73,6 +73,18 @@ def fold_numbers(text: str) -> str:
     return ",".join(f"{value:.0f}" for value in numbers)
 
 
+def choice(name: str, *words: str) -> Callable[[str], str]:
+    """Reads the parameter ``name`` as one of ``words``."""
+
+    def read(given: str) -> str:
+        word = stripped(str(given))
+        if word not in words:
+            raise ConfigError(f"{name}={quoted(word)}: expected one of {', '.join(words)}")
+        return word
+
+    return read
+
+
 def whole_number(name: str, least: int, most: int | None = None) -> Callable[[str | float], int]:
     """Reads the parameter ``name`` as a whole number."""
     bounds = f"of at least {least}" if most is None else f"from {least} to {most}"

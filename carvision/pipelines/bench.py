@@ -11,19 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from carvision.benchmarks import (
-    Row,
-    against_timm_rows,
-    backbone_rows,
-    checkpoint_rows,
-    ensembling_rows,
-    input_rows,
-    preparation_rows,
-    step_rows,
-)
-from carvision.benchmarks.input import CONTENDERS, IMAGE_SIZES, PASSES, PHOTO_SIZES
-from carvision.benchmarks.photos import pictures
-from carvision.config import SplitSettings, list_models, load_config
+from carvision.benchmarks.rows import Row
+from carvision.config import SplitSettings, list_models, load_config, load_run_settings
 from carvision.data.preparation.build import divided
 from carvision.errors import ConfigError
 from carvision.files import check_writable, replacing_output, scratch_folder, write_json
@@ -37,18 +26,30 @@ from carvision.tracking.outbox.steps import recorded
 
 
 def _input(prepared: PreparedData, work: Path) -> list[Row]:
+    from carvision.benchmarks.input import (
+        CONTENDERS,
+        IMAGE_SIZES,
+        PASSES,
+        PHOTO_SIZES,
+        input_rows,
+    )
+
     total = len(PHOTO_SIZES) * len(IMAGE_SIZES) * CONTENDERS * PASSES
     with progress("measuring", total) as advance:
         return input_rows(_pictures(prepared), work, progress=advance)
 
 
 def _prepare(prepared: PreparedData, work: Path) -> list[Row]:
+    from carvision.benchmarks.preparation import preparation_rows
+
     announce("writing 33,137 photos (2 to 4 GB below work/), scanning them, and a million rows")
     return preparation_rows(_pictures(prepared), work)
 
 
 def _train(prepared: PreparedData, work: Path) -> list[Row]:
     """On one split of three quarters and a quarter of the photos."""
+    from carvision.benchmarks.training import against_timm_rows, step_rows
+
     config = load_config()
     announce("training by our recipe, then by timm's script with three learning rates")
     # Dealt for this run alone: the user's own folds stay as they are.
@@ -61,6 +62,8 @@ def _train(prepared: PreparedData, work: Path) -> list[Row]:
 
 
 def _backbones(prepared: PreparedData, work: Path) -> list[Row]:
+    from carvision.benchmarks.backbones import backbone_rows, checkpoint_rows
+
     configs = [load_config(name) for name in list_models()]
     plan = [config for config in configs if config.model.starter is None]
     with progress("one step each", len(plan)) as advance:
@@ -69,10 +72,14 @@ def _backbones(prepared: PreparedData, work: Path) -> list[Row]:
 
 
 def _tune(prepared: PreparedData, work: Path) -> list[Row]:
+    from carvision.benchmarks.ensembling import ensembling_rows
+
     return ensembling_rows(work, progress=announce)
 
 
 def _pictures(prepared: PreparedData) -> list[NDArray[np.uint8]]:
+    from carvision.benchmarks.photos import pictures
+
     paths = [prepared.layout.root / path for path in prepared.manifest.usable["path"]]
     return pictures(paths, count=64)
 
@@ -98,7 +105,7 @@ def bench(what: str, data: str, output: str) -> list[Row]:
     if output:
         check_writable(Path(output))
     with command_run("bench", f"bench {what}") as run, recorded(run):
-        prepared = prepared_data(load_config(), data)
+        prepared = prepared_data(load_run_settings("prepare"), data)
         announce(f"on {machine()}")
         set_tags({"carvision.machine": machine()})
         with scratch_folder() as work:

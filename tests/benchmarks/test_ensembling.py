@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from carvision.benchmarks import ensembling_rows
-from carvision.benchmarks.ensembling import Size
+from carvision.benchmarks.ensembling import Size, ensembling_rows
 
 
 def test_every_row_is_measured(tmp_path: Path) -> None:

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from carvision.benchmarks import input_rows, preparation_rows
+from carvision.benchmarks.input import input_rows
 from carvision.benchmarks.photos import pictures, write_photos
+from carvision.benchmarks.preparation import preparation_rows
 
 
 @pytest.fixture(scope="module")

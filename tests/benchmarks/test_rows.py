@@ -2,7 +2,7 @@
 
 import pytest
 
-from carvision.benchmarks import Row
+from carvision.benchmarks.rows import Row
 
 
 @pytest.mark.parametrize(("target", "holds"), [(None, None), (2.0, True), (2.1, False)])

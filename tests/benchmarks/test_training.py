@@ -7,14 +7,10 @@ import pytest
 import torch
 
 from carvision import training
-from carvision.benchmarks import (
-    against_timm_rows,
-    backbone_rows,
-    checkpoint_rows,
-    step_rows,
-    train_rival,
-)
+from carvision.benchmarks import train_rival
 from carvision.benchmarks import training as module
+from carvision.benchmarks.backbones import backbone_rows, checkpoint_rows
+from carvision.benchmarks.training import against_timm_rows, step_rows
 from carvision.config import SplitSettings, load_config
 from carvision.data.folder.layout import Layout
 from carvision.data.preparation.build import build_manifest

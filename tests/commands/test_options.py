@@ -11,7 +11,6 @@ import typer
 from typer.testing import CliRunner
 
 from carvision.errors import CarvisionError
-from entrypoints import tune
 
 
 @pytest.mark.parametrize(
@@ -20,13 +19,7 @@ from entrypoints import tune
 def test_a_budget_may_be_a_fraction(
     given: str, expected: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[Any] = []
-    monkeypatch.setattr(tune, "tune", lambda *arguments: seen.append(arguments[-1]))
-    app = typer.Typer()
-    app.command()(tune.command)
-    result = CliRunner().invoke(app, ["--budget", given])
-    assert result.exit_code == 0, result.output
-    assert seen == [expected]
+    assert _given("tune", {"budget": given}, monkeypatch)["5"] == expected
 
 
 def _given(
@@ -39,7 +32,9 @@ def _given(
     def step(*arguments: Any, **named: Any) -> None:
         seen.update({str(i): value for i, value in enumerate(arguments)} | named)
 
-    monkeypatch.setattr(script, entry, step)
+    own = f"carvision.pipelines.{entry}"
+    module = own if entry in ("main", "bench", "sync") else f"{own}.step"
+    monkeypatch.setattr(importlib.import_module(module), entry, step)
     app = typer.Typer()
     app.command()(script.command)
     words = [word for name, value in options.items() for word in (f"--{name}", value)]
@@ -85,7 +80,7 @@ def test_every_path_knows_the_home_folder(
     assert _given(entry, {option: written}, monkeypatch)[where] == expected
 
 
-@pytest.mark.parametrize("entry", ["prepare", "train", "main", "hpo"])
+@pytest.mark.parametrize("entry", ["train", "tune", "ensemble", "main", "hpo"])
 def test_every_config_knows_the_home_folder(
     entry: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -150,3 +145,27 @@ def test_words_without_blanks(
 ) -> None:
     config = _given("train", {option: written}, monkeypatch)["0"][0]
     assert getattr(config, option) == read
+
+
+@pytest.mark.parametrize(
+    ("entry", "option", "words", "where"),
+    [
+        ("tune", "method", ["study", "weights"], "4"),
+        ("train", "resume", ["auto", "never"], "3"),
+        ("bench", "what", ["input", "prepare", "train", "backbones", "tune"], "0"),
+    ],
+)
+def test_one_of_a_few_words(
+    entry: str, option: str, words: list[str], where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for word in words:
+        assert _given(entry, {option: f" {word} "}, monkeypatch)[where] == word
+    with pytest.raises(CarvisionError, match=f"{option}='best': expected one of {words[0]}, "):
+        _given(entry, {option: "best"}, monkeypatch)
+
+
+def test_what_out_of_memory_messages_advise_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    advised = "inference.batch_size=8 loader.workers=0 loader.prefetch=1"
+    settings = _given("ensemble", {"set": advised}, monkeypatch)["0"]
+    assert settings.inference.batch_size == 8
+    assert (settings.loader.workers, settings.loader.prefetch) == (0, 1)
