@@ -18,7 +18,7 @@ from carvision.errors import ConfigError
 from carvision.files import check_writable, replacing_output, scratch_folder, write_json
 from carvision.pipelines.caching import chosen_cache
 from carvision.pipelines.command import command_run, show_address
-from carvision.pipelines.prepare.step import PreparedData, check_data, prepared_data
+from carvision.pipelines.prepare.prepared_data import PreparedData, check_data, prepared_data
 from carvision.reporting.console import announce, progress
 from carvision.reporting.tables import show_benchmark
 from carvision.tracking.outbox.record import log_metrics, log_text, set_tags

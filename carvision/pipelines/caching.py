@@ -7,7 +7,7 @@ from carvision.config import Config
 from carvision.data.loading.cache import PhotoCache
 from carvision.data.manifest import Manifest
 from carvision.errors import DataError
-from carvision.pipelines.prepare.step import PreparedData
+from carvision.pipelines.prepare.prepared_data import PreparedData
 from carvision.reporting.console import announce, progress
 
 #: A cache of more bytes is written only where the files have so many times its pixels. Decoding

@@ -16,7 +16,8 @@ from carvision.data.folder.layout import Layout
 from carvision.errors import CarvisionError, ConfigError, DataError, TrackingError, WeightsError
 from carvision.pipelines.ensemble.step import ensemble, find_test
 from carvision.pipelines.main import main
-from carvision.pipelines.prepare.step import find_layout, prepare, prepared_data
+from carvision.pipelines.prepare.prepared_data import find_layout, prepared_data
+from carvision.pipelines.prepare.step import prepare
 from carvision.pipelines.train.step import train
 from carvision.pipelines.tune.step import tune
 from carvision.store.runs import find_runs

@@ -21,7 +21,7 @@ from carvision.errors import ConfigError, DataError, PredictionsError, TrackingE
 from carvision.inference import ComputeSettings, PhotosToPredict, predict_member
 from carvision.metrics import competition_log_loss, log_loss_of_true_class
 from carvision.pipelines.ensemble.step import ensemble
-from carvision.pipelines.prepare.step import prepared_data
+from carvision.pipelines.prepare.prepared_data import prepared_data
 from carvision.pipelines.train.step import train
 from carvision.pipelines.tune.step import tune
 from carvision.store.registry import MemberVersion, crown_ensemble, superseded_by

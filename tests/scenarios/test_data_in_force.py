@@ -11,7 +11,8 @@ from PIL import Image
 
 from carvision.config import load_config
 from carvision.data.manifest import Manifest
-from carvision.pipelines.prepare.step import known_manifest, prepare, prepared_data
+from carvision.pipelines.prepare.prepared_data import known_manifest, prepared_data
+from carvision.pipelines.prepare.step import prepare
 from carvision.store.runs import client, find_runs
 from tests.conftest import write_photos
 

@@ -9,7 +9,8 @@ import pytest
 
 from carvision.config import Config, load_config
 from carvision.errors import DataError, GoneError, TrackingError
-from carvision.pipelines.prepare.step import known_manifest, prepare, prepared_data
+from carvision.pipelines.prepare.prepared_data import known_manifest, prepared_data
+from carvision.pipelines.prepare.step import prepare
 from carvision.pipelines.train import fold_run
 from carvision.pipelines.train.step import train
 from carvision.store.fold_sets import usable_folds

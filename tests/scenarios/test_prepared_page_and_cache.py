@@ -13,7 +13,8 @@ from PIL import Image
 
 from carvision.config import load_config
 from carvision.errors import DataError
-from carvision.pipelines.prepare.step import prepare, prepared_data
+from carvision.pipelines.prepare.prepared_data import prepared_data
+from carvision.pipelines.prepare.step import prepare
 from carvision.pipelines.train.step import train
 from carvision.store.runs import find_runs
 from carvision.workspace import CACHES

@@ -8,7 +8,7 @@ from carvision.data.folder.layout import Layout
 from carvision.data.manifest import Manifest
 from carvision.data.submission import Template
 from carvision.errors import DataError, TrackingError
-from carvision.pipelines.prepare.step import find_layout, known_manifest
+from carvision.pipelines.prepare.prepared_data import find_layout, known_manifest
 from carvision.reporting.console import announce
 from carvision.store.champions import champion_ensemble, data_champion, other_champions
 from carvision.store.members import choose_members

@@ -11,7 +11,8 @@ from carvision.data.submission import Template, answers_for
 from carvision.data.submission_photos import SubmissionPhotos
 from carvision.errors import DataError
 from carvision.pipelines.ensemble.unreadable import UnreadablePhotos
-from carvision.pipelines.prepare.step import check_data, find_layout, opened
+from carvision.pipelines.prepare.prepared_data import check_data, find_layout
+from carvision.pipelines.prepare.source import opened
 from carvision.store.prepared import prepared_runs
 
 

@@ -34,7 +34,7 @@ from carvision.pipelines.hpo.believed_trials import (
     BelievedTrials,
     run_named_by,
 )
-from carvision.pipelines.prepare.step import PreparedData, check_data, prepared_data
+from carvision.pipelines.prepare.prepared_data import PreparedData, check_data, prepared_data
 from carvision.pipelines.train.fold_run import train_for_search
 from carvision.pipelines.train.step import check_trainable, parse_folds
 from carvision.reporting.console import announce

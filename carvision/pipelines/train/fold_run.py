@@ -16,7 +16,7 @@ from carvision.contracts import Tracker, TrackerGroup
 from carvision.data.loading.cache import PhotoCache
 from carvision.errors import DivergedError, PrunedError
 from carvision.pipelines.command import command_to_go_on
-from carvision.pipelines.prepare.step import PreparedData
+from carvision.pipelines.prepare.prepared_data import PreparedData
 from carvision.pipelines.train.begun_folds import announce_others
 from carvision.reporting.console import announce
 from carvision.store.fold_sets import BATCH_SIZE, STAGE_FOLD, batch_size_of, best_metrics

@@ -18,7 +18,7 @@ from carvision.files import one_at_a_time, scratch_folder
 from carvision.metrics import log_loss_of_true_class
 from carvision.models import read_bundle, write_bundle
 from carvision.pipelines.caching import chosen_cache
-from carvision.pipelines.prepare.step import PreparedData
+from carvision.pipelines.prepare.prepared_data import PreparedData
 from carvision.pipelines.train.begun_folds import begun_after
 from carvision.reporting.console import announce
 from carvision.reporting.tables import show_folds

@@ -21,7 +21,7 @@ from carvision.inference.cuda import refuse_unfit_card
 from carvision.models import build_model, ensure_weights
 from carvision.pipelines.caching import write_cache
 from carvision.pipelines.command import command_run, command_to_go_on, show_address
-from carvision.pipelines.prepare.step import PreparedData, check_data, prepared_data
+from carvision.pipelines.prepare.prepared_data import PreparedData, check_data, prepared_data
 from carvision.pipelines.train.fold_run import train_in_own_run
 from carvision.pipelines.train.fold_set import FoldSet, fold_set_of, register_if_reachable
 from carvision.reporting.console import announce

@@ -21,7 +21,7 @@ from carvision.ensembling.temperature_grid import TemperatureGrid
 from carvision.errors import ConfigError
 from carvision.files import scratch_folder
 from carvision.pipelines.command import command_run, show_address
-from carvision.pipelines.prepare.step import check_data, known_manifest
+from carvision.pipelines.prepare.prepared_data import check_data, known_manifest
 from carvision.pipelines.tune.methods import METHODS, Settings, tuned_by_method
 from carvision.pipelines.tune.oof_reports import Fetched, log_oof_photos
 from carvision.pipelines.tune.oof_table import fetch_oof_table

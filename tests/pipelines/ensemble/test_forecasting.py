@@ -16,7 +16,7 @@ from carvision.files import scratch_folder
 from carvision.pipelines.ensemble.forecasting import fetch_known_photos
 from carvision.pipelines.ensemble.step import ensemble
 from carvision.pipelines.ensemble.true_scores import nested_score
-from carvision.pipelines.prepare.step import known_manifest
+from carvision.pipelines.prepare.prepared_data import known_manifest
 from carvision.pipelines.train.step import train
 from carvision.pipelines.tune.step import tune
 from carvision.store.ensemble_oof import write_oof_artifacts
