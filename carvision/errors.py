@@ -4,6 +4,8 @@ Everything derives from :class:`CarvisionError`, which the entry points print as
 Any other exception is a defect, and keeps its traceback.
 """
 
+from collections.abc import Iterator
+
 
 class CarvisionError(Exception):
     """Base of all errors whose message is meant for the user."""
@@ -43,3 +45,13 @@ class IncompleteError(CarvisionError):
 
 class PrunedError(CarvisionError):
     """A tracker's word that a training is not worth going on with: a trial that others outdo."""
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error, and those that it was raised from or after, the latest first."""
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        yield cause
+        cause = cause.__cause__ or cause.__context__

@@ -18,7 +18,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-from carvision.errors import ConfigError
+from carvision.errors import ConfigError, causes
 from carvision.files import one_at_a_time
 
 #: SQLite's names of what a lock, a disk or missing rights do to a sound file.
@@ -93,13 +93,10 @@ def _file_storage(address: str) -> RDBStorage:
         ) from error
 
 
-def _is_no_fault_of_the_file(error: BaseException | None) -> bool:
+def _is_no_fault_of_the_file(error: BaseException) -> bool:
     """Whether a sound file cannot be used just now: it must not be moved away for that."""
-    while error is not None:
-        if isinstance(error, sqlite3.Error):
-            return error.sqlite_errorname.startswith(_PASSING)
-        error = error.__cause__ or error.__context__
-    return False
+    names = (each.sqlite_errorname for each in causes(error) if isinstance(each, sqlite3.Error))
+    return next(names, "").startswith(_PASSING)
 
 
 def refuse_other_choices(

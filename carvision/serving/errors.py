@@ -11,7 +11,7 @@ from mlflow.protos.databricks_pb2 import (
     TEMPORARILY_UNAVAILABLE,
 )
 
-from carvision.errors import CarvisionError, DataError
+from carvision.errors import CarvisionError, DataError, causes
 from carvision.inference.memory import is_out_of_memory
 
 log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ def statuses() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if any(is_out_of_memory(each) for each in _with_causes(error)):
+        if any(is_out_of_memory(each) for each in causes(error)):
             log.exception("out of memory")
             raise ServingError(
                 "the server has too little memory left for this request: send fewer photos, or "
@@ -63,10 +63,3 @@ def statuses() -> Iterator[None]:
         log.exception("the model failed")
         reason = str(error) if isinstance(error, CarvisionError) else "see the server's log"
         raise ServingError(f"the model failed: {reason}", error_code=INTERNAL_ERROR) from error
-
-
-def _with_causes(error: BaseException) -> Iterator[BaseException]:
-    cause: BaseException | None = error
-    while cause is not None:
-        yield cause
-        cause = cause.__cause__

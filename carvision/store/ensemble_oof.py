@@ -7,7 +7,7 @@ from carvision.contracts.ensemble_oof import FORECAST_FILE, OOF_FILE
 from carvision.contracts.sums import SUMS, damage, sums_of
 from carvision.errors import PredictionsError
 from carvision.files import scratch_folder
-from carvision.store.registry import ENSEMBLE
+from carvision.store.champions import ENSEMBLE
 from carvision.store.runs import client, exists, fetch
 
 

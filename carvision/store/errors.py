@@ -7,7 +7,6 @@ or of another version, is refused where it is opened (:mod:`carvision.optuna_sto
 import re
 import sqlite3
 import traceback
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +14,7 @@ import mlflow
 from alembic.util.exc import CommandError
 from mlflow.exceptions import MlflowException
 
+from carvision.errors import causes
 from carvision.store.database import local_database
 from carvision.workspace import STUDIES
 
@@ -61,7 +61,7 @@ _DELETED: Final = re.compile(
 
 def store_problem(error: BaseException) -> str | None:
     """What is wrong with the store that ``error`` comes from; None for any other error."""
-    for cause in _causes(error):
+    for cause in causes(error):
         if isinstance(cause, sqlite3.Error):
             sentence = _SQLITE.get("_".join(cause.sqlite_errorname.split("_")[:2]))
             if sentence is not None:
@@ -108,15 +108,6 @@ def _of_mlflow(message: str) -> str | None:
             "the name of another experiment in MLFLOW_EXPERIMENT_NAME"
         )
     return None
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The error, and those that it was raised from or after."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        yield error
-        error = error.__cause__ or error.__context__
 
 
 def _is_from_optuna(error: BaseException) -> bool:

@@ -20,23 +20,19 @@ from carvision.contracts.sums import SUMS, sums_of
 from carvision.files import link_or_copy, scratch_folder, write_json
 from carvision.models import Bundle
 from carvision.store.artifacts import log_model_files
-from carvision.store.champions import ENSEMBLE as ENSEMBLE
-from carvision.store.champions import champion_ensemble as champion_ensemble
-from carvision.store.champions import crown_ensemble as crown_ensemble
-from carvision.store.champions import crown_member
+from carvision.store.champions import ENSEMBLE, crown_member
 from carvision.store.fold_sets import has_predictions
-from carvision.store.pins import member_version as member_version
 from carvision.store.runs import DATA, FOLD, MODEL, SET, client
 from carvision.store.versions import (
     FOLD_RUNS,
     OOF,
     SMOKE_RUN,
     WEIGHT,
+    MemberVersion,
     member_of,
     member_or_none,
     registered_name,
 )
-from carvision.store.versions import MemberVersion as MemberVersion
 
 _FOLDS = "folds"
 _WEIGHTS = "*.safetensors"

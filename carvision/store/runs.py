@@ -15,6 +15,7 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_PROJECT_ENTRY_POINT, MLFLOW_SOURCE_NAME
 
+from carvision.config.layers import flat
 from carvision.errors import GoneError, PrunedError
 from carvision.redaction import redacted
 from carvision.store.artifacts import linked, local_folder
@@ -192,7 +193,7 @@ def log_settings(settings: Mapping[str, Any]) -> None:
 
     The parameters have a prefix: ``mlflow run`` has logged its own under the bare names.
     """
-    mlflow.log_params({f"config.{key}": as_parameter(value) for key, value in _flat(settings)})
+    mlflow.log_params({f"config.{key}": as_parameter(value) for key, value in flat(settings)})
     text = yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True)
     mlflow.log_text(redacted(text), "config.yaml")
 
@@ -264,11 +265,3 @@ def run_address(run: Run) -> str:
 def is_local_store() -> bool:
     """Whether the UI has to be started to see anything."""
     return not mlflow.get_tracking_uri().startswith("http")
-
-
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value

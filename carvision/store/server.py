@@ -19,7 +19,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request
 
-from carvision.errors import TrackingError
+from carvision.errors import TrackingError, causes
 from carvision.redaction import redacted
 
 log = logging.getLogger(__name__)
@@ -155,10 +155,8 @@ def _may_pass(error: Exception) -> bool:
 def _reason(error: BaseException) -> str:
     """The innermost cause of a failed connection, which says the same in fewer words."""
     proxy = isinstance(error, requests.exceptions.ProxyError)
-    chain = [error]
-    while (inner := chain[-1].__cause__ or chain[-1].__context__) is not None:
-        chain.append(inner)
-    cause = next((e for e in reversed(chain) if isinstance(e, OSError) and str(e)), error)
+    reasons = [each for each in causes(error) if isinstance(each, OSError) and str(each)]
+    cause = reasons[-1] if reasons else error
     return redacted(f"its proxy: {cause}" if proxy else str(cause))
 
 

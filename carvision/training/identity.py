@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from carvision.config.layers import flat
 from carvision.errors import ConfigError
 
 
@@ -32,7 +33,7 @@ def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str
 
     Data and classes come first: where they differ, other settings matter little.
     """
-    before, now = _flat(found), _flat(wanted)
+    before, now = dict(flat(found)), dict(flat(wanted))
     changed = [key for key in before | now if before.get(key) != now.get(key)]
     changed.sort(key=lambda key: (key not in ("data", "classes"), key))
     return [f"{key}: {_told(before.get(key), now.get(key))}" for key in changed[:5]]
@@ -45,13 +46,3 @@ def _told(before: Any, now: Any) -> str:
     gone = [name for name in before if name not in now]
     new = [name for name in now if name not in before]
     return f"{len(before)} → {len(now)}, without {gone[:3]}, with {new[:3]}"
-
-
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        inner = (
-            _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
-        )
-        flat |= inner
-    return flat

@@ -24,8 +24,10 @@ from carvision.pipelines.ensemble.step import ensemble
 from carvision.pipelines.prepare.prepared_data import prepared_data
 from carvision.pipelines.train.step import train
 from carvision.pipelines.tune.step import tune
-from carvision.store.registry import MemberVersion, crown_ensemble, superseded_by
+from carvision.store.champions import crown_ensemble
+from carvision.store.registry import superseded_by
 from carvision.store.runs import find_runs
+from carvision.store.versions import MemberVersion
 from tests.conftest import SAME_CLASSES, write_photos
 
 _SETTINGS = "data.folds=2 model.image_size=32 train.epochs=2 precision=fp32 device=cpu"

@@ -10,8 +10,8 @@ from carvision.config import load_config
 from carvision.errors import CarvisionError, DataError, DivergedError, IncompleteError
 from carvision.pipelines.train import fold_run
 from carvision.pipelines.train.step import train
-from carvision.store.registry import MemberVersion
 from carvision.store.runs import client
+from carvision.store.versions import MemberVersion
 from tests.conftest import write_photos
 
 _QUICK = "data.folds=3 model.image_size=32 train.max_steps=1 precision=fp32"

@@ -16,8 +16,8 @@ from carvision.pipelines.train.step import train
 from carvision.store.fold_sets import usable_folds
 from carvision.store.members import choose_members
 from carvision.store.prepared import prepared_runs
-from carvision.store.registry import MemberVersion
 from carvision.store.runs import client, fetch
+from carvision.store.versions import MemberVersion
 from tests.conftest import write_photos
 
 

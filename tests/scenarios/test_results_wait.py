@@ -19,7 +19,7 @@ from carvision.pipelines.prepare.step import prepare
 from carvision.pipelines.sync import sync
 from carvision.pipelines.train.step import train
 from carvision.pipelines.tune.step import tune
-from carvision.store.registry import champion_ensemble
+from carvision.store.champions import champion_ensemble
 from carvision.store.runs import find_runs
 from carvision.tracking.outbox import delivery
 from carvision.workspace import OUTBOX

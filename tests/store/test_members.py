@@ -7,7 +7,7 @@ import pytest
 
 from carvision.store import members
 from carvision.store.members import choose_members
-from carvision.store.registry import MemberVersion
+from carvision.store.versions import MemberVersion
 
 
 def _version(name: str, folds: str, loss: float, smoke: bool = False) -> MemberVersion:

@@ -13,6 +13,7 @@ from mlflow.exceptions import MlflowException
 from optuna.trial import FrozenTrial
 
 from carvision.config import Config
+from carvision.config.layers import flat
 from carvision.contracts.names import is_run_id
 from carvision.store.runs import as_parameter, client
 from carvision.training.hyperparameter_space import configured, is_of_space
@@ -21,6 +22,9 @@ from carvision.training.hyperparameter_space import configured, is_of_space
 STUDY: Final = "carvision.study"
 RUN_ID: Final = "run_id"
 BEST: Final = "best/val_log_loss"
+
+#: A run has these as they were given, and here they are what that means.
+_RESOLVED: Final = ("model.weights", "train.image_size")
 
 log = logging.getLogger(__name__)
 
@@ -63,9 +67,11 @@ class BelievedTrials:
         value, logged = trial.value, run.data.metrics.get(BEST, math.nan)
         if value is None or not math.isclose(value, logged, rel_tol=1e-9):
             return f"it says {value}, and its run {run_id} says {logged}"
-        expected = _flat(configured(self._config, trial.params).result_settings())
-        for key, setting in expected.items():
-            if run.data.params.get(f"config.{key}", setting) != setting:
+        settings = configured(self._config, trial.params).result_settings()
+        for key, value in flat(settings):
+            # Those of sections, which a run logs as they are.
+            setting, compared = as_parameter(value), "." in key and key not in _RESOLVED
+            if compared and run.data.params.get(f"config.{key}", setting) != setting:
                 return f"its run {run_id} was trained with another {key}"
         return ""
 
@@ -74,17 +80,3 @@ def run_named_by(attributes: Mapping[str, Any]) -> str:
     """The run that a trial names; empty where it names none."""
     run_id = attributes.get(RUN_ID, "")
     return run_id if isinstance(run_id, str) and is_run_id(run_id) else ""
-
-
-def _flat(settings: Mapping[str, Any]) -> dict[str, str]:
-    """Those settings that a run logs as they are, by the names of its parameters."""
-    # What it was resolved to; the run has it as it was given.
-    resolved = ("model.weights", "train.image_size")
-    flat = {
-        f"{section}.{key}": as_parameter(value)
-        for section, values in settings.items()
-        if isinstance(values, dict)
-        for key, value in values.items()
-        if not isinstance(value, dict)
-    }
-    return {key: value for key, value in flat.items() if key not in resolved}

@@ -30,9 +30,10 @@ from carvision.store.fold_sets import (
     set_name,
     usable_folds,
 )
-from carvision.store.registry import MemberVersion, find_member, register_member, superseded_by
+from carvision.store.registry import find_member, register_member, superseded_by
 from carvision.store.runs import DATA, MODEL, SET, is_local_store
 from carvision.store.server import TRACKING_ERRORS, require_server
+from carvision.store.versions import MemberVersion
 from carvision.tracking.outbox.folds import deliver_all
 from carvision.workspace import fold_folder, registration_lock, set_folder
 

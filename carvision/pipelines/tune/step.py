@@ -31,8 +31,8 @@ from carvision.reporting.ensemble_page import ensemble_page
 from carvision.reporting.tables import show_leaderboard, show_weights
 from carvision.store.members import choose_members
 from carvision.store.pins import build_spec
-from carvision.store.registry import MemberVersion
 from carvision.store.runs import DATA
+from carvision.store.versions import MemberVersion
 from carvision.tracking.outbox.record import log_metrics, log_params, log_text, set_tags
 from carvision.tracking.outbox.steps import recorded
 

@@ -19,8 +19,8 @@ from carvision.pipelines.ensemble.true_scores import nested_score
 from carvision.pipelines.prepare.prepared_data import known_manifest
 from carvision.pipelines.train.step import train
 from carvision.pipelines.tune.step import tune
+from carvision.store.champions import champion_ensemble
 from carvision.store.ensemble_oof import write_oof_artifacts
-from carvision.store.registry import champion_ensemble
 from carvision.store.runs import client, fetch, find_runs
 from tests.conftest import SAME_CLASSES
 

@@ -1,7 +1,6 @@
 """A search's trials count where their runs say the same."""
 
 import logging
-import sys
 from types import SimpleNamespace
 
 import optuna
@@ -11,7 +10,7 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 from optuna.trial import FrozenTrial
 
 from carvision.config import load_config
-from carvision.pipelines.hpo import believed_trials
+from carvision.pipelines.hpo import believed_trials, step
 from carvision.pipelines.hpo.believed_trials import BelievedTrials, run_named_by
 from carvision.training.hyperparameter_space import configured, distributions, starting_values
 from tests.contracts.test_names import HOSTILE
@@ -116,7 +115,7 @@ def test_a_new_trial_that_is_not_believed_ends_no_search(
     caplog.set_level(logging.INFO, "carvision")
     _store(monkeypatch, study="another")
     study, believe = optuna.create_study(study_name="s"), BelievedTrials("s", CONFIG)
-    report = sys.modules["carvision.pipelines.hpo.step"]._Progress(study, 3, believe)
+    report = step._Progress(study, 3, believe)
     study.add_trial(_trial())
     report(study.trials[0])
     assert "trial 0: log loss 0.5000; 0 of 3 done" in caplog.text
