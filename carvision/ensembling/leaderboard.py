@@ -1,4 +1,4 @@
-"""Every way to mix the members, side by side: scores, fitted and nested, calibration, cost."""
+"""The leaderboard: fitted and nested scores, calibration and cost of every way to mix members."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,11 +19,10 @@ from carvision.metrics import (
 
 @dataclass(frozen=True)
 class LeaderboardRow:
-    """One contestant's scores on the out-of-fold photos.
+    """One ensemble's scores on the out-of-fold photos.
 
-    ``fitted`` is the log loss by weights fitted on these photos, ``nested`` by weights fitted
-    without each photo's fold. ``cost`` is in seconds for 1,000 photos, None where it was never
-    measured.
+    ``fitted`` is the log loss by weights fitted to these photos, ``nested`` by weights fitted
+    without the photo's fold. ``cost`` is in seconds for 1,000 photos, None if it was not measured.
     """
 
     name: str
@@ -36,9 +35,10 @@ class LeaderboardRow:
 
 @dataclass(frozen=True)
 class FittedBlend:
-    """A blend with the weights to use it with, and the honest log-probability of each truth.
+    """A blend, its weights ``[candidates]``, and its nested predictions.
 
-    That is clipped as the metric clips it, so that a mean of it is the score.
+    ``nested_log_p`` ``[images]`` is the true class's log-probability by an ensemble that never saw
+    the photo's fold. It is clipped as the metric clips it, so that its mean is the score.
     """
 
     blend: Blend
@@ -49,12 +49,12 @@ class FittedBlend:
     def of(
         cls, blend: Blend, weights: NDArray[np.float64], nested_log_p: NDArray[np.floating]
     ) -> Self:
-        """Clip ``nested_log_p`` ``[images]``."""
+        """Clip ``nested_log_p``."""
         return cls(blend, weights, np.maximum(nested_log_p.astype(np.float64), np.log(CLIP)))
 
 
 def simple_blends(scorer: Scorer, crossfit_folds: NDArray[np.int64]) -> dict[str, FittedBlend]:
-    """Each member's first view alone, and each rule over everything, untempered."""
+    """Each member's first view alone, and each rule over all candidates, at temperatures of one."""
     table = scorer.table
     rows = np.arange(len(table.index))
     blends: dict[str, Blend] = {}
@@ -73,26 +73,25 @@ def simple_blends(scorer: Scorer, crossfit_folds: NDArray[np.int64]) -> dict[str
 
 def leaderboard(
     scorer: Scorer,
-    contestants: Mapping[str, FittedBlend],
-    advance: Callable[[int], None] = lambda contestants: None,
+    blends: Mapping[str, FittedBlend],
+    advance: Callable[[int], None] = lambda blends: None,
 ) -> list[LeaderboardRow]:
-    """The contestants, the best nested score first."""
-    standings = []
-    for name, contestant in contestants.items():
-        standings.append(_standing(scorer, name, contestant))
+    """Score the blends, the best nested score first; ``advance`` is called after each."""
+    rows = []
+    for name, fitted in blends.items():
+        rows.append(_row(scorer, name, fitted))
         advance(1)
-    return sorted(standings, key=lambda standing: standing.nested)
+    return sorted(rows, key=lambda row: row.nested)
 
 
-def _standing(scorer: Scorer, name: str, contestant: FittedBlend) -> LeaderboardRow:
-    table = scorer.table
-    rows = np.arange(len(table.index))
-    blend, weights = contestant.blend, contestant.weights
-    log_p = scorer.log_probabilities(blend, weights, rows)
+def _row(scorer: Scorer, name: str, fitted: FittedBlend) -> LeaderboardRow:
+    table, weights = scorer.table, fitted.weights
+    images = np.arange(len(table.index))
+    log_p = scorer.log_probabilities(fitted.blend, weights, images)
     return LeaderboardRow(
         name,
-        fitted=log_loss_of_true_class(log_p[rows, table.targets]),
-        nested=log_loss_of_true_class(contestant.nested_log_p),
+        fitted=log_loss_of_true_class(log_p[images, table.targets]),
+        nested=log_loss_of_true_class(fitted.nested_log_p),
         accuracy=accuracy(log_p, table.targets),
         calibration_error=expected_calibration_error(log_p, table.targets),
         cost=None if table.cost is None else float(table.cost[weights > 0].sum()),

@@ -138,7 +138,7 @@ def _scaled_and_floored(log_p: NDArray[np.floating], temperature: float) -> NDAr
     scaled = log_p / temperature
     # The logarithm of a normalising sum lies within log(classes) times 1/T - 1.
     margin = np.log(log_p.shape[-1]) / min(1.0, temperature)
-    if scaled.min() > MIN_LOG_PROBABILITY + margin:
+    if scaled.min(initial=0.0) > MIN_LOG_PROBABILITY + margin:
         return scaled
     return np.maximum(log_softmax(scaled, axis=-1), MIN_LOG_PROBABILITY)
 

@@ -1,36 +1,66 @@
-"""Raw weights by TPE: the search that the exact solution stands beside (``method=weights``)."""
+"""The search for raw weights, as it is usually done: one parameter for each candidate.
+
+``tune`` offers it as ``method=weights`` for a comparison with the exact solution, and the benchmark
+measures it.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import optuna
 from numpy.typing import NDArray
 from optuna.distributions import FloatDistribution
 
-from carvision.ensembling.mix import mixture_log_loss, normalised
+from carvision.ensembling.mix import normalised
 from carvision.ensembling.oof_predictions import Candidate
-from carvision.ensembling.study import Space, checked, enqueue_missing, run_to, study_of
-from carvision.errors import ConfigError
+from carvision.ensembling.study_space import StudySpace
 
 
 @dataclass(frozen=True)
-class Tuned:
-    """The best weights found, ``[candidates]``, and their log loss."""
+class WeightProblem:
+    """The weights ``[candidates]`` of the lowest log loss.
 
-    weights: NDArray[np.float64]
-    log_loss: float
-    trials: int
-    study: optuna.Study
+    ``log_loss`` computes it in nats for weights that sum to one. ``member_weights`` are the plan's,
+    by the member's name.
+    """
+
+    candidates: Sequence[Candidate]
+    member_weights: Mapping[str, float]
+    log_loss: Callable[[NDArray[np.float64]], float]
+
+    @property
+    def space(self) -> StudySpace:
+        """A number from zero to one for each candidate."""
+        return StudySpace(dict.fromkeys(self._names, FloatDistribution(0.0, 1.0)))
+
+    def decode(self, params: Mapping[str, Any]) -> NDArray[np.float64]:
+        """The weights, scaled to sum to one."""
+        return normalised(np.array([params[name] for name in self._names], dtype=np.float64))
+
+    def score(self, weights: NDArray[np.float64]) -> float:
+        """The log loss in nats."""
+        return self.log_loss(weights)
+
+    def starts(self) -> dict[str, dict[str, float]]:
+        """The parameters of :func:`simple_weights`."""
+        rules = simple_weights(self.candidates, self.member_weights)
+        return {
+            name: dict(zip(self._names, weights.tolist(), strict=True))
+            for name, weights in rules.items()
+        }
+
+    @property
+    def _names(self) -> list[str]:
+        return [f"{member}/{view}" for member, view in self.candidates]
 
 
-def starting_points(
+def simple_weights(
     candidates: Sequence[Candidate], member_weights: Mapping[str, float]
 ) -> dict[str, NDArray[np.float64]]:
-    """Simple rules by name, each a weight for every candidate: the study never ends above them.
+    """Weights ``[candidates]`` by simple rules: the study's best is never worse than any of them.
 
-    ``member_weights`` are the plan's, which spread equally over a member's views.
+    ``member_weights`` are the plan's, which are spread equally over a member's views.
     """
     members = list(dict.fromkeys(member for member, _ in candidates))
     rules = {
@@ -45,53 +75,3 @@ def starting_points(
     for view in dict.fromkeys(view for _, view in candidates):
         rules[f"all members {view}"] = np.array([float(name == view) for _, name in candidates])
     return {name: normalised(weights) for name, weights in rules.items()}
-
-
-def tune_weights(
-    true_class: NDArray[np.floating],
-    candidates: Sequence[Candidate],
-    rules: Mapping[str, NDArray[np.float64]],
-    *,
-    trials: int,
-    study_name: str,
-    problem: str,
-    storage: str | None,
-    seed: int,
-    on_trial: Callable[[float], None] = lambda best: None,
-    on_start: Callable[[int, int], None] = lambda done, total: None,
-) -> Tuned:
-    """Minimise the out-of-fold log loss over raw weights with TPE.
-
-    ``true_class`` holds probabilities ``[images, candidates]``. ``trials`` is the study's total: a
-    study that was interrupted goes on, one that is complete is only read. ``on_start`` gets the
-    number of trials that are done already and that of all, ``on_trial`` the best log loss so far.
-
-    Raises:
-        ConfigError: ``trials`` is below one.
-    """
-    if trials < 1:
-        raise ConfigError(f"trials: expected at least 1, got {trials}")
-    names = [f"{member}/{view}" for member, view in candidates]
-    space = Space(dict.fromkeys(names, FloatDistribution(0.0, 1.0)))
-
-    def weights_of(params: Mapping[str, Any]) -> NDArray[np.float64]:
-        return normalised(np.array([params[name] for name in names], dtype=np.float64))
-
-    def score(params: Mapping[str, Any]) -> float:
-        return mixture_log_loss(true_class, weights_of(params))
-
-    def objective(trial: optuna.Trial) -> float:
-        space.suggest(trial)
-        return score(trial.params)
-
-    study = study_of(problem, study_name, storage, seed, space)
-    opened = checked(study, space, score)
-    enqueue_missing(study, {rule: _params(names, rules[rule]) for rule in rules})
-    run_to(opened, objective, trials, on_trial, on_start)
-    best = weights_of(opened.best.params)
-    found = mixture_log_loss(true_class, best)
-    return Tuned(best, found, len(opened.complete), opened.believed)
-
-
-def _params(names: Sequence[str], weights: NDArray[np.float64]) -> dict[str, float]:
-    return dict(zip(names, weights.tolist(), strict=True))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,8 +14,10 @@ from carvision.contracts import VIEWS, Predictions
 from carvision.ensembling.blend import Scorer
 from carvision.ensembling.cross_fitting import assign_crossfit_folds
 from carvision.ensembling.oof_predictions import MemberOof, OofTable
+from carvision.ensembling.study import StudyResult
 from carvision.ensembling.temperature_grid import TemperatureGrid
 from carvision.metrics import MIN_PROBABILITY
+from tests.ensembling.weight_study import WeightStudy
 
 MakeTable = Callable[..., OofTable]
 
@@ -82,6 +85,22 @@ def make_table() -> MakeTable:
 def scorer() -> Scorer:
     """Two members, three views, one of them of no use."""
     return scorer_of(made_up_table(costs=(2.0, 3.0)))
+
+
+#: A problem of weights after 60 trials, and the best values that were reported meanwhile.
+Solved = tuple[WeightStudy, StudyResult[NDArray[np.float64]], list[float]]
+
+
+@pytest.fixture
+def problem(tmp_path: Path) -> WeightStudy:
+    return WeightStudy.within(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def solved(tmp_path_factory: pytest.TempPathFactory) -> Solved:
+    problem = WeightStudy.within(tmp_path_factory.mktemp("solved"))
+    reported: list[float] = []
+    return problem, problem.tune(60, on_trial=reported.append), reported
 
 
 def with_a_zero(table: OofTable) -> OofTable:

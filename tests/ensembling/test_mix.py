@@ -99,6 +99,14 @@ def test_some_of_the_images(mixing: Mixing) -> None:
     np.testing.assert_array_equal(mixture.images(slice(1, 3)).probabilities(), whole[1:3])
 
 
+@pytest.mark.parametrize("mixing", ["arithmetic", "geometric"])
+def test_no_image(mixing: Mixing) -> None:
+    mixture = Mixture(mixing)
+    mixture.add(0.5, np.zeros((0, 3)), 2.0)
+    mixture.add(0.5, np.zeros((0, 3)), 0.01)
+    assert mixture.log_probabilities().shape == mixture.probabilities().shape == (0, 3)
+
+
 @pytest.mark.parametrize("given", [0, 1, 3])
 def test_a_member_too_few_or_too_many_is_not_passed_over(given: int) -> None:
     with pytest.raises(ValueError, match="zip"):

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax
 
-from carvision.ensembling.blend_search import best_temperature
 from carvision.ensembling.temperature_grid import COLDEST, HOTTEST, TemperatureGrid
 from carvision.metrics import CLIP
-from tests.ensembling.conftest import MakeTable, everything, scorer_of, with_a_zero
+from tests.ensembling.conftest import MakeTable, with_a_zero
 
 
 @pytest.mark.parametrize(
@@ -33,15 +32,6 @@ def test_a_temperature_of_one_is_what_is_stored(make_table: MakeTable) -> None:
     table = make_table()
     found = TemperatureGrid.of(table).at(np.array([1.0, 0.8]))
     np.testing.assert_array_equal(found[:, :3], table.log_true_class[:, :3])
-
-
-@pytest.mark.parametrize("known", [0.6, 1.0, 1.5, 3.0])
-def test_a_known_temperature_is_recovered(known: float, make_table: MakeTable) -> None:
-    """Calibrated predictions, sharpened by a factor: dividing by it is what mends them."""
-    table = make_table(photos=8000, skills=(2.0, 2.5), temperatures=(known, 1.0))
-    scorer = scorer_of(table)
-    assert best_temperature(scorer, everything(scorer), 0) == pytest.approx(known, rel=0.08)
-    assert best_temperature(scorer, everything(scorer), 1) == pytest.approx(1.0, rel=0.08)
 
 
 @pytest.mark.parametrize("temperature", [COLDEST, 0.93, 1.0, 1.7, HOTTEST])

@@ -17,7 +17,7 @@ from carvision.metrics import true_class_column
 from carvision.pipelines.ensemble.forecasting import make_forecast
 from carvision.pipelines.ensemble.prediction import EnsemblePredictions
 from carvision.pipelines.tune import methods
-from carvision.pipelines.tune.methods import Settings, Tuning, tuned_by_method
+from carvision.pipelines.tune.methods import TuneResult, TuneSettings, tune_by_method
 from carvision.pipelines.tune.oof_reports import oof_photos
 from tests.ensembling.conftest import everything, folds_of, made_up_table, scorer_of
 
@@ -61,13 +61,13 @@ def test_whatever_was_tuned(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(methods, "STUDY_STORAGE", None)
     parts = folds_of(scorer.table)
-    tuning = tuned_by_method(scorer, parts, Settings(method, trials, seed=0, budget=None))
-    oof = oof_photos(scorer, tuning, 0.0, {})
+    result = tune_by_method(scorer, parts, TuneSettings(method, trials, seed=0, budget=None))
+    oof = oof_photos(scorer, result, 0.0, {})
     # The losses stay the nested ones.
-    nested = -tuning.contestant.nested_log_p
+    nested = -result.tuned.nested_log_p
     np.testing.assert_allclose(oof.photos["log_loss"], nested)
-    assert (tuning.held_out.argmax(axis=1) == oof.photos["predicted"]).all()
-    _check(forecast(oof, _as_test(scorer, tuning.contestant), 0), oof)
+    assert (result.nested.argmax(axis=1) == oof.photos["predicted"]).all()
+    _check(forecast(oof, _as_test(scorer, result.tuned), 0), oof)
 
 
 @pytest.mark.parametrize("mixing", ["arithmetic", "geometric"])
@@ -83,14 +83,14 @@ def test_whatever_the_temperatures_and_the_mixing(
     )
     nested = true_class_column(judged, scorer.table.targets)
     tuned = FittedBlend.of(blend, weights, nested)
-    oof = oof_photos(scorer, Tuning(tuned, judged, None), 0.0, {})  # type: ignore[arg-type]
+    oof = oof_photos(scorer, TuneResult(tuned, judged, None), 0.0, {})  # type: ignore[arg-type]
     _check(forecast(oof, _as_test(scorer, tuned), 0), oof)
 
 
 def test_a_test_of_which_no_photo_could_be_read_has_no_forecast(scorer: Scorer) -> None:
     blend = Blend.plain(scorer.table, "equal")
     tuned = FittedBlend.of(blend, np.full(4, 0.25), np.zeros(200))
-    oof = oof_photos(scorer, Tuning(tuned, np.zeros((200, 6)), None), 0.0, {})  # type: ignore[arg-type]
+    oof = oof_photos(scorer, TuneResult(tuned, np.zeros((200, 6)), None), 0.0, {})  # type: ignore[arg-type]
     folds = FoldMixtures("arithmetic", [1])
     folds.add(np.ones(1), 1, np.zeros((1, 1, 6)))
     spec = EnsembleSpec.model_construct(members=(), mixing="arithmetic")

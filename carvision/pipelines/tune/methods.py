@@ -1,10 +1,11 @@
-"""The ways to tune: the study of blends around exact weights, and raw weights for comparison."""
+"""The ways to tune: a study of blends around exact weights, or raw weights for comparison."""
 
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Final, Self
+from functools import partial
+from typing import Final, Protocol
 
 import numpy as np
 import optuna
@@ -12,24 +13,26 @@ from numpy.typing import NDArray
 from optuna.trial import TrialState
 
 from carvision.ensembling.blend import Blend, Scorer
-from carvision.ensembling.blend_search import search
+from carvision.ensembling.blend_search import BlendProblem
 from carvision.ensembling.leaderboard import FittedBlend
+from carvision.ensembling.mix import mixture_log_loss
 from carvision.ensembling.nested_score import nested_log_probabilities
-from carvision.ensembling.weight_search import starting_points, tune_weights
+from carvision.ensembling.study import StudyRequest, minimise
+from carvision.ensembling.weight_search import WeightProblem
 from carvision.errors import ConfigError
 from carvision.files import alone
 from carvision.metrics import true_class_column
 from carvision.reporting.console import progress
 from carvision.workspace import STUDY_STORAGE, study_lock
 
-#: The outer searches, which only judge the first one, draw a fifth of what it draws.
-_OUTER_SHARE: Final = 5
-#: No rule of the leaderboard: nothing is fitted again by it.
-_RAW: Final = "raw weights by TPE"
+#: The searches of the nested score draw a fifth of the trials.
+_NESTED_SHARE: Final = 5
+#: The name of weights that no rule gives.
+_RAW_WEIGHTS: Final = "raw weights by TPE"
 
 
 @dataclass(frozen=True)
-class Settings:
+class TuneSettings:
     """What the user asked of the search; ``budget`` is in seconds for 1,000 photos."""
 
     method: str
@@ -39,134 +42,114 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Tuning:
-    """What a method found, and how.
+class TuneResult:
+    """The tuned ensemble, its nested predictions, and the study that found it.
 
-    ``held_out`` is each photo's prediction by an ensemble that was searched and fitted without its
-    fold: log-probabilities ``[images, classes]``.
+    ``nested`` ``[images, classes]`` are log-probabilities of each photo by an ensemble that was
+    searched and fitted without its fold.
     """
 
-    contestant: FittedBlend
-    held_out: NDArray[np.float32]
+    tuned: FittedBlend
+    nested: NDArray[np.float32]
     study: optuna.Study
 
-    @classmethod
-    def of(
-        cls,
+
+class Method(Protocol):
+    """A search on some photos of a table, by their rows and cross-fitting folds."""
+
+    def __call__(
+        self,
         scorer: Scorer,
-        blend: Blend,
-        weights: NDArray[np.float64],
-        held_out: NDArray[np.float32],
-        study: optuna.Study,
-    ) -> Self:
-        """Judge a blend by what was held out."""
-        nested_log_p = true_class_column(held_out, scorer.table.targets)
-        return cls(FittedBlend.of(blend, weights, nested_log_p), held_out, study)
+        budget: float | None,
+        request: StudyRequest,
+        rows: NDArray[np.int64],
+        crossfit_folds: NDArray[np.int64],
+    ) -> tuple[Blend, NDArray[np.float64], optuna.Study]:
+        """The blend found, its weights ``[candidates]``, and the study."""
 
 
-def tuned_by_method(
-    scorer: Scorer, crossfit_folds: NDArray[np.int64], settings: Settings
-) -> Tuning:
-    """Search as ``settings`` say.
+def tune_by_method(
+    scorer: Scorer, crossfit_folds: NDArray[np.int64], settings: TuneSettings
+) -> TuneResult:
+    """Search as ``settings`` say, then again without each fold.
 
     Raises:
-        CarvisionError: another process searches the same.
+        CarvisionError: another process runs the same study.
     """
-    name = _study_name(scorer, settings)
-    # A study that is opened closes the trials that run in it: they are taken for a killed one's.
+    digest = _problem_digest(scorer, settings)
+    # Named by its problem, as version numbers begin again in another store.
+    name = f"{settings.method}-{digest[:16]}"
+    search = partial(METHODS[settings.method], scorer, settings.budget)
+    rows = np.arange(len(scorer.table.index))
+    # A study that is opened closes its running trials, which must not be another process's.
     with alone(study_lock(name), f"the study {name}"):
-        return METHODS[settings.method](scorer, crossfit_folds, settings)
+        with _trials_bar() as (on_start, on_trial):
+            request = StudyRequest(
+                settings.trials, settings.seed, name, digest, STUDY_STORAGE, on_start, on_trial
+            )
+            blend, weights, study = search(request, rows, crossfit_folds)
+        again = StudyRequest(nested_trials(settings.trials, study), settings.seed)
+        with progress("the search again, without each fold", len(np.unique(crossfit_folds))) as bar:
+            nested = nested_log_probabilities(
+                scorer,
+                crossfit_folds,
+                lambda some, folds: search(again, some, folds)[:2],
+                settings.seed,
+                bar,
+            )
+    nested_log_p = true_class_column(nested, scorer.table.targets)
+    return TuneResult(FittedBlend.of(blend, weights, nested_log_p), nested, study)
 
 
-def outer_trials(trials: int, study: optuna.Study) -> int:
-    """Trials of each search of the nested score, where ``study`` was to have ``trials``.
+def nested_trials(trials: int, study: optuna.Study) -> int:
+    """The trials of each search of the nested score, if ``study`` was to have ``trials``.
 
-    The outer search tries what is tried first in any study, and then draws: only what is drawn
-    makes a search optimistic.
+    Each such search tries the same starts; only what is drawn after them makes a search optimistic.
     """
     tried = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
     starts = sum("start" in trial.user_attrs for trial in tried)
-    return starts + max(0, -(-(trials - starts) // _OUTER_SHARE))
+    return starts + max(0, -(-(trials - starts) // _NESTED_SHARE))
 
 
-def by_study(scorer: Scorer, crossfit_folds: NDArray[np.int64], settings: Settings) -> Tuning:
-    """Search rule, temperatures, mixing, admission and shrinkage; weights are solved."""
-    rows = np.arange(len(scorer.table.index))
-    with _trials_bar() as (on_start, on_trial):
-        found = search(
-            scorer,
-            rows,
-            crossfit_folds,
-            trials=settings.trials,
-            seed=settings.seed,
-            budget=settings.budget,
-            name=_study_name(scorer, settings),
-            problem=_problem(scorer, settings),
-            storage=STUDY_STORAGE,
-            on_trial=on_trial,
-            on_start=on_start,
-        )
-    with progress("the search again, without each fold", len(np.unique(crossfit_folds))) as advance:
-        held_out = nested_log_probabilities(
-            scorer,
-            crossfit_folds,
-            trials=outer_trials(settings.trials, found.study),
-            seed=settings.seed,
-            budget=settings.budget,
-            advance=advance,
-        )
-    weights = scorer.weights(found.blend, rows)
-    return Tuning.of(scorer, found.blend, weights, held_out, found.study)
+def search_blends(
+    scorer: Scorer,
+    budget: float | None,
+    request: StudyRequest,
+    rows: NDArray[np.int64],
+    crossfit_folds: NDArray[np.int64],
+) -> tuple[Blend, NDArray[np.float64], optuna.Study]:
+    """Search rule, temperatures, mixing, admission and shrinkage; the rule gives the weights."""
+    found = minimise(BlendProblem(scorer, rows, crossfit_folds, budget), request)
+    return found.best, scorer.weights(found.best, rows), found.study
 
 
-def by_raw_weights(scorer: Scorer, crossfit_folds: NDArray[np.int64], settings: Settings) -> Tuning:
-    """Draw a weight for each candidate with TPE; the fitted log loss is what it minimises."""
-    if settings.budget is not None:
+def search_weights(
+    scorer: Scorer,
+    budget: float | None,
+    request: StudyRequest,
+    rows: NDArray[np.int64],
+    crossfit_folds: NDArray[np.int64],
+) -> tuple[Blend, NDArray[np.float64], optuna.Study]:
+    """Draw a weight for each candidate; the fitted log loss is minimised, so no folds are used."""
+    if budget is not None:
         raise ConfigError("budget: method=weights uses every view; leave one of the two out")
     table = scorer.table
-    true_class = np.exp(table.log_true_class.astype(np.float64))
-    plan = {member.name: member.plan_weight for member in table.members}
-    rules = starting_points(table.candidates, plan)
-    trials = max(settings.trials, len(rules))
-    with _trials_bar() as (on_start, on_trial):
-        tuned = tune_weights(
-            true_class,
-            table.candidates,
-            rules,
-            trials=trials,
-            study_name=_study_name(scorer, settings),
-            problem=_problem(scorer, settings),
-            storage=STUDY_STORAGE,
-            seed=settings.seed,
-            on_trial=on_trial,
-            on_start=on_start,
-        )
-    blend = Blend.plain(table, _RAW)
-    held_out = np.empty((len(true_class), table.classes), np.float32)
-    with progress("the search again, without each fold", len(np.unique(crossfit_folds))) as advance:
-        for fold in np.unique(crossfit_folds):
-            rows = np.flatnonzero(crossfit_folds == fold)
-            outer = tune_weights(
-                true_class[crossfit_folds != fold],
-                table.candidates,
-                rules,
-                trials=outer_trials(trials, tuned.study),
-                study_name="outer",
-                problem="outer",
-                storage=None,
-                seed=settings.seed,
-            )
-            held_out[rows] = scorer.log_probabilities(blend, outer.weights, rows)
-            advance(1)
-    return Tuning.of(scorer, blend, tuned.weights, held_out, tuned.study)
+    true_class = np.exp(table.log_true_class[rows].astype(np.float64))
+    member_weights = {member.name: member.plan_weight for member in table.members}
+    log_loss = partial(mixture_log_loss, true_class)
+    found = minimise(WeightProblem(table.candidates, member_weights, log_loss), request)
+    return Blend.plain(table, _RAW_WEIGHTS), found.best, found.study
+
+
+METHODS: Final[dict[str, Method]] = {"study": search_blends, "weights": search_weights}
 
 
 @contextmanager
 def _trials_bar() -> Iterator[tuple[Callable[[int, int], None], Callable[[float], None]]]:
-    """A bar over the trials of a study; one that goes on begins with what is done.
+    """Show a progress bar over the trials of a study; one that goes on begins with what is done.
 
-    Gives what is to be called once with the trials that are done and all, and after each with the
-    best log loss.
+    Yields two callbacks: for the number of trials that are done and of all, once, and for the best
+    log loss after each trial.
     """
     with ExitStack() as stack:
         advance: Callable[..., None]
@@ -181,19 +164,8 @@ def _trials_bar() -> Iterator[tuple[Callable[[int, int], None], Callable[[float]
         yield on_start, on_trial
 
 
-METHODS: Final[dict[str, Callable[[Scorer, NDArray[np.int64], Settings], Tuning]]] = {
-    "study": by_study,
-    "weights": by_raw_weights,
-}
-
-
-def _study_name(scorer: Scorer, settings: Settings) -> str:
-    """By its problem: version numbers begin again in another store."""
-    return f"{settings.method}-{_problem(scorer, settings)[:16]}"
-
-
-def _problem(scorer: Scorer, settings: Settings) -> str:
-    """All that is minimised, in one sum."""
+def _problem_digest(scorer: Scorer, settings: TuneSettings) -> str:
+    """A hash of everything that decides what is minimised."""
     table = scorer.table
     about = (table.candidates, table.plan_weights.tolist(), settings.seed, settings.budget)
     digest = hashlib.sha256(repr(about).encode())

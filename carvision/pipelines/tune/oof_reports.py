@@ -1,4 +1,4 @@
-"""What a ``tune`` run keeps of the ensemble's out-of-fold photos: for forecasts and for readers."""
+"""What a ``tune`` run logs about out-of-fold photos: inputs of forecasts, suspicious labels."""
 
 import shutil
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from carvision.ensembling.epoch_selection import selection_optimism
 from carvision.ensembling.label_issues import LabelJudgement
 from carvision.ensembling.oof_predictions import OofTable
 from carvision.files import replacing_output
-from carvision.pipelines.tune.methods import Tuning
+from carvision.pipelines.tune.methods import TuneResult
 from carvision.reporting.console import announce
 from carvision.reporting.suspicious_labels import (
     CSV,
@@ -34,18 +34,19 @@ from carvision.tracking.outbox.record import log_artifacts, log_metrics, set_tag
 
 
 @dataclass(frozen=True)
-class Fetched:
-    """What the reports need of MLflow: fold runs' epochs, and the folder of the photos.
+class ReportInputs:
+    """What the reports read from MLflow.
 
-    ``epochs`` are of each fold run, ``[epochs, images]``; None where it is older than these are.
+    ``epochs`` holds, for each fold run, the true class's log-probability after each epoch,
+    ``[epochs, images]``; None for a run that did not keep it yet. ``root`` is the photos' folder.
     """
 
     epochs: Mapping[str, NDArray[np.float32] | None]
     root: Path
 
     @classmethod
-    def of(cls, manifest: Manifest, members: Sequence[MemberVersion], folder: Path) -> Self:
-        """Fetched into ``folder``."""
+    def fetched(cls, manifest: Manifest, members: Sequence[MemberVersion], folder: Path) -> Self:
+        """Download them; ``folder`` keeps the files."""
         runs = [run_id for member in members for run_id in member.fold_runs]
         epochs = {run_id: fetch_epochs(run_id, folder / "epochs") for run_id in runs}
         return cls(epochs, _photos_root(manifest.fingerprint))
@@ -55,25 +56,25 @@ def log_oof_photos(
     manifest: Manifest,
     members: Sequence[MemberVersion],
     scorer: Scorer,
-    tuning: Tuning,
+    result: TuneResult,
     seed: int,
-    fetched: Fetched,
+    inputs: ReportInputs,
 ) -> None:
     """Log what a forecast needs, and the photos whose labels are suspicious.
 
-    The latter are written into the working folder, too; an ensemble that is too weak to judge
-    labels lists none.
+    The list of the latter is also written into the working folder; it is empty for an ensemble
+    that is too weak to judge labels.
     """
-    table, log_p = scorer.table, tuning.held_out
-    weights = tuning.contestant.weights
-    optimism = _selection_optimism(members, table, weights, seed, fetched.epochs)
+    table, log_p = scorer.table, result.nested
+    weights = result.tuned.weights
+    optimism = _selection_optimism(members, table, weights, seed, inputs.epochs)
     log_metrics({"oof/selection_optimism": optimism})
     folds = {member.preset: member.folds for member in members}
     with log_artifacts() as own:
-        set_tags(write_oof_artifacts(own, oof_photos(scorer, tuning, optimism, folds)))
+        set_tags(write_oof_artifacts(own, oof_photos(scorer, result, optimism, folds)))
     rows = table.index.merge(manifest.frame[["image_id", "path"]], on="image_id", how="left")
     with log_artifacts() as own:
-        found = write_suspicious_labels(own, rows, log_p, manifest.classes.names, fetched.root)
+        found = write_suspicious_labels(own, rows, log_p, manifest.classes.names, inputs.root)
         # Where the command below finds it.
         with replacing_output(Path(CSV)) as temporary:
             shutil.copyfile(own / CSV, temporary)
@@ -97,13 +98,13 @@ def _announce_labels(found: int, judgement: LabelJudgement) -> None:
 
 
 def oof_photos(
-    scorer: Scorer, tuning: Tuning, optimism: float, folds: Mapping[str, tuple[int, ...]]
+    scorer: Scorer, result: TuneResult, optimism: float, folds: Mapping[str, tuple[int, ...]]
 ) -> EnsembleOof:
-    """Each photo's honest loss and class, and how sure the ensemble that is submitted is of it."""
-    tuned, index = tuning.contestant, scorer.table.index
+    """Each photo's nested loss and class, and the confidence of the ensemble that is submitted."""
+    tuned, index = result.tuned, scorer.table.index
     submitted = scorer.log_probabilities(tuned.blend, tuned.weights, np.arange(len(index)))
-    honest = tuning.held_out.argmax(axis=1)
-    return EnsembleOof.of(index, submitted, -tuned.nested_log_p, optimism, folds, honest)
+    predicted = result.nested.argmax(axis=1)
+    return EnsembleOof.of(index, submitted, -tuned.nested_log_p, optimism, folds, predicted)
 
 
 def _selection_optimism(
@@ -113,28 +114,28 @@ def _selection_optimism(
     seed: int,
     epochs_of: Mapping[str, NDArray[np.float32] | None],
 ) -> float:
-    """Over every fold of every used member that kept its epochs; without any, nothing is known."""
+    """The optimism over all folds of used members that kept their epochs; zero without any."""
     group_of = pd.Series(table.index["group"].to_numpy(), index=table.index["image_id"])
     epochs, groups, shares = [], [], []
     by_member = np.bincount(table.member_of, weights=weights)
     for member, oof, share in zip(members, table.members, by_member.tolist(), strict=True):
         if share == 0:
             continue
-        for run_id, part in zip(member.fold_runs, oof.fold_predictions, strict=True):
+        for run_id, fold in zip(member.fold_runs, oof.fold_predictions, strict=True):
             found = epochs_of[run_id]
             if found is None:
                 announce(f"{member.preset}: run {run_id} is from before epochs were kept")
                 continue
-            # A smoke run's photos may not be those of the others.
-            known = part.index["image_id"].isin(group_of.index).to_numpy()
+            # A smoke run may have predicted photos that the other members lack.
+            known = fold.index["image_id"].isin(group_of.index).to_numpy()
             epochs.append(found[:, known])
-            groups.append(group_of[part.index["image_id"][known]].to_numpy())
+            groups.append(group_of[fold.index["image_id"][known]].to_numpy())
             shares.append(share)
     return selection_optimism(epochs, groups, shares, seed) if epochs else 0.0
 
 
 def _photos_root(fingerprint: str) -> Path:
-    """Where the photos were, as far as this store knows; a page without them has no thumbnails."""
+    """The photos' folder, or an empty path if the store does not know it: then no thumbnails."""
     runs = (run for run in prepared_runs() if run.run.data.tags.get(DATA) == fingerprint)
     found = next(runs, None)
     return Path() if found is None else found.root

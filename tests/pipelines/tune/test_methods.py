@@ -3,28 +3,27 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import optuna
 import pytest
 
-from carvision.ensembling.blend import Scorer
 from carvision.errors import CarvisionError
 from carvision.metrics import CLIP, log_loss_of_true_class
 from carvision.pipelines.tune import methods
 from carvision.pipelines.tune.methods import (
     METHODS,
-    Settings,
-    Tuning,
-    outer_trials,
-    tuned_by_method,
+    TuneSettings,
+    nested_trials,
+    tune_by_method,
 )
 from carvision.reporting.ensemble_plots import errors_plot
 from tests.ensembling.conftest import folds_of, made_up_table, scorer_of, with_a_zero
 
 
-def _settings(method: str) -> Settings:
-    return Settings(method, trials=3, seed=0, budget=None)
+def _settings(method: str) -> TuneSettings:
+    return TuneSettings(method, trials=3, seed=0, budget=None)
 
 
 @pytest.fixture(autouse=True)
@@ -39,10 +38,10 @@ def test_what_is_held_out_is_what_is_scored(method: str) -> None:
     table = with_a_zero(
         made_up_table(photos=60, skills=(3.0,), views=("original",), view_shift=(0.0,))
     )
-    tuning = tuned_by_method(scorer_of(table), folds_of(table), _settings(method))
-    truths = tuning.held_out[np.arange(60), table.targets]
+    result = tune_by_method(scorer_of(table), folds_of(table), _settings(method))
+    truths = result.nested[np.arange(60), table.targets]
     assert np.isneginf(truths).sum() == 1
-    nested = tuning.contestant.nested_log_p
+    nested = result.tuned.nested_log_p
     np.testing.assert_allclose(nested, np.maximum(truths, np.log(CLIP)))
     # So that the interval around the mean is around the score.
     assert -nested.mean() == pytest.approx(log_loss_of_true_class(truths))
@@ -50,8 +49,8 @@ def test_what_is_held_out_is_what_is_scored(method: str) -> None:
 
 def test_raw_weights_are_called_what_they_are() -> None:
     table = made_up_table(photos=60)
-    tuning = tuned_by_method(scorer_of(table), folds_of(table), _settings("weights"))
-    assert tuning.contestant.blend.rule == "raw weights by TPE"
+    result = tune_by_method(scorer_of(table), folds_of(table), _settings("weights"))
+    assert result.tuned.blend.rule == "raw weights by TPE"
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -61,15 +60,15 @@ def test_the_same_search_runs_once_at_a_time(method: str, monkeypatch: pytest.Mo
     scorer, crossfit_folds = scorer_of(table), folds_of(table)
     search = METHODS[method]
 
-    def meanwhile(scorer: Scorer, crossfit_folds: np.ndarray, settings: Settings) -> Tuning:
+    def meanwhile(*arguments: Any) -> Any:
         with pytest.raises(
             CarvisionError, match=f"another process is busy with the study {method}"
         ):
-            tuned_by_method(scorer, crossfit_folds, settings)
-        return search(scorer, crossfit_folds, settings)
+            tune_by_method(scorer, crossfit_folds, _settings(method))
+        return search(*arguments)
 
     monkeypatch.setitem(METHODS, method, meanwhile)
-    tuned_by_method(scorer, crossfit_folds, _settings(method))
+    tune_by_method(scorer, crossfit_folds, _settings(method))
 
 
 @pytest.mark.parametrize(
@@ -80,7 +79,7 @@ def test_the_outer_search_draws_a_fifth_after_its_starts(trials: int, expected: 
     for start in range(3):
         study.enqueue_trial({"x": start / 3}, user_attrs={"start": str(start)})
     study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=5)
-    assert outer_trials(trials, study) == expected
+    assert nested_trials(trials, study) == expected
 
 
 def test_the_plot_of_errors_takes_a_zero_on_the_truth() -> None:
@@ -110,7 +109,7 @@ def test_the_bar_of_a_resumed_study_begins_with_what_is_done_and_ends_complete(
     table = made_up_table(photos=60)
     scorer, crossfit_folds = scorer_of(table), folds_of(table)
     for trials in (14, 20, 20, 5):
-        tuned_by_method(scorer, crossfit_folds, Settings(method, trials, seed=0, budget=None))
+        tune_by_method(scorer, crossfit_folds, TuneSettings(method, trials, seed=0, budget=None))
     # Where the bar begins, where it ends, and what it is to hold.
     assert bars[0][0] == 0 and bars[0][1] == bars[0][2] >= 14
     assert bars[1] == [bars[0][2], 20, 20]

@@ -4,14 +4,13 @@ import logging
 from dataclasses import replace
 from typing import Any
 
-import mlflow
 import numpy as np
 import pytest
 
 from carvision.ensembling.blend import Blend
 from carvision.ensembling.exact import exact_weights
 from carvision.ensembling.leaderboard import FittedBlend
-from carvision.pipelines.tune.step import _log_gap
+from carvision.pipelines.tune.leaderboard_report import proved_gap
 from tests.ensembling.conftest import everything, made_up_table, scorer_of
 
 
@@ -26,29 +25,24 @@ from tests.ensembling.conftest import everything, made_up_table, scorer_of
     ],
 )
 def test_the_gap_is_of_the_registered_weights_where_these_are_exact(
-    changes: dict[str, Any], name: str, monkeypatch: pytest.MonkeyPatch
+    changes: dict[str, Any], name: str
 ) -> None:
     scorer = scorer_of(made_up_table(photos=200))
     rows = everything(scorer)
     plain, blend = (replace(Blend.plain(scorer.table, "exact"), **own) for own in ({}, changes))
-    logged: dict[str, float] = {}
-    monkeypatch.setattr(mlflow, "log_metrics", logged.update)
     tuned, simple = (
         FittedBlend.of(own, scorer.weights(own, rows), np.zeros(200)) for own in (blend, plain)
     )
-    _log_gap(scorer, tuned, simple)
+    logged = proved_gap(scorer, tuned, simple)
     assert list(logged) == [name]
     proved = blend if name == "exact/duality_gap" else plain
     p = scorer.true_class(proved)[:, np.array(proved.admitted)]
     assert logged[name] == pytest.approx(exact_weights(p).gap, abs=1e-12)
 
 
-def test_a_gap_that_stays_open_is_said(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_gap_that_stays_open_is_said(caplog: pytest.LogCaptureFixture) -> None:
     scorer = scorer_of(made_up_table(photos=200))
-    monkeypatch.setattr(mlflow, "log_metrics", lambda values: None)
     poor = FittedBlend.of(Blend.plain(scorer.table, "exact"), np.full(6, 1 / 6), np.zeros(200))
     with caplog.at_level(logging.INFO, "carvision"):
-        _log_gap(scorer, poor, poor)
+        proved_gap(scorer, poor, poor)
     assert "nats above the optimum" in caplog.text
