@@ -1,10 +1,10 @@
 """How predictions and training steps are computed on the machine at hand."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from carvision.config import LoaderConfig, RunSettings
-from carvision.inference.device import resolve_device, resolve_precision
+from carvision.inference.device import prediction_precision, resolve_device, resolve_precision
 
 
 @dataclass(frozen=True)
@@ -26,3 +26,10 @@ class ComputeSettings:
         device = resolve_device(settings.device)
         precision = resolve_precision(settings.precision, device)
         return cls(device, precision, settings.inference.batch_size, settings.loader)
+
+    def for_model(self, trained: RunSettings, wanted: str = "auto") -> Self:
+        """The same in the precision in which to predict a model that was ``trained`` so.
+
+        ``wanted`` is the precision that the user set, see :func:`prediction_precision`.
+        """
+        return replace(self, precision=prediction_precision(wanted, trained.precision, self.device))

@@ -80,6 +80,22 @@ def resolve_precision(wanted: str, device: str) -> str:
     return "fp32"
 
 
+def prediction_precision(wanted: str, trained: str, device: str) -> str:
+    """The precision of a prediction: ``wanted``, and with ``auto`` that of the model's training.
+
+    ``trained`` is the model's own setting. Where it is ``auto``, or where ``device`` does not
+    compute in it, the device's own choice holds, as in :func:`resolve_precision`.
+
+    Raises:
+        ConfigError: ``wanted`` is fp16 on another device than CUDA.
+    """
+    chosen = resolve_precision(wanted, device)
+    if wanted != "auto":
+        return chosen
+    computes = {"fp32": True, "bf16": chosen == "bf16", "fp16": device == "cuda"}
+    return trained if computes.get(trained, False) else chosen
+
+
 def resolved_precision(settings: RunSettings) -> str:
     """The precision that ``settings`` mean on this machine; results depend on it, not on "auto".
 

@@ -81,8 +81,8 @@ def write_bundle(
 def read_bundle(folder: Path) -> Bundle:
     """Read a bundle's description; weights are read fold by fold.
 
-    It may come from a registry to which others write: of its configuration only what builds the
-    network is used, no file and no package that it names.
+    It may come from a registry to which others write: of its configuration only the precision
+    and what builds the network are used, no file and no package that it names.
 
     Raises:
         WeightsError: it is not a bundle.

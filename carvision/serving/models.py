@@ -104,9 +104,8 @@ class MemberModel(_PhotoModel):
         return self._bundle.classes.names
 
     def _probabilities(self, photos: Sequence[Path | bytes]) -> NDArray[np.floating]:
-        return predict_member(
-            self._bundle, PhotosToPredict(photos), {VIEWS[0]: 1.0}, self._compute
-        )[0]
+        compute = self._compute.for_model(self._bundle.config)
+        return predict_member(self._bundle, PhotosToPredict(photos), {VIEWS[0]: 1.0}, compute)[0]
 
 
 class EnsembleModel(_PhotoModel):
@@ -129,7 +128,9 @@ class EnsembleModel(_PhotoModel):
     def _probabilities(self, photos: Sequence[Path | bytes]) -> NDArray[np.floating]:
         given = PhotosToPredict(photos)
         members = [
-            predict_member(bundle, given, member.active_temperatures, self._compute)
+            predict_member(
+                bundle, given, member.active_temperatures, self._compute.for_model(bundle.config)
+            )
             for bundle, member in zip(self._bundles, self._spec.members, strict=True)
         ]
         return mix(members, self._spec.active_weights, self._spec.mixing)

@@ -10,6 +10,7 @@ from carvision.inference import (
     available_device,
     device_name,
     memory_format,
+    prediction_precision,
     resolve_device,
     resolve_precision,
     resolved_precision,
@@ -58,6 +59,41 @@ def test_auto_takes_bf16_only_where_the_processor_has_it(
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: native)
     assert resolve_precision("auto", "cpu") == expected
     assert resolve_precision("auto", "mps") == "fp32"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "trained", "device", "native", "expected"),
+    [
+        ("auto", "fp32", "cpu", True, "fp32"),
+        ("auto", "fp32", "cuda", True, "fp32"),
+        ("auto", "auto", "cpu", True, "bf16"),
+        ("auto", "auto", "cpu", False, "fp32"),
+        ("auto", "bf16", "cpu", True, "bf16"),
+        # An emulated bf16 is slower than fp32, and scaled fp16 is CUDA's alone.
+        ("auto", "bf16", "cpu", False, "fp32"),
+        ("auto", "bf16", "mps", True, "fp32"),
+        ("auto", "fp16", "cpu", True, "bf16"),
+        ("auto", "fp16", "cuda", True, "fp16"),
+        ("bf16", "fp32", "cpu", False, "bf16"),
+        ("fp32", "bf16", "cpu", True, "fp32"),
+    ],
+)
+def test_a_model_is_predicted_as_it_was_trained(
+    wanted: str,
+    trained: str,
+    device: str,
+    native: bool,
+    expected: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: native)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: native)
+    assert prediction_precision(wanted, trained, device) == expected
+
+
+def test_a_precision_that_the_device_lacks_is_refused() -> None:
+    with pytest.raises(ConfigError, match="precision=fp16 needs device=cuda"):
+        prediction_precision("fp16", "fp32", "cpu")
 
 
 @pytest.mark.parametrize(

@@ -67,12 +67,11 @@ def predict_photos(
         with scratch_folder() as folder:
             bundle = version.fetch(folder, spec.classes)
             total = len(photos.sources) * len(member.active_views) * len(bundle.folds)
+            own = compute.for_model(bundle.config, settings.precision)
             with progress(f"predicting with {member.preset}", total) as predicted:
                 temperatures = member.active_temperatures
                 keep = partial(folds.add, member.active_weights)
-                members.append(
-                    predict_member(bundle, photos, temperatures, compute, keep, predicted)
-                )
+                members.append(predict_member(bundle, photos, temperatures, own, keep, predicted))
         unreadable.warn_of_new()
     for probabilities in members:
         probabilities[:, ~unreadable.readable] = prior
