@@ -5,6 +5,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,8 +20,10 @@ from carvision.workspace import SCRATCH
 
 log = logging.getLogger(__name__)
 
-#: Bytes that a name may have on every file system in use.
-_LONGEST_NAME = 255
+#: Letters and digits of any alphabet, and signs that lead to no other folder.
+_PLAIN_NAME = re.compile(r"[^\W_][\w.@+-]*")
+#: Bytes; with a suffix, it still fits into what file systems allow (255).
+_LONGEST_NAME = 200
 
 
 @contextmanager
@@ -135,17 +138,17 @@ def one_at_a_time(lock: Path) -> Iterator[None]:
         yield
 
 
-def checked_name(name: str, what: str) -> str:
-    """``name``, where it is that of one file or folder, in no other folder than is said.
+def plain_name(name: str) -> str:
+    """Return ``name`` where it is safe as part of a path: letters, digits and ``_ . @ + -``.
 
-    Whatever comes from a registry, an archive or a table passes here before it is joined to a path.
+    It begins with a letter or a digit. Names that come from a registry, a store or a variable of
+    the environment are checked here before they are joined to a path.
 
     Raises:
-        CarvisionError: it is empty, too long, or would lead elsewhere; ``what`` names its origin.
+        ValueError: it is something else, which could lead to another folder.
     """
-    wrong = name in ("", ".", "..") or any(sign in name for sign in "/\\\0:")
-    if wrong or len(os.fsencode(name)) > _LONGEST_NAME:
-        raise CarvisionError(f"{what}: {name[:100]!r} cannot be the name of a file or folder")
+    if not _PLAIN_NAME.fullmatch(name) or len(name.encode()) > _LONGEST_NAME:
+        raise ValueError(f"{name[:100]!r} is no plain name")
     return name
 
 

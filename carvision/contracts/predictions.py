@@ -31,16 +31,6 @@ class TrueClass:
     views: tuple[str, ...]
     log_probabilities: NDArray[np.float32]
 
-    def aligned(self, image_ids: Sequence[str]) -> "TrueClass":
-        """The same in the order of ``image_ids``; photos not asked for are left out.
-
-        Raises:
-            PredictionsError: a photo is missing or stored twice.
-        """
-        rows = _rows_of(self.index, image_ids)
-        index = self.index.iloc[rows].reset_index(drop=True)
-        return TrueClass(index, self.views, self.log_probabilities[:, rows])
-
 
 @dataclass(frozen=True)
 class Predictions:
@@ -130,18 +120,6 @@ def _read(folder: Path, values: str) -> tuple[pd.DataFrame, tuple[str, ...], NDA
         return index, tuple(views), np.load(folder / values, mmap_mode="r")
     except (OSError, ValueError, EOFError, RecursionError) as error:
         raise PredictionsError(f"{folder}: not a complete predictions folder: {error}") from error
-
-
-def _rows_of(index: pd.DataFrame, image_ids: Sequence[str]) -> NDArray[np.integer]:
-    ids = pd.Index(index["image_id"])
-    _refuse_repeated(ids)
-    rows = ids.get_indexer(pd.Index(image_ids))
-    if (rows < 0).any():
-        raise PredictionsError(
-            f"the predictions lack {int((rows < 0).sum())} of {len(rows)} photos, "
-            f"the first of them {image_ids[int(np.argmin(rows))]!r}"
-        )
-    return rows
 
 
 def _check(predictions: Predictions) -> None:

@@ -8,8 +8,7 @@ import os
 from pathlib import Path
 
 from carvision import workspace
-from carvision.errors import CarvisionError
-from carvision.files import checked_name, read_json, write_json
+from carvision.files import plain_name, read_json, write_json
 from carvision.redaction import redacted
 from carvision.store.process import is_gone, this_process
 
@@ -24,8 +23,8 @@ def note_begun() -> None:
         "store": redacted(os.environ.get("MLFLOW_TRACKING_URI", "")),
     }
     try:
-        write_json(workspace.BEGUN / f"{checked_name(run_id, 'MLFLOW_RUN_ID')}.json", about)
-    except (OSError, CarvisionError):
+        write_json(workspace.BEGUN / f"{plain_name(run_id)}.json", about)
+    except (OSError, ValueError):
         # A disk or a run that refuses is soon met by the step itself, which says so.
         return
 

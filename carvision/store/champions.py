@@ -14,9 +14,8 @@ from mlflow.exceptions import MlflowException
 
 from carvision import serving
 from carvision.contracts import EnsembleSpec, read_spec
-from carvision.contracts.names import plain_name
 from carvision.errors import TrackingError
-from carvision.files import scratch_folder
+from carvision.files import plain_name, scratch_folder
 from carvision.store.runs import DATA, client
 from carvision.store.server import unreachable
 from carvision.store.versions import TUNE_AGAIN, MemberVersion, damage_of, member_of

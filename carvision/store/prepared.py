@@ -15,7 +15,6 @@ from mlflow.data.sources import LocalArtifactDatasetSource
 from mlflow.entities import Run
 
 from carvision.config import SplitSettings
-from carvision.contracts.names import plain_name
 from carvision.contracts.sums import SUMS, damage_below, sums_of
 from carvision.data.manifest import MANIFEST_FILES, Manifest, read_manifest, write_manifest
 from carvision.data.names import path_on_disk, portable_path, printable
@@ -25,7 +24,7 @@ from carvision.data.preparation.exclusions import (
     write_exclusions,
 )
 from carvision.errors import DataError, GoneError
-from carvision.files import scratch_folder
+from carvision.files import plain_name, scratch_folder
 from carvision.store.relocation import ROOT_TAG
 from carvision.store.runs import DATA, client, fetch, find_runs
 

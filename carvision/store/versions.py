@@ -14,9 +14,10 @@ from typing import Final
 from mlflow.entities.model_registry import ModelVersion
 
 from carvision.contracts import ClassMap
-from carvision.contracts.names import is_run_id, plain_name
+from carvision.contracts.names import is_run_id
 from carvision.contracts.sums import SUMS, damage_below
 from carvision.errors import TrackingError, WeightsError
+from carvision.files import plain_name
 from carvision.models import Bundle, read_bundle
 from carvision.serving import fetch_bundle
 from carvision.store.runs import DATA, FOLD, MODEL, SET

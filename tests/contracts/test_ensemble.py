@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from carvision.contracts import VIEWS, EnsembleSpec, Member, Score, read_spec
 from carvision.errors import PredictionsError, TrackingError
 from carvision.files import write_json
-from tests.contracts.test_names import HOSTILE
+from tests.hostile_names import HOSTILE
 
 
 def _member(preset="vit_base", **weights):

@@ -1,7 +1,6 @@
 """Stored predictions: written whole, read from disk as they are used, aligned by photo."""
 
 import json
-import unicodedata
 
 import numpy as np
 import pandas as pd
@@ -91,38 +90,8 @@ def test_photos_without_labels(tmp_path):
         read_true_class(tmp_path / "test")
 
 
-@pytest.mark.parametrize(
-    "order", [[0, 1, 2], [2, 0, 1], [1], []], ids=["same", "other", "subset", "none"]
-)
-def test_aligned(order):
-    predictions = _predictions()
-    true_class = predictions.true_class()
-    asked = [predictions.index["image_id"][i] for i in order]
-    aligned = true_class.aligned(asked)
-    assert aligned.index["image_id"].tolist() == asked
-    assert aligned.index["class_index"].tolist() == [(0, 2, 1)[i] for i in order]
-    assert aligned.index.index.tolist() == list(range(len(order)))
-    expected = true_class.log_probabilities[:, order]
-    np.testing.assert_array_equal(aligned.log_probabilities, expected)
-
-
-@pytest.mark.parametrize(
-    ("asked", "message"),
-    [
-        (["train/b/2.jpg", "new", "newer"], "lack 2 of 3 photos, .* 'new'"),
-        # Another spelling is another photo: every image_id is in NFC.
-        ([unicodedata.normalize("NFD", "train/가/1.jpg")], "lack 1 of 1 photos"),
-    ],
-)
-def test_a_missing_photo(asked, message):
-    with pytest.raises(PredictionsError, match=message):
-        _predictions().true_class().aligned(asked)
-
-
 def test_a_photo_that_is_stored_twice(tmp_path):
     predictions = _predictions(ids=("a", "b", "a"))
-    with pytest.raises(PredictionsError, match="'a' more than once"):
-        predictions.true_class().aligned(["b"])
     with pytest.raises(PredictionsError, match="'a' more than once"):
         write_predictions(tmp_path / "oof", predictions)
     assert list(tmp_path.iterdir()) == []
@@ -196,8 +165,11 @@ def test_stored_as_float32(tmp_path):
 
 def test_concatenated():
     whole = _predictions().true_class()
-    ids = whole.index["image_id"].tolist()
-    joined = concatenated([whole.aligned(ids[:1]), whole.aligned(ids[1:])])
+    parts = [
+        TrueClass(whole.index.iloc[rows], whole.views, whole.log_probabilities[:, rows])
+        for rows in (slice(0, 1), slice(1, None))
+    ]
+    joined = concatenated(parts)
     pd.testing.assert_frame_equal(joined.index, whole.index)
     np.testing.assert_array_equal(joined.log_probabilities, whole.log_probabilities)
 
@@ -209,13 +181,3 @@ def test_parts_of_different_views_are_refused():
         concatenated([one, other])
     with pytest.raises(PredictionsError):
         concatenated([])
-
-
-def test_aligning_changes_nothing_in_place():
-    true_class = _predictions().true_class()
-    before = TrueClass(
-        true_class.index.copy(), true_class.views, true_class.log_probabilities.copy()
-    )
-    true_class.aligned(["train/b/3.jpg"]).log_probabilities[:] = 0
-    pd.testing.assert_frame_equal(true_class.index, before.index)
-    np.testing.assert_array_equal(true_class.log_probabilities, before.log_probabilities)

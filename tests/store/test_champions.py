@@ -16,7 +16,7 @@ from carvision.store.champions import (
     registered_at,
 )
 from carvision.store.versions import member_of
-from tests.contracts.test_names import HOSTILE
+from tests.hostile_names import HOSTILE
 from tests.store.test_versions import TAGS
 
 A, B = "a" * 16, "b" * 16

@@ -9,7 +9,7 @@ import pytest
 from carvision.contracts.sums import sums_of
 from carvision.errors import TrackingError
 from carvision.store.versions import MemberVersion, damage_of, member_of, member_or_none
-from tests.contracts.test_names import HOSTILE
+from tests.hostile_names import HOSTILE
 
 RUNS = ("a" * 32, "b" * 32)
 TAGS = {

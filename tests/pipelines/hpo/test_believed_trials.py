@@ -13,7 +13,7 @@ from carvision.config import load_config
 from carvision.pipelines.hpo import believed_trials, step
 from carvision.pipelines.hpo.believed_trials import BelievedTrials, run_named_by
 from carvision.training.hyperparameter_space import configured, distributions, starting_values
-from tests.contracts.test_names import HOSTILE
+from tests.hostile_names import HOSTILE
 
 RUN = "a" * 32
 CONFIG = load_config()
