@@ -15,8 +15,9 @@ from carvision.benchmarks.contest import contest
 from carvision.benchmarks.rows import Row
 from carvision.config import Config
 from carvision.inference import ComputeSettings
+from carvision.inference.memory import configure_allocator
 from carvision.models import build_model
-from carvision.training import CheckpointFolder, Learner
+from carvision.training import CheckpointWriter, Learner
 
 _BATCH = 2
 _CLASSES = 396
@@ -45,13 +46,13 @@ def backbone_rows(
 def checkpoint_rows(config: Config, work: Path) -> list[Row]:
     """How long writing a checkpoint blocks training, after one that makes the buffers."""
     learner = _learner(config)
-    folder = CheckpointFolder(work / "checkpoints")
+    writer = CheckpointWriter(work / "checkpoints")
     seconds = whole = 0.0
     for step in (1, 2):
         started = time.perf_counter()
-        folder.write(step, {"learner": learner.state()})
+        writer.write(step, {"learner": learner.state_dict()})
         seconds = time.perf_counter() - started
-        folder.wait()
+        writer.wait()
         whole = time.perf_counter() - started
     size = sum(path.stat().st_size for path in (work / "checkpoints").glob("*2.pt"))
     return [
@@ -66,11 +67,13 @@ def _learner(config: Config) -> Learner:
     model = config.model.model_copy(update={"pretrained": False})
     train = config.train.model_copy(update=size)
     changed = config.model_copy(update={"model": model, "train": train})
-    learner = Learner(changed, _CLASSES, ComputeSettings.of(changed), lambda message: None)
+    compute = ComputeSettings.of(changed)
+    configure_allocator(compute.device)
+    learner = Learner(changed, _CLASSES, compute, lambda message: None)
     learner.start_epoch(1)
     px = config.model.image_size
     images = torch.zeros(_BATCH, 3, px, px, dtype=torch.uint8)
-    learner.step(images, torch.zeros(_BATCH, dtype=torch.int64), 0, 1.0)
+    learner.step(images, torch.zeros(_BATCH, dtype=torch.int64))
     return learner
 
 
@@ -82,7 +85,7 @@ def _build_step(config: Config) -> Callable[[], int]:
     images = torch.randint(0, 256, (_BATCH, 3, px, px), dtype=torch.uint8)
 
     def run() -> int:
-        learner.step(images, torch.tensor([0, 1]), 1, 1.0)
+        learner.step(images, torch.tensor([0, 1]))
         return _BATCH
 
     return run

@@ -26,6 +26,7 @@ from carvision.inference import (
     memory_format,
     predict_views,
 )
+from carvision.inference.memory import configure_allocator
 from carvision.metrics import validation_metrics
 from carvision.models import build_loss, build_model, preprocessing_of
 from carvision.training import Learner, train_fold
@@ -64,6 +65,7 @@ def step_rows(config: Config) -> list[Row]:
     Once with no more work than the bare loop does, once with all that ``config`` asks for.
     """
     compute = ComputeSettings.of(config)
+    configure_allocator(compute.device)
     px, batch = config.train_image_size, config.train.known_batch_size
     images = torch.randint(0, 256, (batch, 3, px, px), dtype=torch.uint8)
     targets = torch.randint(10, (batch,))
@@ -194,7 +196,7 @@ def _our_step(
 ) -> Callable[[], object]:
     learner = Learner(config, 10, compute, log.warning)
     learner.start_epoch(1)
-    return lambda: learner.step(images, targets, 0, 1.0)
+    return lambda: learner.step(images, targets)
 
 
 def _bare_step(

@@ -55,24 +55,20 @@ def release_memory(device: str) -> None:
         libc.malloc_trim(0)
 
 
-def keep_freed_memory(device: str) -> None:
-    """Have a CPU's allocator keep what is freed, as CUDA's does, for the rest of the process.
+def configure_allocator(device: str) -> None:
+    """Set up the memory allocator of this process for training or predicting on ``device``.
 
-    glibc gives the memory of each large tensor back at once, and the kernel clears it page by page
-    when the next step asks for it again: a fifth of a step's time. See mallopt(3). Elsewhere than
-    on a CPU with glibc nothing happens.
+    On a CPU with glibc, keep freed memory, as CUDA's allocator does: glibc returns the memory of
+    each large tensor at once, and the kernel clears it page by page when the next step allocates it
+    again, which costs a fifth of a step's time. See mallopt(3).
+
+    On MPS, refuse memory where the machine would begin to swap, so that batches are halved instead.
+    Metal recommends a largest working set; torch's own limit is 1.7 times that. A limit that the
+    user has set by PYTORCH_MPS_HIGH_WATERMARK_RATIO holds.
     """
     if device == "cpu" and (libc := _glibc()) is not None:
         libc.mallopt(_M_MMAP_MAX, 0)
         libc.mallopt(_M_TRIM_THRESHOLD, _INT_MAX)
-
-
-def stay_below_swap(device: str) -> None:
-    """Have MPS refuse memory where the machine would begin to swap, so that batches are halved.
-
-    Metal recommends a largest working set; torch's own limit is 1.7 times that. Who has set
-    PYTORCH_MPS_HIGH_WATERMARK_RATIO has chosen a limit, which holds.
-    """
     if device == "mps" and "PYTORCH_MPS_HIGH_WATERMARK_RATIO" not in os.environ:
         torch.mps.set_per_process_memory_fraction(1.0)
 

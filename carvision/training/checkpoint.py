@@ -1,7 +1,7 @@
-"""Checkpoints that training goes on from: written whole, checked when read, the last two kept.
+"""Checkpoints that a training goes on from: written whole, verified when read, the last two kept.
 
-A checkpoint is one file of torch tensors and plain values (``weights_only``: nothing in it runs)
-and beside it the file's SHA-256. Training stands still only while the state is copied; a thread
+A checkpoint is one file of torch tensors and plain values (``weights_only``: loading it runs no
+code) with the file's SHA-256 beside it. Training waits only while the state is copied; a thread
 writes the copy, which takes as much memory as the checkpoint has bytes.
 """
 
@@ -23,8 +23,8 @@ _KEPT = 2
 _SUFFIX = ".pt"
 
 
-class CheckpointFolder:
-    """The checkpoints of one fold's training, by the optimiser step that they were written at."""
+class CheckpointWriter:
+    """Writes the checkpoints of one fold's training, each named after its optimiser step."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -32,72 +32,51 @@ class CheckpointFolder:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._pending: Future[None] | None = None
 
-    def write(self, step: int, state: dict[str, Any]) -> Path:
-        """Copy ``state`` and begin to write it; then all but the last two checkpoints go.
+    def write(self, step: int, state: dict[str, Any]) -> None:
+        """Copy ``state`` and start writing it; then remove all but the last two checkpoints.
 
         Raises:
-            CarvisionError: the disk refused the checkpoint before this one.
+            CarvisionError: the previous checkpoint could not be written.
         """
         self.wait()
         path = self._folder / f"step{step:08d}{_SUFFIX}"
         self._pending = self._writer.submit(self._write, path, self._copied(state, ()))
-        return path
 
     def wait(self) -> None:
-        """Return when what was begun is on the disk.
+        """Return when the checkpoint that was started is on the disk.
 
         Raises:
-            CarvisionError: the disk refused; the checkpoints before it stay as they are.
+            CarvisionError: it could not be written; the checkpoints before it stay as they are.
         """
         if self._pending is None:
             return
-        # Until the thread is done, whatever interrupts the waiting, its copy is not to be touched.
+        # An interrupt leaves this call and keeps the future: until the thread is done, its copy
+        # must not be overwritten.
         error = self._pending.exception()
         self._pending = None
         if error is not None:
             raise error
-
-    def newest(
-        self, usable: Callable[[Path, dict[str, Any]], bool] = lambda path, state: True
-    ) -> tuple[Path, dict[str, Any]] | None:
-        """The newest checkpoint that is intact; a broken one is said and passed over.
-
-        So is one that is not ``usable``, for something else that belongs to it is broken. What a
-        kill left half-written, under another name, is removed.
-        """
-        self.wait()
-        for leftover in self._folder.glob(f".step*{_SUFFIX}"):
-            leftover.unlink()
-        for path in reversed(self._paths()):
-            if _is_intact(path):
-                state = torch.load(path, map_location="cpu", weights_only=True)
-                if usable(path, state):
-                    return path, state
-            log.warning("the checkpoint %s is broken and passed over", path)
-            # Out of the way: the two that are kept are to be sound ones.
-            path.replace(path.with_suffix(".broken"))
-        return None
 
     def _write(self, path: Path, state: dict[str, Any]) -> None:
         try:
             with replacing(path) as temporary:
                 torch.save(state, temporary)
                 checksum = sha256_of(temporary)
-                # The sum comes first: a file without one counts as broken, never as sound.
+                # The sum comes first: a checkpoint without one counts as broken.
                 with replacing(_sum_of(path)) as sum_file:
                     sum_file.write_text(checksum)
         except (OSError, RuntimeError) as error:
-            # torch says RuntimeError when its writer meets a full disk.
+            # torch raises RuntimeError when its writer meets a full disk.
             raise CarvisionError(
                 f"the checkpoint {path} cannot be written: {error}; make room, then run the same "
                 "command again: it goes on from the one before"
             ) from error
-        for old in self._paths()[:-_KEPT]:
+        for old in _paths(self._folder)[:-_KEPT]:
             old.unlink(missing_ok=True)
             _sum_of(old).unlink(missing_ok=True)
 
     def _copied(self, value: Any, place: tuple[Any, ...]) -> Any:
-        """``value`` with its tensors copied, into the memory of the copy before where they fit."""
+        """``value`` with its tensors copied, into the buffers of the copy before where they fit."""
         if isinstance(value, dict):
             return {key: self._copied(item, (*place, key)) for key, item in value.items()}
         if isinstance(value, list | tuple):
@@ -109,17 +88,35 @@ class CheckpointFolder:
             buffer = self._buffers[place] = torch.empty_like(value, device="cpu")
         return buffer.copy_(value)
 
-    def _paths(self) -> list[Path]:
-        return sorted(self._folder.glob(f"step*{_SUFFIX}"))
+
+def newest_checkpoint(
+    folder: Path, usable: Callable[[Path, dict[str, Any]], bool] = lambda path, state: True
+) -> tuple[Path, dict[str, Any]] | None:
+    """The newest intact checkpoint in ``folder``, which only this process writes to.
+
+    One that is damaged, or not ``usable``, is renamed, with a warning, and the one before it is
+    tried. Half-written files that a killed process left are removed.
+    """
+    for leftover in folder.glob(f".step*{_SUFFIX}"):
+        leftover.unlink()
+    for path in reversed(_paths(folder)):
+        if _is_intact(path):
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            if usable(path, state):
+                return path, state
+        log.warning("the checkpoint %s is broken and passed over", path)
+        # Renamed, it does not count as one of the two that are kept.
+        path.replace(path.with_suffix(".broken"))
+    return None
 
 
-def glance(folder: Path) -> dict[str, Any] | None:
+def peek_checkpoint(folder: Path) -> dict[str, Any] | None:
     """The newest checkpoint in ``folder`` that can be opened, for its plain values.
 
-    Gigabytes of tensors are mapped and not read, so nothing is checked, and nothing is moved:
+    Tensors are memory-mapped and not read, so nothing is verified; nothing is renamed, since
     another process may be writing there.
     """
-    for path in sorted(folder.glob(f"step*{_SUFFIX}"), reverse=True):
+    for path in reversed(_paths(folder)):
         try:
             state: dict[str, Any] = torch.load(
                 path, map_location="cpu", weights_only=True, mmap=True
@@ -131,8 +128,17 @@ def glance(folder: Path) -> dict[str, Any] | None:
     return None
 
 
+def _paths(folder: Path) -> list[Path]:
+    """The checkpoints, the oldest first."""
+    return sorted(folder.glob(f"step*{_SUFFIX}"))
+
+
 def _is_intact(path: Path) -> bool:
-    """Whether a checkpoint holds what was written; a disk that cannot be read is another matter."""
+    """Whether a checkpoint has its checksum.
+
+    Raises:
+        OSError: the disk cannot be read, which says nothing about the checkpoint.
+    """
     try:
         return _sum_of(path).read_text() == sha256_of(path)
     except FileNotFoundError:

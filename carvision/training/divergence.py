@@ -1,34 +1,27 @@
-"""Losses that training does not come back from."""
+"""Divergence: losses that a training cannot recover from."""
 
 from collections.abc import Sequence
-from math import isfinite
-from math import log as ln
+from math import isfinite, log
 
-from carvision.config import Config
 from carvision.errors import DivergedError
+from carvision.training.job import FoldJob
+from carvision.training.train_state import TrainState
 
-#: Times the loss of a guess.
+#: How many times the loss of a uniform guess counts as exploded.
 _EXPLODED = 1000
 
 
-def is_sound(loss: float, classes: int) -> bool:
-    """Whether a loss over ``classes`` is a number that training can still bring down."""
-    return isfinite(loss) and loss < _EXPLODED * max(1.0, ln(classes))
+def has_diverged(loss: float, classes: int) -> bool:
+    """Whether a loss over ``classes`` is not finite, or too large to come down again."""
+    return not isfinite(loss) or loss >= _EXPLODED * max(1.0, log(classes))
 
 
-def ruined(
-    what: str,
-    value: float,
-    *,
-    config: Config,
-    fold: int,
-    epoch: int,
-    step: int,
-    images: Sequence[str] = (),
+def divergence_error(
+    job: FoldJob, state: TrainState, what: str, value: float, image_ids: Sequence[str] = ()
 ) -> DivergedError:
-    """The error for ``what`` (the loss, a prediction) that became ``value`` with ``images``."""
-    held = f"; the batch held {', '.join(images)}" if images else ""
+    """The error that ``what`` became ``value`` in the step, whose batch held ``image_ids``."""
+    batch = f"; the batch held {', '.join(image_ids)}" if image_ids else ""
     return DivergedError(
-        f"{config.name} fold {fold}: the {what} became {value} in epoch {epoch}, step {step}; "
-        f"try a smaller optimizer.lr (now {config.optimizer.lr}) or precision=fp32{held}"
+        f"{job.name}: the {what} became {value} in epoch {state.epoch}, step {state.step}; "
+        f"try a smaller optimizer.lr (now {job.config.optimizer.lr}) or precision=fp32{batch}"
     )

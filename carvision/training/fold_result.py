@@ -1,4 +1,4 @@
-"""What a fold's training gives."""
+"""The result of training one fold."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +13,11 @@ from carvision.contracts import Predictions
 class FoldResult:
     """The best epoch of a fold: its metrics, its weights, its out-of-fold predictions.
 
-    ``averaged`` says whether the weights are the moving average's; ``batch_size`` is what
-    ``train.batch_size`` came to. ``epochs_true_class`` is float32 ``[epochs, images]``: at each
-    epoch's end the log-probability of the true class in the original view, of the network that
-    the epoch was scored by, images as in ``predictions``. ``measured`` holds, by the metric's name,
-    what depends on the machine: the seconds that 1,000 (image, view) passes took.
+    ``averaged`` says whether the weights are the moving average's. ``batch_size`` is the number
+    that was trained with, also where the setting is ``auto``. ``epochs_true_class`` is float32
+    ``[epochs, images]``: the log-probability of the true class in the original view after each
+    epoch, by the better network of the epoch, with the images of ``predictions``. ``measured``
+    holds metrics that depend on the machine, such as the seconds of 1,000 (image, view) passes.
     """
 
     fold: int

@@ -1,4 +1,4 @@
-"""Ctrl-C at a moment when what is in memory fits together."""
+"""Interrupts that wait until the state in memory is consistent."""
 
 import signal
 import threading
@@ -12,20 +12,19 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @contextmanager
 def deferred_interrupts() -> Iterator[None]:
-    """Put off SIGINT and SIGTERM until the block has ended; then they act as they would have.
+    """Defer SIGINT and SIGTERM until the block has ended; a second signal acts at once.
 
-    A step of training is such a block: between its halves the weights, the optimiser and the
-    counters do not belong together, and no checkpoint of them would be of use. A second signal acts
-    at once.
+    An optimiser step is such a block: in the middle of it the weights, the optimiser and the
+    counters do not belong together, so a checkpoint of them would be useless.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield  # Python lets the main thread alone set handlers, and handles signals there
+        yield  # only the main thread can set handlers, and Python handles signals there
         return
     handlers = {number: signal.getsignal(number) for number in _SIGNALS}
-    pending: list[tuple[int, FrameType | None]] = []
+    pending: list[int] = []
 
     def defer(number: int, frame: FrameType | None) -> None:
-        pending.append((number, frame))
+        pending.append(number)
         _restore(handlers)
 
     for number in _SIGNALS:
@@ -35,11 +34,11 @@ def deferred_interrupts() -> Iterator[None]:
     finally:
         _restore(handlers)
     if pending:
-        signal.raise_signal(pending[0][0])
+        signal.raise_signal(pending[0])
 
 
 def _restore(handlers: Mapping[signal.Signals, Any]) -> None:
     for number, handler in handlers.items():
-        # None where the handler was not set from Python: it cannot be put back from here either.
+        # None: the handler was not set from Python, and cannot be set again from Python.
         if handler is not None:
             signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""MixUp (Zhang et al., arXiv 1710.09412) and CutMix (Yun et al., arXiv 1905.04899), timm's."""
+"""MixUp (Zhang et al., arXiv 1710.09412) and CutMix (Yun et al., arXiv 1905.04899), by timm."""
 
 import numpy as np
 import torch
@@ -8,7 +8,7 @@ from carvision.models.timm_parts import Mixup
 
 
 class MixUp:
-    """Mixes a batch on its device; what it draws depends on (seed, step) alone."""
+    """Mixes the images of a batch in pairs; what it draws depends on (seed, step) alone."""
 
     def __init__(self, config: MixingConfig, classes: int, seed: int) -> None:
         self._mixup = Mixup(
@@ -23,9 +23,12 @@ class MixUp:
     def __call__(
         self, images: torch.Tensor, targets: torch.Tensor, step: int
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Images ``[B, 3, H, W]`` and probabilities ``[B, classes]``; an odd last image goes."""
+        """Mix ``[B, 3, H, W]`` and classes ``[B]``; an odd last image is left out.
+
+        The mixed targets are probabilities ``[B, classes]``.
+        """
         even = len(images) // 2 * 2
-        # timm draws from numpy's global state: set for this batch, and put back.
+        # timm draws from numpy's global state: seeded for this batch, and restored.
         before = np.random.get_state()
         np.random.seed(np.random.SeedSequence([self._seed, step]).generate_state(1)[0])
         try:

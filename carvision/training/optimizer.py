@@ -9,35 +9,37 @@ from carvision.models.timm_parts import param_groups_layer_decay
 
 
 def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
-    """AdamW or SGD; the classifier has its own learning rate, and so has each layer if wanted.
+    """AdamW or SGD, with a learning rate for the classifier and, where configured, for each layer.
 
+    The first group has the plain learning rate; it is empty where every parameter has a factor.
     Norms and biases do not decay, nor what timm exempts: position embeddings, tables, tokens.
     Layer-wise decay of the learning rate: Clark et al., arXiv 2003.10555, with timm's layers.
     """
-    head = classifier_parameters(model)
+    classifier = classifier_parameters(model)
     exempt = tuple(getattr(model, "no_weight_decay", tuple)())
-    scales = _layer_scales(model, config.layer_decay)
-    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    factors = _layer_factors(model, config.layer_decay)
+    # Parameters by learning rate's factor and by whether they decay.
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {(1.0, True): []}
     for name, parameter in model.named_parameters():
-        scale = config.head_lr_factor if name in head else scales[id(parameter)]
-        # Some of timm's models give whole names, some only the last part.
+        factor = config.head_lr_factor if name in classifier else factors[id(parameter)]
+        # Some of timm's models list whole names, some only the last part.
         decays = parameter.ndim > 1 and not name.endswith(exempt)
-        groups.setdefault((scale, decays), []).append(parameter)
+        groups.setdefault((factor, decays), []).append(parameter)
     settings = [
         {
             "params": parameters,
-            "lr": config.lr * scale,
+            "lr": config.lr * factor,
             "weight_decay": config.weight_decay if decays else 0.0,
         }
-        for (scale, decays), parameters in groups.items()
+        for (factor, decays), parameters in groups.items()
     ]
     if config.name == "sgd":
         return torch.optim.SGD(settings, momentum=config.momentum, nesterov=config.momentum > 0)
     return torch.optim.AdamW(settings, fused=True)
 
 
-def _layer_scales(model: nn.Module, layer_decay: float) -> dict[int, float]:
-    """The share of the learning rate that each parameter (by its id) gets."""
+def _layer_factors(model: nn.Module, layer_decay: float) -> dict[int, float]:
+    """The share of the learning rate that each parameter, by its id, gets."""
     if layer_decay == 1.0:
         return {id(parameter): 1.0 for parameter in model.parameters()}
     layers = param_groups_layer_decay(model, layer_decay=layer_decay)

@@ -1,4 +1,4 @@
-"""A fold's validation photos: predictions of them, and their scores."""
+"""A fold's validation photos: predictions of them, and their metrics."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ from carvision.models import Preprocessing
 
 
 @dataclass(frozen=True)
-class Score:
-    """A network's metrics on the original view, and the log-probabilities behind them.
+class Evaluation:
+    """A network's metrics on the original view, and the log-probabilities that they are of.
 
-    ``log_p`` is ``[1, images, classes]``; ``true_class``, ``[images]``, is of the true class alone.
+    ``log_p`` is ``[1, images, classes]``; ``true_class`` ``[images]`` is its true class's column.
     """
 
     metrics: dict[str, float]
@@ -28,12 +28,12 @@ class Score:
 
     @property
     def loss(self) -> float:
-        """What networks are compared by."""
+        """The log loss, by which networks are compared."""
         return self.metrics["val/log_loss"]
 
 
 class Validation:
-    """The validation photos of a fold, read from their files, as test photos are."""
+    """The validation photos of a fold, read from their files as test photos are."""
 
     def __init__(
         self,
@@ -50,17 +50,17 @@ class Validation:
         self._compute = compute
         self._tracker = tracker
 
-    def score_each(self, networks: Sequence[nn.Module]) -> list[Score]:
-        """The original view's, of each network, from one reading of the photos."""
-        return [self._score(log_p) for log_p in self._predict(networks, VIEWS[:1])]
+    def evaluate(self, networks: Sequence[nn.Module]) -> list[Evaluation]:
+        """Evaluate each network on the original view; each photo is decoded once for all."""
+        return [self._evaluation(log_p) for log_p in self._predict(networks, VIEWS[:1])]
 
     def predict(self, network: nn.Module, views: tuple[str, ...]) -> NDArray[np.float32]:
         """Log-probabilities ``[views, images, classes]``."""
         return self._predict([network], views)[0]
 
-    def _score(self, log_p: NDArray[np.float32]) -> Score:
+    def _evaluation(self, log_p: NDArray[np.float32]) -> Evaluation:
         true_class = true_class_column(log_p[0], self._targets).astype(np.float32)
-        return Score(validation_metrics(log_p[0], self._targets), log_p, true_class)
+        return Evaluation(validation_metrics(log_p[0], self._targets), log_p, true_class)
 
     def _predict(
         self, networks: Sequence[nn.Module], views: tuple[str, ...]
@@ -79,7 +79,7 @@ class Validation:
         )
 
 
-def trial_rows(rows: pd.DataFrame, trained_on: int, seed: int) -> pd.DataFrame:
+def smoke_run_rows(rows: pd.DataFrame, trained_on: int, seed: int) -> pd.DataFrame:
     """A random part of the validation rows, no larger than what a smoke run trains on."""
     if trained_on >= len(rows):
         return rows

@@ -9,11 +9,10 @@ import pytest
 from carvision.inference import memory
 from carvision.inference.memory import (
     available_memory,
+    configure_allocator,
     forget_peak_memory,
     is_out_of_memory,
-    keep_freed_memory,
     release_memory,
-    stay_below_swap,
 )
 
 
@@ -77,7 +76,7 @@ def test_what_says_that_memory_ran_out(message: str, expected: bool) -> None:
 _FAULTS = """
 import resource
 import torch
-from carvision.inference.memory import keep_freed_memory
+from carvision.inference.memory import configure_allocator
 
 def faults():
     for repeat in range(9):
@@ -87,7 +86,7 @@ def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - first
 
 before = faults()
-keep_freed_memory("cpu")
+configure_allocator("cpu")
 print(before, faults())
 """
 
@@ -101,9 +100,37 @@ def test_freed_memory_is_not_asked_for_again() -> None:
     assert kept < 0.5 * given_back
 
 
-def test_other_devices_keep_their_own() -> None:
-    keep_freed_memory("mps")
+class _Libc:
+    """glibc's allocator functions, which note their calls."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def mallopt(self, parameter: int, value: int) -> None:
+        self.calls.append("mallopt")
+
+    def malloc_trim(self, pad: int) -> None:
+        self.calls.append("malloc_trim")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator is meant")
+@pytest.mark.parametrize(("device", "expected"), [("cpu", ["mallopt"] * 2), ("mps", [])])
+def test_only_a_cpu_keeps_freed_memory(
+    device: str, expected: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    libc = _Libc()
+    monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: libc)
+    monkeypatch.setattr(memory.torch.mps, "set_per_process_memory_fraction", lambda limit: None)
+    configure_allocator(device)
+    assert libc.calls == expected
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator is meant")
+def test_released_memory_goes_back_to_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    libc = _Libc()
+    monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: libc)
     release_memory("cpu")
+    assert libc.calls == ["malloc_trim"]
 
 
 @pytest.mark.parametrize(
@@ -118,7 +145,7 @@ def test_only_mps_is_kept_below_swap(
     monkeypatch.delenv("PYTORCH_MPS_HIGH_WATERMARK_RATIO", raising=False)
     if own is not None:
         monkeypatch.setenv("PYTORCH_MPS_HIGH_WATERMARK_RATIO", own)
-    stay_below_swap(device)
+    configure_allocator(device)
     assert limits == expected
 
 

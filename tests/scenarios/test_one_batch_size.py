@@ -12,8 +12,7 @@ from carvision.pipelines.train import fold_run
 from carvision.pipelines.train.fold_run import begun_batch_size
 from carvision.pipelines.train.step import train
 from carvision.store.runs import find_runs
-from carvision.training import CheckpointFolder
-from carvision.training import trainer as loop
+from carvision.training import CheckpointWriter, builder
 from carvision.workspace import fold_folder
 from tests.conftest import write_photos
 
@@ -42,7 +41,7 @@ def test_all_folds_have_the_first_one_s(
     taken: int,
 ) -> None:
     found = iter([4, 2])
-    monkeypatch.setattr(loop, "largest_batch", lambda *_: next(found))
+    monkeypatch.setattr(builder, "largest_batch", lambda *_: next(found))
     settings = f"data.folds=2 model.image_size=32 train.max_steps=1 train.batch_size={given}"
     config = load_config(overrides=settings, device="cpu")
     train([config], str(write_photos(tmp_path / "photos")), "all", "auto")
@@ -56,7 +55,7 @@ def test_what_lies_on_the_disk_is_asked_first(store: Path, asked: list[str]) -> 
     assert asked == ["a set"]
     begun = fold_folder("a set", 2)
     begun.mkdir(parents=True)
-    checkpoints = CheckpointFolder(begun)
+    checkpoints = CheckpointWriter(begun)
     checkpoints.write(1, {"batch_size": 32})
     checkpoints.write(2, {"batch_size": 32})
     checkpoints.wait()

@@ -8,10 +8,9 @@ import pytest
 import torch
 
 from carvision.inference import ComputeSettings
-from carvision.training import batch_size as module
-from carvision.training import train_fold
-from carvision.training.batch_size import largest_batch
-from carvision.training.learner import Learner
+from carvision.models import build_model
+from carvision.training import batch_size, learner, train_fold
+from carvision.training.batch_size import bytes_saved_for_backward, largest_batch
 from tests.training.conftest import Data, Recorder, job_in, tiny
 
 AUTO = tiny("train.batch_size=auto train.epochs=1")
@@ -27,17 +26,23 @@ def room_for(monkeypatch: pytest.MonkeyPatch):
     """Try, as on a GPU, on a device that takes no more than so many images at a time."""
 
     def limit(images: int) -> list[int]:
-        tried = []
-        backward = Learner._backward
+        tried: list[int] = []
 
-        def limited(self, pixels, targets, step):
-            tried.append(self.micro_batch)
-            if min(self.micro_batch, len(pixels)) > images:
-                raise torch.OutOfMemoryError("CUDA out of memory")
-            return backward(self, pixels, targets, step)
+        def limited_model(*arguments, **named):
+            network = build_model(*arguments, **named)
+            forward = network.forward
 
-        monkeypatch.setattr(Learner, "_backward", limited)
-        monkeypatch.setattr(module, "_by_what_is_kept", module._by_trying)
+            def limited(pixels):
+                tried.append(len(pixels))
+                if len(pixels) > images:
+                    raise torch.OutOfMemoryError("CUDA out of memory")
+                return forward(pixels)
+
+            network.forward = limited
+            return network
+
+        monkeypatch.setattr(learner, "build_model", limited_model)
+        monkeypatch.setattr(batch_size, "largest_by_estimate", batch_size.largest_by_trial)
         return tried
 
     return limit
@@ -54,22 +59,22 @@ def test_a_device_has_room_for_a_quarter_more(room_for, room: int, found: int) -
 
 
 def test_an_update_that_has_no_room_does_not_fit(room_for, monkeypatch: pytest.MonkeyPatch) -> None:
-    room_for(1000)
-    update = Learner._update
+    tried = room_for(1000)
+    step = torch.optim.AdamW.step
 
-    def limited(self, step):
-        if self.micro_batch > 10:
+    def limited(self):
+        if tried[-1] > 10:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        update(self, step)
+        step(self)
 
-    monkeypatch.setattr(Learner, "_update", limited)
+    monkeypatch.setattr(torch.optim.AdamW, "step", limited)
     assert _largest() == 8
 
 
 def test_accumulated_batches_are_in_memory_together(room_for) -> None:
     tried = room_for(9)
     assert _largest(overrides="train.accumulation=3 mixing.mixup_alpha=1.0") == 4
-    assert tried[:2] == [4, 6]
+    assert tried[:6] == [4] * 3 + [6] * 3
 
 
 @pytest.mark.parametrize(
@@ -82,29 +87,24 @@ def test_no_step_needs_more_than_the_photos(photos: int, accumulation: int, foun
 def test_on_a_cpu_it_follows_the_memory_that_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     found = []
     for gib in (0.0, 0.05, 0.1, 0.2, 10_000.0):
-        monkeypatch.setattr(module, "available_memory", lambda gib=gib: gib * 2**30)
+        monkeypatch.setattr(batch_size, "available_memory", lambda gib=gib: gib * 2**30)
         found.append(_largest(10_000))
     assert found[0] == 2
     assert found[-1] == 256
     # Twice the memory, twice the batch, but for what the gradients take.
     assert 2 < found[1] < found[2] < found[3] < 256
-    monkeypatch.setattr(module, "available_memory", lambda: 0.2 * 2**30)
+    monkeypatch.setattr(batch_size, "available_memory", lambda: 0.2 * 2**30)
     # Activations grow with the area; an average of the weights is there before.
     assert _largest(10_000, "model.image_size=64 train.image_size=64") == found[3] // 4
 
 
-def test_what_is_kept_for_the_backward_pass_is_counted() -> None:
+def test_what_is_saved_for_the_backward_pass_is_counted() -> None:
     """Against the same count of a network whose activations are known."""
     network = torch.nn.Sequential(torch.nn.Linear(50, 70), torch.nn.Tanh(), torch.nn.Linear(70, 9))
-
-    class _Known:
-        micro_batch = 0
-
-        def step(self, pixels, targets, step, lr_factor) -> None:
-            images = torch.zeros(self.micro_batch, 50)
-            network(images).sum().backward()
-
-    four, two = (module._kept(_Known(), tiny(), images) for images in (4, 2))  # type: ignore[arg-type]
+    four, two = (
+        bytes_saved_for_backward(lambda n=n: network(torch.zeros(n, 50)).sum().backward())
+        for n in (4, 2)
+    )
     # The first layer's input and tanh's output, which the second layer shares.
     assert (four - two) / 2 == 4 * (50 + 70)
 
@@ -146,7 +146,7 @@ def test_a_fold_keeps_what_it_began_with(
 
     with pytest.raises(KeyboardInterrupt):
         train_fold(job_in(tmp_path, data, AUTO), _Stopping())
-    monkeypatch.setattr(module, "available_memory", lambda: 0)
+    monkeypatch.setattr(batch_size, "available_memory", lambda: 0)
     # Nor does it take what the other folds have.
     result = train_fold(job_in(tmp_path, data, AUTO), Recorder(), 4)
     assert result.batch_size == 16

@@ -7,7 +7,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from carvision.errors import CarvisionError
-from carvision.training import CheckpointFolder, best_checkpoint
+from carvision.training import best_checkpoint, newest_checkpoint
 from tests.training.conftest import Data, Recorder, assert_same, tiny, train_in
 
 #: A checkpoint an epoch, of three steps, each better than the one before.
@@ -55,7 +55,7 @@ def test_a_kill_between_best_weights_and_checkpoint(data: Data, tmp_path: Path) 
     assert len(list(tmp_path.glob("best-epoch*.safetensors"))) == 2
     newest.unlink()
     # What the new epoch trains is to be chosen against the old best, whose weights are these.
-    state = CheckpointFolder(tmp_path).newest()[1]["best"]["best"]
+    state = newest_checkpoint(tmp_path)[1]["best"]["best"]
     assert (state["epoch"], state["weights"]) == (1, "best-epoch0001.safetensors")
     found, whole = (train_in(data, tiny(LEARNING), tmp_path / name) for name in ("", "whole"))
     assert_same(found, whole)

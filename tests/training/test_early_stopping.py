@@ -6,7 +6,7 @@ from carvision.training.early_stopping import EarlyStopping
 
 
 def _seen(stopping, pairs):
-    return [stopping.overfits({"train/loss": a, "val/log_loss": b}) for a, b in pairs]
+    return [stopping.update(a, b) for a, b in pairs]
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_patience(patience, losses, stops):
     assert not stopping.should_stop
     found = []
     for loss in losses:
-        stopping.overfits({"train/loss": loss, "val/log_loss": loss})
+        stopping.update(loss, loss)
         found.append(stopping.should_stop)
     assert found == stops
 
@@ -49,6 +49,6 @@ def test_it_goes_on_from_its_state():
     whole, first, second = EarlyStopping(2), EarlyStopping(2), EarlyStopping(2)
     expected = _seen(whole, pairs)
     found = _seen(first, pairs[:2])
-    second.restore(first.state())
+    second.load_state_dict(first.state_dict())
     assert found + _seen(second, pairs[2:]) == expected
     assert second.should_stop == whole.should_stop

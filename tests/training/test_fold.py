@@ -14,8 +14,7 @@ from carvision.errors import CarvisionError, DataError, DivergedError
 from carvision.inference import ComputeSettings, PhotosToPredict, predict_views
 from carvision.metrics import validation_metrics
 from carvision.models import build_model, preprocessing_of
-from carvision.training import CheckpointFolder, train_fold
-from carvision.training import trainer as loop
+from carvision.training import newest_checkpoint, train_fold, trainer
 from carvision.training.validation import Validation
 from tests.training.conftest import PER_CLASS, Data, Recorder, Run, job_in, tiny
 
@@ -36,7 +35,7 @@ def test_each_epoch_ends_with_a_checkpoint_that_goes_on_in_the_next_one(trained:
     folder = trained.result.weights.parent
     kept = sorted(path.name for path in folder.glob("step*.pt"))
     assert kept == ["step00000006.pt", "step00000009.pt"]
-    path, state = CheckpointFolder(folder).newest()
+    path, state = newest_checkpoint(folder)
     assert (path.name, state["train_state"]["epoch"]) == (kept[1], 4)
 
 
@@ -261,7 +260,7 @@ def test_each_fold_counts_its_own_peak_of_memory(
     train: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forgotten: list[str] = []
-    monkeypatch.setattr(loop, "forget_peak_memory", forgotten.append)
+    monkeypatch.setattr(trainer, "forget_peak_memory", forgotten.append)
     train(tiny("train.max_steps=1"))
     assert forgotten == ["cpu"]
 

@@ -92,6 +92,19 @@ def test_the_classifier_has_its_own_learning_rate(model: nn.Module) -> None:
         assert group["lr"] == pytest.approx(0.03 if name in head else 0.01), name
 
 
+@pytest.mark.parametrize("layer_decay", [1.0, 0.5])
+def test_layers_learn_slower_the_deeper_they_lie(layer_decay: float) -> None:
+    model = timm.create_model("tf_efficientnet_lite0", num_classes=3)
+    optimizer = build_optimizer(model, _config(layer_decay=layer_decay))
+    rate = {name: group["lr"] for name, group in _by_name(model, optimizer).items()}
+    assert rate["classifier.weight"] == pytest.approx(0.03)
+    stem, last = rate["conv_stem.weight"], rate["conv_head.weight"]
+    assert stem <= last <= 0.01
+    assert (stem < 0.001) == (layer_decay == 0.5)
+    # The log reports the first group's learning rate.
+    assert optimizer.param_groups[0]["lr"] == 0.01
+
+
 def test_parameters_that_are_frozen_for_now_are_in_a_group_too() -> None:
     model = timm.create_model("resnet18d", num_classes=3)
     expected = set(_by_name(model, build_optimizer(model, _config())))

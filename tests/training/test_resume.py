@@ -3,7 +3,6 @@
 import os
 import random
 import signal
-import threading
 import time
 from dataclasses import replace
 from itertools import count
@@ -17,8 +16,8 @@ from carvision.config import Config, SplitSettings
 from carvision.contracts import ClassMap
 from carvision.data.preparation.build import divided
 from carvision.errors import CarvisionError, ConfigError
-from carvision.training import CheckpointFolder, FoldResult, train_fold
-from carvision.training.learner import Learner
+from carvision.models import build_model
+from carvision.training import FoldResult, train_fold
 from tests.training.conftest import Data, Recorder, assert_same, job_in, tiny, train_in
 
 #: How often the killing test kills; the whole check of a change kills twenty times.
@@ -176,23 +175,33 @@ def test_memory_that_runs_out_in_an_update(
 ) -> None:
     """Half of the weights may have moved: training goes on from the last checkpoint."""
     config = tiny(f"{EVERYTHING} train.batch_size=8 train.accumulation=1")
-    updates, fails = [], True
-    update = Learner._update
+    sizes: list[int] = []
+    update = torch.optim.AdamW.step
 
-    def short(self, at: int) -> None:
-        nonlocal fails
-        updates.append((at + 1, self.micro_batch))
-        update(self, at)
-        if at + 1 == step and fails:
-            fails = False
+    def counted_model(*arguments, **named):
+        network = build_model(*arguments, **named)
+        forward = network.forward
+
+        def counted(pixels):
+            if network.training:
+                sizes.append(len(pixels))
+            return forward(pixels)
+
+        network.forward = counted
+        return network
+
+    def short(self) -> None:
+        update(self)
+        if len(sizes) == step:
             raise torch.OutOfMemoryError("CUDA out of memory")
 
     recorder = Recorder()
     with monkeypatch.context() as patch:
-        patch.setattr(Learner, "_update", short)
+        patch.setattr("carvision.training.learner.build_model", counted_model)
+        patch.setattr(torch.optim.AdamW, "step", short)
         train_in(data, config, tmp_path, recorder)
     # The step is done again, and no other one: each had a checkpoint, but the first epoch's start.
-    assert updates == [(s, 8) for s in range(1, step + 1)] + [(s, 4) for s in range(step, 10)]
+    assert sizes == [8] * step + [4] * 2 * (10 - step)
     assert [s for s, _ in recorder.steps] == list(range(1, 10))
     (warning,) = [text for text in recorder.warnings if "out of memory" in text]
     assert "from the last checkpoint with 4 images at a time" in warning
@@ -310,39 +319,6 @@ def test_after_broken_checkpoints_new_ones_are_kept(data: Data, tmp_path: Path) 
         path.write_bytes(b"broken")
     fresh = _stopped(data, tmp_path, step=3)
     assert [path.name for path in fresh] == ["step00000002.pt", "step00000003.pt"]
-
-
-def test_a_writer_that_is_still_busy_keeps_its_copy(tmp_path: Path) -> None:
-    """An interrupt while waiting must not let the next copy into memory that is being written."""
-    folder = CheckpointFolder(tmp_path)
-    go_on = threading.Event()
-    write = folder._write
-    folder._write = lambda path, state: (go_on.wait(10), write(path, state))  # type: ignore[method-assign]
-    state = {"weights": torch.zeros(5), "step": 1}
-    folder.write(1, state)
-
-    class _Interrupted:
-        """Raises once, as a signal that comes while a thread is waited for."""
-
-        def __init__(self, future) -> None:
-            self._future = future
-            self._raised = False
-
-        def exception(self):
-            if not self._raised:
-                self._raised = True
-                raise KeyboardInterrupt
-            go_on.set()
-            return self._future.exception()
-
-    folder._pending = _Interrupted(folder._pending)  # type: ignore[assignment]
-    with pytest.raises(KeyboardInterrupt):
-        folder.write(2, {"weights": torch.ones(5), "step": 2})
-    folder.write(3, {"weights": torch.full((5,), 3.0), "step": 3})
-    folder.wait()
-    first = torch.load(tmp_path / "step00000001.pt", weights_only=True)
-    assert torch.equal(first["weights"], torch.zeros(5))
-    assert CheckpointFolder(tmp_path).newest()[1]["step"] == 3
 
 
 class _InterruptingAtEpochs(Recorder):

@@ -15,7 +15,7 @@ from carvision.ensembling.fold_averaging import FoldMixtures
 from carvision.ensembling.mix import mix
 from carvision.files import scratch_folder
 from carvision.inference import ComputeSettings, PhotosToPredict, predict_member
-from carvision.inference.memory import keep_freed_memory, stay_below_swap
+from carvision.inference.memory import configure_allocator
 from carvision.metrics import MIN_PROBABILITY
 from carvision.pipelines.ensemble.unreadable import UnreadablePhotos
 from carvision.reporting.console import progress
@@ -57,8 +57,7 @@ def predict_photos(
     photos = PhotosToPredict(unreadable.photos.paths, unreadable.marks)
     compute = ComputeSettings.of(settings)
     # Only in a command's own process, never where a model predicts in somebody else's.
-    keep_freed_memory(compute.device)
-    stay_below_swap(compute.device)
+    configure_allocator(compute.device)
     common = set.intersection(*(set(version.folds) for version in pinned))
     folds = FoldMixtures(spec.mixing, sorted(common))
     members = []

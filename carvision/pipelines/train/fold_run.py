@@ -42,7 +42,7 @@ from carvision.tracking.progress_bar import TrainingProgress
 from carvision.tracking.tensorboard_tracker import TensorBoardTracker
 from carvision.tracking.wandb_tracker import WandbRun, wandb_tracker
 from carvision.training import FoldResult, train_fold
-from carvision.training.checkpoint import glance
+from carvision.training.checkpoint import peek_checkpoint
 from carvision.training.job import FoldJob
 from carvision.workspace import TENSORBOARD, WANDB, fold_folder, set_folder
 
@@ -96,7 +96,7 @@ def begun_batch_size(set_id: str) -> int | None:
     for folder in sorted(set_folder(set_id).glob("fold*")):
         if (size := waiting_metrics(folder).get(BATCH_SIZE)) is not None:
             return int(size)
-        if (state := glance(folder)) is not None and "batch_size" in state:
+        if (state := peek_checkpoint(folder)) is not None and "batch_size" in state:
             return int(state["batch_size"])
     try:
         require_server()

@@ -1,4 +1,4 @@
-"""Learning rates over time, as a factor of each parameter group's peak. Pure functions."""
+"""The learning rate over time, as a factor of each parameter group's peak."""
 
 from math import cos, pi
 
@@ -8,10 +8,11 @@ from carvision.config.schema import ScheduleConfig
 def lr_factor(
     step: int, steps_per_epoch: int, total_steps: int, schedule: ScheduleConfig, floor: float
 ) -> float:
-    """The factor for ``step`` (from 0) out of ``total_steps``; ``floor`` is ``eta_min / lr``.
+    """The factor at ``step`` (from 0) of ``total_steps``; ``floor`` is ``eta_min / lr``.
 
-    Linear warm-up, then a cosine that reaches ``floor`` when the last step is done, or one with
-    warm restarts (Loshchilov, Hutter, arXiv 1608.03983).
+    Linear warm-up, then a cosine that reaches ``floor`` after the last step, or a cosine with warm
+    restarts (Loshchilov, Hutter, arXiv 1608.03983). ``LambdaLR`` applies it in
+    :class:`~carvision.training.learner.Learner`.
     """
     warmup = min(round(schedule.warmup_epochs * steps_per_epoch), total_steps // 2)
     if step < warmup:
@@ -26,7 +27,7 @@ def lr_factor(
 
 
 def _restart_progress(epoch: float, period: int, factor: int) -> float:
-    """How far into its period an epoch is, from 0 to 1."""
+    """The share of its restart period that has passed at ``epoch``, from 0 to 1."""
     while epoch >= period:
         epoch -= period
         period *= factor

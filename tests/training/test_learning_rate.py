@@ -8,7 +8,7 @@ import torch
 
 from carvision.config import load_config
 from carvision.config.schema import ScheduleConfig
-from carvision.training.schedule import lr_factor
+from carvision.training.learning_rate import lr_factor
 
 
 def _schedule(**values: Any) -> ScheduleConfig:
