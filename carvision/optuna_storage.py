@@ -1,6 +1,6 @@
-"""Optuna studies in a file of their own, which go on after an interruption.
+"""Optuna studies that are stored in a file and go on after an interruption.
 
-The file is not MLflow's database: both keep alembic tables, and neither opens the other's.
+The file is not MLflow's database: each has its own alembic tables and refuses the other's.
 """
 
 import logging
@@ -21,8 +21,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from carvision.errors import ConfigError, causes
 from carvision.files import one_at_a_time
 
-#: SQLite's names of what a lock, a disk or missing rights do to a sound file.
-_PASSING: Final = (
+#: SQLite's errors that come from a lock, a disk or missing rights, while the file is intact.
+_FILE_IS_INTACT: Final = (
     "SQLITE_BUSY",
     "SQLITE_LOCKED",
     "SQLITE_FULL",
@@ -31,22 +31,26 @@ _PASSING: Final = (
     "SQLITE_PERM",
 )
 
-optuna.logging.set_verbosity(optuna.logging.WARNING)
 log = logging.getLogger(__name__)
+
+
+def quiet_optuna() -> None:
+    """Silence Optuna's line about each trial; a command that searches calls this when it starts."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 def open_study(
     name: str, storage: str | None, seed: int, *, startup_trials: int = 10
 ) -> optuna.Study:
-    """The study of this name, new or as it was left: TPE, towards the lowest value.
+    """Open the study of this name, or create it: it minimises with TPE.
 
-    ``startup_trials`` are drawn at random before TPE has seen enough. ``storage`` is the address of
-    an SQLite file; without one the study lives in memory.
+    The first ``startup_trials`` are drawn at random. ``storage`` is the address of an SQLite file;
+    without one the study lives in memory.
 
     Raises:
         ConfigError: the file is no storage of this version of Optuna, or the study of this name
-            seeks something else.
-        SQLAlchemyError: the file is locked, or its disk refuses.
+            does not minimise one value.
+        SQLAlchemyError: the file is locked, or the disk fails.
     """
     study = optuna.create_study(
         study_name=name,
@@ -56,7 +60,7 @@ def open_study(
     )
     if study.directions != [StudyDirection.MINIMIZE]:
         raise ConfigError(f"the study {name!r} in {storage} {not_ours(name, storage)}")
-    # The same seed again would draw the same first points again.
+    # A study that goes on with the same seed would draw its first points again.
     study.sampler = optuna.samplers.TPESampler(
         seed=seed + len(study.trials), n_startup_trials=startup_trials
     )
@@ -66,9 +70,9 @@ def open_study(
 class _WriteAhead(sqlite3.Connection):
     """A connection whose transactions do not wait for the disk.
 
-    Each parameter of a trial is a transaction, and each waited for an fsync. With a log that is
-    written ahead (https://www.sqlite.org/wal.html) a killed process still loses nothing; a power
-    failure may lose the last trials, and never damages the file.
+    Each parameter of a trial is a transaction, which by default waits for an fsync. With a
+    write-ahead log (https://www.sqlite.org/wal.html) a killed process loses nothing; a power
+    failure may lose the last trials, but never damages the file.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -79,10 +83,10 @@ class _WriteAhead(sqlite3.Connection):
 
 def _file_storage(address: str) -> RDBStorage:
     try:
-        # Its tables are created, and its log is turned on, by one process at a time.
+        # Two processes must not create the tables and turn on the log at once.
         with one_at_a_time(Path(f"{address.removeprefix('sqlite:///')}.lock")):
             return RDBStorage(address, engine_kwargs={"connect_args": {"factory": _WriteAhead}})
-    # The last one is how Optuna tells a file of another version.
+    # Optuna raises RuntimeError for a file of another version.
     except (SQLAlchemyError, CommandError, StorageInternalError, RuntimeError) as error:
         if _is_no_fault_of_the_file(error):
             raise
@@ -96,13 +100,13 @@ def _file_storage(address: str) -> RDBStorage:
 def _is_no_fault_of_the_file(error: BaseException) -> bool:
     """Whether a sound file cannot be used just now: it must not be moved away for that."""
     names = (each.sqlite_errorname for each in causes(error) if isinstance(each, sqlite3.Error))
-    return next(names, "").startswith(_PASSING)
+    return next(names, "").startswith(_FILE_IS_INTACT)
 
 
 def refuse_other_choices(
     study: optuna.Study, wanted: Mapping[str, BaseDistribution], storage: str | None
 ) -> None:
-    """Refuse a study whose trials chose among other things: Optuna could not draw in it.
+    """Refuse a study whose trials have other choices: Optuna cannot draw further ones for it.
 
     Raises:
         ConfigError: a parameter of the same name is of another kind, or has other choices.
@@ -120,7 +124,7 @@ def refuse_other_choices(
 
 
 def not_ours(name: str, storage: str | None) -> str:
-    """What to do with a study that carvision did not make."""
+    """The end of a message about a study that carvision did not make: what to do with it."""
     return (
         "is of another search; remove the study: "
         f"optuna delete-study --study-name {name} --storage {storage}"
@@ -128,7 +132,7 @@ def not_ours(name: str, storage: str | None) -> str:
 
 
 def close_interrupted(study: optuna.Study) -> list[FrozenTrial]:
-    """Close the trials that a killed process left running for ever; they are returned."""
+    """Close and return the trials that a killed process left in the state running."""
     left = study.get_trials(states=(TrialState.RUNNING,))
     for trial in left:
         log.info("closing trial %d, left running by a process that was stopped", trial.number)

@@ -2,16 +2,18 @@
 
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
+from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 from sqlalchemy import create_engine
 from sqlalchemy.exc import OperationalError
 
 from carvision import optuna_storage
 from carvision.errors import ConfigError
-from carvision.optuna_storage import _file_storage, close_interrupted, open_study
+from carvision.optuna_storage import close_interrupted, open_study
 from carvision.store.errors import store_problem
 
 
@@ -58,11 +60,19 @@ def test_what_a_killed_process_left_is_closed(storage: str) -> None:
     assert len(study.get_trials(states=(TrialState.COMPLETE,))) == 2
 
 
-def test_no_transaction_waits_for_the_disk(storage: str) -> None:
+def test_no_transaction_waits_for_the_disk(storage: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where every parameter did, a trial of twenty took the better part of a second."""
-    opened = _file_storage(storage)
-    # Those that are opened later, too.
-    for engine in (opened.engine, opened.engine, _file_storage(storage).engine):
+    opened: list[RDBStorage] = []
+
+    def remembered(*arguments: Any, **options: Any) -> RDBStorage:
+        opened.append(RDBStorage(*arguments, **options))
+        return opened[-1]
+
+    monkeypatch.setattr(optuna_storage, "RDBStorage", remembered)
+    for _ in range(2):
+        open_study("study", storage, 0)
+    # Connections that are opened later, too.
+    for engine in (opened[0].engine, opened[0].engine, opened[1].engine):
         with engine.connect() as connection:
             modes = [
                 connection.exec_driver_sql(f"PRAGMA {name}").scalar()

@@ -1,7 +1,7 @@
-"""``ensemble.json``: what an ensemble is made of, and by which score it was chosen.
+"""``ensemble.json``: the members of an ensemble, their weights, and the score it was chosen by.
 
-It is read from a registry, to which others may write: all in it that becomes the name of a folder,
-a model or a run is checked.
+It is read from a registry, to which others may write, so every value that becomes the name of a
+folder, a model or a run is checked.
 """
 
 from pathlib import Path
@@ -18,9 +18,9 @@ from carvision.files import read_json
 #: The mean of probabilities, or of log-probabilities.
 Mixing = Literal["arithmetic", "geometric"]
 
-#: Bytes: a thousand times what the competition's ensemble takes.
+#: In bytes, a thousand times the size for the competition.
 _LARGEST: Final = 64 * 2**20
-#: Colder ones make infinities of log-probabilities.
+#: Colder temperatures turn log-probabilities into infinities.
 _COLDEST: Final = 1e-6
 
 
@@ -31,8 +31,8 @@ class _Frozen(BaseModel):
 class Member(_Frozen):
     """A registered model at a pinned version, with a weight and a temperature for each view.
 
-    ``fold_set`` and ``fold_runs`` say who the version was when it was pinned: numbers begin again
-    when a registered model is deleted. None and empty in specifications from before.
+    ``fold_set`` and ``fold_runs`` identify the version that was pinned, as version numbers begin
+    again after a registered model is deleted. Specifications of earlier versions lack them.
     """
 
     preset: PlainName
@@ -73,9 +73,9 @@ class Member(_Frozen):
 class Score(_Frozen):
     """Out-of-fold log losses in nats, and the photos they were computed on.
 
-    ``log_loss`` is the fitted one, which flatters itself. ``nested`` is the honest one, of photos
-    that neither weights nor search had seen, between ``low`` and ``high`` with 90 % confidence;
-    None in versions from before it was computed.
+    ``log_loss`` is fitted to these photos, and so too low. ``nested`` is of photos that neither
+    weights nor search had seen, with its 90 % confidence interval from ``low`` to ``high``; all
+    three are None in specifications of earlier versions.
     """
 
     log_loss: float
@@ -88,10 +88,7 @@ class Score(_Frozen):
 
 
 class EnsembleSpec(_Frozen):
-    """Members whose weights over all views sum to one.
-
-    ``mixing`` is of probabilities (arithmetic) or of log-probabilities (geometric).
-    """
+    """An ensemble: members whose weights over all views sum to one, and how they are mixed."""
 
     members: tuple[Member, ...] = Field(min_length=1)
     mixing: Mixing
@@ -118,12 +115,12 @@ class EnsembleSpec(_Frozen):
 
     @property
     def pinned(self) -> bool:
-        """Whether every member's identity is known; it is not in versions from before."""
+        """Whether every member's identity is known; earlier versions did not keep it."""
         return all(member.fold_set is not None for member in self.members)
 
     @property
     def without_pins(self) -> "EnsembleSpec":
-        """The same mixture, as versions from before described it."""
+        """The same mixture without the members' identities, as earlier versions described it."""
         none = {"fold_set": None, "fold_runs": ()}
         members = tuple(member.model_copy(update=none) for member in self.members)
         return self.model_copy(update={"members": members})
@@ -134,7 +131,7 @@ class EnsembleSpec(_Frozen):
         return ClassMap(self.class_names, self.class_folders)
 
     def with_views(self, views: tuple[str, ...]) -> "EnsembleSpec":
-        """Only ``views``, their weights scaled to sum to one again.
+        """Keep ``views`` only, and scale their weights to sum to one again.
 
         Raises:
             PredictionsError: no weight is left.

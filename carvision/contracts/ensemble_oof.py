@@ -1,7 +1,7 @@
-"""What a registered ensemble keeps of its out-of-fold photos, so that a test can be forecast.
+"""The out-of-fold photos of a registered ensemble, from which a test score is forecast.
 
-``oof.parquet`` holds a row a photo, ``forecast_inputs.json`` what is known of the set as a whole.
-Both lie at the root of the run that registered the ensemble's version.
+``oof.parquet`` holds a row a photo, ``forecast_inputs.json`` the values of the set as a whole. Both
+are artifacts at the root of the run that registered the ensemble's version.
 """
 
 from collections.abc import Mapping
@@ -27,18 +27,18 @@ _COLUMNS = [*_INDEX, "predicted", *_NUMBERS]
 
 @dataclass(frozen=True)
 class EnsembleOof:
-    """An ensemble on the photos that its members never trained on.
+    """An ensemble's predictions of the photos that its members were not trained on.
 
     ``photos`` has a row a photo: ``image_id``, ``group``, ``fold`` and ``class_index`` (the truth).
-    ``log_loss`` of the photo, in nats, and the ``predicted`` class are by weights that were
-    searched and fitted without its fold: they are the honest score. ``confidence`` (the largest
-    probability) and ``entropy`` in nats are those of the ensemble that is submitted, with its own
-    weights and temperatures: they can be compared with those of test photos.
+    Its ``log_loss`` in nats and its ``predicted`` class are nested: by weights that were searched
+    and fitted without the photo's fold. Its ``confidence`` (the largest probability) and its
+    ``entropy`` in nats are of the ensemble that is submitted, with its own weights and
+    temperatures, so that they can be compared with those of test photos.
 
     ``selection_optimism`` is by how many nats the choice of each fold's best epoch on the scored
-    fold flatters the log loss; ``folds`` are each member's, by its preset. ``of_submitted`` is
-    False for files of earlier versions: there confidence and entropy, too, are by weights that were
-    searched without the photo's fold, and cannot be compared with a test's.
+    fold lowers the log loss; ``folds`` are each member's, by its preset. ``of_submitted`` is False
+    for files of earlier versions: there confidence and entropy are nested, too, and cannot be
+    compared with a test's.
     """
 
     photos: pd.DataFrame
@@ -56,10 +56,10 @@ class EnsembleOof:
         folds: Mapping[str, tuple[int, ...]],
         predicted: NDArray[np.integer] | None = None,
     ) -> "EnsembleOof":
-        """From the submitted mixture ``[images, classes]`` and the honest losses ``[images]``.
+        """Combine the submitted mixture ``[images, classes]`` and the nested losses ``[images]``.
 
         ``index`` holds ``image_id``, ``group``, ``fold`` and ``class_index`` in the same order.
-        ``predicted`` are the honest classes ``[images]``; without them, the mixture's own.
+        ``predicted`` are the nested classes ``[images]``; without them, the mixture's own.
 
         Raises:
             PredictionsError: the lengths differ.
@@ -75,7 +75,7 @@ class EnsembleOof:
         photos["predicted"] = predicted
         photos["confidence"] = np.exp(log_probabilities.max(axis=1).astype(np.float64))
         photos["entropy"] = entropy(log_probabilities)
-        # A zero on the true class costs what the competition clips it to.
+        # The competition clips a probability of zero, so its loss is finite.
         photos["log_loss"] = np.minimum(log_loss.astype(np.float64), -np.log(CLIP))
         return cls(photos, float(selection_optimism), dict(folds))
 
@@ -139,7 +139,7 @@ def _check(oof: EnsembleOof) -> None:
         raise PredictionsError(f"the photo {repeated.iloc[0]!r} stands twice in {OOF_FILE}")
     for column in _NUMBERS:
         values = photos[column].to_numpy(dtype=np.float64)
-        # Rounding may leave the entropy of a sure prediction, or its loss, a hair below zero.
+        # Rounding may give a certain prediction an entropy or loss slightly below zero.
         upper = 1 + 1e-6 if column == "confidence" else np.inf
         wrong = ~(np.isfinite(values) & (values > -1e-6) & (values <= upper))
         if wrong.any():

@@ -1,16 +1,16 @@
-"""Whether two specifications are of one ensemble, whatever machine they were computed on."""
+"""Compare two specifications, up to the rounding of different machines."""
 
 import math
 from typing import Any, Final
 
 from carvision.contracts.ensemble import EnsembleSpec
 
-#: Another number of BLAS threads adds in another order: weights and scores are then 1e-15 apart.
+#: With another number of BLAS threads sums differ by 1e-15, and weights and scores with them.
 _ROUNDING: Final = 1e-9
 
 
 def same_ensemble(first: EnsembleSpec, second: EnsembleSpec) -> bool:
-    """Whether they are equal but for what rounding makes of weights, temperatures and scores."""
+    """Whether two ensembles are equal, apart from rounding of weights, temperatures and scores."""
     return _alike(first.model_dump(), second.model_dump())
 
 

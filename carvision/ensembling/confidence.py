@@ -1,9 +1,9 @@
-"""How sure an ensemble is of each photo, and how far its members agree.
+"""The confidence of an ensemble in each photo, and the disagreement of its members.
 
-Disagreement is the members' weighted Jensen and Shannon divergence (Lin, "Divergence measures
-based on the Shannon entropy", 1991): the mean over members of ``KL(member || their mixture)``,
-which is the entropy of their mixture less the mean of their entropies. In nats, from 0 where all
-say the same to the entropy of the weights where each is sure of another class.
+Disagreement is the members' weighted Jensen-Shannon divergence (Lin, "Divergence measures based on
+the Shannon entropy", 1991): the mean over members of ``KL(member || their mixture)``, which equals
+the entropy of their mixture minus the mean of their entropies. In nats, from 0 if all members
+predict the same to the entropy of the weights if each is certain of another class.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,21 +16,21 @@ from numpy.typing import NDArray
 
 from carvision.metrics import CLIP, entropy
 
-#: Classes named for each photo.
+#: Classes that the table lists for each photo.
 TOP: Final = 3
 
 
 def disagreement(
     members: Sequence[NDArray[np.floating]], weights: Sequence[float]
 ) -> NDArray[np.float64]:
-    """How far the members' probabilities, each ``[images, classes]``, are apart: ``[images]``."""
+    """The disagreement of the members' probabilities, each ``[images, classes]``: ``[images]``."""
     total = sum(weights)
     mixed = np.zeros_like(members[0], dtype=np.float64)
     own = np.zeros(len(mixed))
     for member, weight in zip(members, weights, strict=True):
         mixed += weight / total * member
         own += weight / total * entropy(_log(member))
-    # Rounding may leave members that agree a hair below zero.
+    # Rounding may give members that agree a value slightly below zero.
     return np.maximum(entropy(_log(mixed)) - own, 0.0)
 
 
@@ -42,10 +42,10 @@ def confidence_table(
     class_names: Sequence[str],
     unreadable: Mapping[str, str] = MappingProxyType({}),
 ) -> pd.DataFrame:
-    """A row a photo, those that the members disagree most on first.
+    """A table with a row a photo, those of the highest disagreement first.
 
     ``submitted`` and each of ``members`` are probabilities ``[images, classes]``. The columns are
-    ``image_id``, ``unreadable`` (why a photo was not predicted, mostly empty), ``confidence`` (the
+    ``image_id``, ``unreadable`` (why a photo was not predicted, else empty), ``confidence`` (the
     largest submitted probability), ``entropy`` and ``disagreement`` in nats, and ``class_1``,
     ``probability_1`` to ``class_3``, ``probability_3``.
     """

@@ -1,7 +1,7 @@
-"""How much the choice of the best epoch on the scored photos flatters the score.
+"""The optimism of choosing the best epoch on the photos that are then scored.
 
-A fold keeps the epoch with the lowest validation loss, and that same loss is its out-of-fold
-score: the least of several noisy numbers. On other photos the chosen epoch does worse.
+A fold keeps the epoch with the lowest validation loss, and this loss is its out-of-fold score: the
+minimum of several noisy numbers. On other photos the chosen epoch does worse.
 """
 
 from collections.abc import Sequence
@@ -22,25 +22,25 @@ def selection_optimism(
     shares: Sequence[float],
     seed: int,
 ) -> float:
-    """By how many nats choosing each fold's best epoch flatters the out-of-fold log loss.
+    """By how many nats the choice of each fold's best epoch lowers the out-of-fold log loss.
 
-    ``epochs`` holds, for each choice that was made (a fold, of each member), the true class's
-    log-probability ``[epochs, photos]``; ``groups`` the photos' groups ``[photos]``; ``shares`` the
-    weight in the ensemble of the member that made it. The result is the mean over the photos of all
-    choices, by these weights. For an ensemble of members that are about alike that is also what its
-    own log loss gains: to first order a mixture's loss moves by the mean of its members' moves,
-    weighted by their share in each photo's probability.
+    There is a choice for each fold of each member. For each, ``epochs`` holds the true class's
+    log-probability ``[epochs, photos]``, ``groups`` the photos' groups ``[photos]``, and ``shares``
+    the member's weight in the ensemble. The result is the mean over the photos of all choices,
+    with these weights. It also applies to the loss of an ensemble of similar members: to first
+    order, a mixture's loss changes by the mean of its members' changes, weighted by their share in
+    each photo's probability.
 
-    The photos are halved by group, again and again. The epoch that is best on one half is scored
-    on the other, against its score on the first: without bias the optimism of a choice among half
-    of the photos. It comes from the noise of means, which over all photos is smaller by the root
-    of two, and so is the result. That is exact where all epochs are as good as each other. Where
-    one is better than the rest, more photos also make wrong choices rarer, and the result is too
-    high (by a third, where the gap is as large as its own noise; far beyond that there is next to
-    no optimism, true or estimated). A bootstrap of the full size would err on the other side: it
-    takes the epochs' measured gaps, noise included, for true ones.
+    The photos are split into halves by group, many times. The epoch that is best on one half is
+    scored on both: the difference is an unbiased estimate of the optimism of a choice on half of
+    the photos. Optimism comes from the noise of means, which is smaller by the root of two for all
+    photos, so the result is divided by it. That is exact if all epochs are equally good. If one is
+    better, more photos also make wrong choices rarer, and the result is too high: by a third if the
+    difference equals its own noise; far beyond that there is hardly any optimism, true or
+    estimated. A bootstrap of all photos would be too low instead: it takes the measured differences
+    of the epochs, noise included, for the true ones.
 
-    A choice of one epoch, or over photos of one group, adds nothing.
+    A choice of one epoch, or over photos of one group, has no optimism.
 
     Raises:
         PredictionsError: the arrays do not fit each other.
@@ -57,14 +57,14 @@ def selection_optimism(
     counts = [len(own) * share for own, share in zip(groups, shares, strict=True)]
     if sum(counts) == 0:
         return 0.0
-    found = [_of_a_half(*choice, generator) for choice in zip(epochs, groups, strict=True)]
+    found = [_half_optimism(*choice, generator) for choice in zip(epochs, groups, strict=True)]
     return float(np.average(found, weights=counts) / np.sqrt(2))
 
 
-def _of_a_half(
+def _half_optimism(
     log_p: NDArray[np.floating], groups: NDArray[np.generic], generator: np.random.Generator
 ) -> float:
-    """Mean optimism of choosing on a random half, ``log_p`` being ``[epochs, photos]``."""
+    """The mean optimism of a choice on a random half; ``log_p`` is ``[epochs, photos]``."""
     _, group_of = np.unique(groups, return_inverse=True)
     count = np.bincount(group_of)
     if len(log_p) < 2 or len(count) < 2:
@@ -73,7 +73,7 @@ def _of_a_half(
     by_group = np.stack([np.bincount(group_of, weights=loss) for loss in losses])
     order = generator.random((_REPEATS, len(count))).argsort(axis=1)
     half = (order < len(count) // 2).astype(np.float64)
-    # Each half chooses once, and is scored once: [2, repeats, epochs].
+    # An epoch is chosen on each half and scored on the other: [2, repeats, epochs].
     sides = np.stack([half, 1 - half])
     means = (sides @ by_group.T) / (sides @ count)[:, :, None]
     chosen = means.argmin(axis=2, keepdims=True)

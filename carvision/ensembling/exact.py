@@ -1,14 +1,15 @@
-"""The weights of an arithmetic mixture that no others beat, with the proof beside them.
+"""The optimal weights of an arithmetic mixture, with a bound of their distance to the optimum.
 
-The log loss of a mixture is convex in its weights, and homogeneity makes the sum of one come by
-itself: minimising ``-mean log(P w) + sum(w)`` over ``w >= 0`` ends at weights that sum to one. Each
-step solves a quadratic model of it as non-negative least squares, so weights of no use become
-exactly zero (mix-SQP: Kim, Carbonetto, Stephens and Anitescu, arXiv 1806.01412). Where that finds
-nothing better, small steps do, which never go up: one towards a single candidate, and EM's
-(Dempster, Laird and Rubin, 1977).
+The log loss of a mixture is convex in its weights. Minimising ``-mean log(P w) + sum(w)`` over
+``w >= 0`` gives weights that sum to one, without a constraint. Each step solves a quadratic model
+of this function as non-negative least squares, which sets useless weights to exactly zero (mix-SQP:
+Kim, Carbonetto, Stephens and Anitescu, arXiv 1806.01412). Where that does not lower the loss,
+smaller steps follow, which never raise it: one towards a single candidate, then EM steps (Dempster,
+Laird and Rubin, 1977).
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,38 +20,39 @@ from carvision.ensembling.mix import normalised
 from carvision.errors import PredictionsError
 from carvision.metrics import CLIP
 
-#: Nats; the solver stops below it.
-GAP = 1e-9
-_STEPS = 200
-#: Beyond these, the quadratic model alone has ceased to be of use.
-_PATIENCE = 50
-#: Before the quadratic model is asked again.
-_EM_STEPS = 20
-_BISECTIONS = 50
-#: On the Hessian's diagonal of ones: two equal candidates make it singular.
-_RIDGE = 1e-12
-#: No photo's probability falls below this share of itself in a step: beyond, the quadratic model
-#: says nothing of the logarithm, and a step to the boundary would hardly find back.
-_LEAST_LEFT = 0.1
+#: The duality gap in nats below which the solver stops.
+GAP: Final = 1e-9
+_STEPS: Final = 200
+#: Steps after which the quadratic model alone has proved not to be enough.
+_PATIENCE: Final = 50
+#: EM steps between two steps of the quadratic model.
+_EM_STEPS: Final = 20
+_BISECTIONS: Final = 50
+#: Added to the Hessian's diagonal of ones: two equal candidates make it singular.
+_RIDGE: Final = 1e-12
+#: A step leaves each photo at least this share of its probability. Beyond it the quadratic model
+#: does not describe the logarithm, and later steps would hardly leave the boundary again.
+_LEAST_LEFT: Final = 0.1
 
 
 @dataclass(frozen=True)
-class Exact:
-    """Weights ``[candidates]``, their log loss, and how far it can be above the optimum (nats)."""
+class ExactWeights:
+    """Weights ``[candidates]``, their log loss, and by how much it exceeds the optimum at most.
+
+    Both are in nats.
+    """
 
     weights: NDArray[np.float64]
     log_loss: float
     gap: float
 
 
-def exact_weights(
-    true_class: NDArray[np.floating], start: NDArray[np.floating] | None = None
-) -> Exact:
-    """Minimise the log loss over the simplex.
+def exact_weights(true_class: NDArray[np.floating]) -> ExactWeights:
+    """Minimise the log loss over weights that sum to one.
 
     ``true_class`` holds probabilities ``[images, candidates]``; a zero counts as the metric's clip.
-    ``start`` are weights to begin with, for speed alone. With ``g_k = mean(P_k / P w)`` the loss is
-    at most ``max(g) - 1`` above the optimum: the duality gap.
+    With ``g_k = mean(P_k / P w)`` the loss exceeds the optimum by at most ``max(g) - 1``, the
+    duality gap.
 
     Raises:
         PredictionsError: there is nothing to mix, or a value is NaN.
@@ -62,9 +64,7 @@ def exact_weights(
         )
     p = np.maximum(true_class.astype(np.float64), CLIP)
     images, candidates = p.shape
-    equal = np.full(candidates, 1 / candidates)
-    # Every candidate needs a chance: what starts at zero may stay there.
-    weights = equal if start is None else normalised(0.99 * normalised(start) + 0.01 * equal)
+    weights = np.full(candidates, 1 / candidates)
     mixed = p @ weights
     for step in range(_STEPS):
         ratios = p / mixed[:, None]
@@ -85,11 +85,11 @@ def exact_weights(
         weights, mixed = found or (weights, mixed)
         if found is None or step >= _PATIENCE:
             weights, mixed = _small_steps(p, weights, mixed)
-    return Exact(weights, float(-np.log(mixed).mean()), _gap(p, mixed))
+    return ExactWeights(weights, float(-np.log(mixed).mean()), _gap(p, mixed))
 
 
 def duality_gap(true_class: NDArray[np.floating], weights: NDArray[np.float64]) -> float:
-    """By how many nats at most ``weights`` are above the optimum over these candidates."""
+    """By how many nats at most the loss of ``weights`` exceeds the optimum of these candidates."""
     p = np.maximum(true_class.astype(np.float64), CLIP)
     return _gap(p, p @ weights)
 
@@ -101,10 +101,13 @@ def _gap(p: NDArray[np.float64], mixed: NDArray[np.float64]) -> float:
 def _small_steps(
     p: NDArray[np.float64], weights: NDArray[np.float64], mixed: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Weights that cost less, and their mixture: by the candidate that pulls most, then by EM."""
+    """Lower the loss towards the candidate of the steepest slope, then by EM.
+
+    Returns the weights and their mixture.
+    """
     ratios = p / mixed[:, None]
     best = int(ratios.mean(axis=0).argmax())
-    # EM moves no weight from zero. Along this line the loss is convex: bisect its slope.
+    # EM leaves a weight of zero at zero. Along this line the loss is convex: bisect its slope.
     gain = ratios[:, best] - 1
     low, high = 0.0, 1.0
     for _ in range(_BISECTIONS):
@@ -124,7 +127,10 @@ def _line_search(
     wanted: NDArray[np.float64],
     slope: float,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-    """Weights on the way to ``wanted`` that cost less, and their mixture; None at the end."""
+    """Weights between ``weights`` and ``wanted`` of a lower loss, and their mixture.
+
+    None if even the shortest step does not lower it.
+    """
     before = float(weights.sum() - np.log(mixed).mean())
     towards = p @ wanted
     step = 1.0

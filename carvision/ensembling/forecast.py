@@ -1,17 +1,17 @@
-"""What the submission will score, forecast before anybody knows the answers.
+"""The forecast of a submission's score, made before the answers are known.
 
-The out-of-fold photos have known losses, under weights fitted without them. Four steps lead from
-them to the test photos:
+The out-of-fold photos have known losses, by weights fitted without their fold. Four steps lead from
+these to the test photos:
 
-1. Weigh them by the confidence that a single fold's models have in the test photos. Both sides'
-   confidence is the submitted ensemble's: the same photos move nothing.
-2. Add what choosing each fold's best epoch on the scored fold flattered.
-3. Subtract what the mean over all folds gains over a single one (:mod:`.fold_averaging`).
-4. Draw the training groups again, and a test of this size, for an interval
+1. Reweight them to the confidence of single folds' models on the test photos. On both sides it is
+   the confidence of the submitted ensemble, so that equal photos change nothing.
+2. Add the optimism of choosing each fold's best epoch on the scored fold (:mod:`.epoch_selection`).
+3. Subtract what the mean over all folds gains over one fold (:mod:`.fold_averaging`).
+4. For an interval, draw the training groups again, and a test of this size
    (:mod:`.sampling_noise`).
 
-Losses are in nats. Test photos are taken as unrelated to each other: copies among them would widen
-the interval.
+Losses are in nats. Test photos are assumed to be independent: copies among them would widen the
+interval.
 """
 
 from collections.abc import Iterator
@@ -31,25 +31,26 @@ from carvision.metrics import CLIP
 
 _DRAWS: Final = 1000
 _LEVEL: Final = 0.9
-#: Below it a difference is a rounding error.
-_NOTHING: Final = 1e-6
-#: Drawn at a time: 8 MB of them.
+#: A difference below it is a rounding error.
+_ROUNDING: Final = 1e-6
+#: Counts that are drawn at a time, 8 MB.
 _AT_A_TIME: Final = 2**20
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """The expected score of a submission, and what it was put together from.
+    """The expected score of a submission, and its components.
 
-    ``low`` to ``high`` holds the log loss with 90 % confidence, ``accuracy_low`` to
-    ``accuracy_high`` the accuracy. The ``accuracy`` is by average thresholded confidence
-    (:mod:`.thresholded_confidence`) as far as that departs by more than chance from
-    ``reweighted_accuracy``, which is by the weights of the log loss. Then: ``oof_log_loss`` as it
-    is, ``reweighted`` to the test's confidence, the ``selection_optimism`` added, the
-    ``averaging_gain`` subtracted.
+    The log loss lies between ``low`` and ``high`` with 90 % confidence, the accuracy between
+    ``accuracy_low`` and ``accuracy_high``. The ``accuracy`` is the ``reweighted_accuracy``, by the
+    weights of the log loss, moved towards the estimate of :mod:`.thresholded_confidence` as far as
+    these two differ by more than chance.
+
+    The log loss is the ``oof_log_loss``, ``reweighted`` to the test photos' confidence, plus the
+    ``selection_optimism``, minus the ``averaging_gain``.
 
     ``shift`` is None where the out-of-fold confidence is not the submitted ensemble's, so that
-    nothing can be weighed by it.
+    nothing can be reweighted by it.
     """
 
     log_loss: float
@@ -67,7 +68,7 @@ class Forecast:
 
     @property
     def warning(self) -> str | None:
-        """Why the forecast is less to be trusted; None where nothing speaks against it."""
+        """Why the forecast is less reliable; None if there is no reason."""
         if self.shift is not None:
             return self.shift.warning
         return (
@@ -76,50 +77,34 @@ class Forecast:
         )
 
 
-def forecast(oof: EnsembleOof, test: TestFolds, seed: int) -> Forecast:
-    """The score to expect of the test predictions that ``test`` sums up."""
-    photos = oof.photos
-    losses = photos["log_loss"].to_numpy(dtype=np.float64)
-    correct = np.asarray(photos["predicted"] == photos["class_index"], dtype=np.float64)
-    confidence = photos["confidence"].to_numpy(dtype=np.float64)
-    _, group_of = np.unique(photos["group"].to_numpy(dtype=str), return_inverse=True)
-    groups, images = int(group_of.max()) + 1, test.confidence.shape[1]
-    compared = test.confidence if oof.of_submitted else confidence
-    strata = Strata.of(confidence, compared)
-    threshold = ThresholdedConfidence(confidence, compared)
+def forecast_score(oof: EnsembleOof, test: TestFolds, seed: int) -> Forecast:
+    """Forecast the score of the test predictions that ``test`` summarises."""
+    known = _KnownPhotos.of(oof)
+    images = test.confidence.shape[1]
+    compared = test.confidence if oof.of_submitted else known.confidence
+    strata = Strata.of(known.confidence, compared)
+    threshold = ThresholdedConfidence(known.confidence, compared)
+    # In each of them the estimate itself comes first, then its bootstrap draws.
+    reweighted, reweighted_accuracy, by_threshold = _estimates(known, strata, threshold, seed)
 
-    # The first of each is the estimate itself, the others are its redrawings.
-    reweighted, reweighted_accuracy, by_threshold = np.concatenate(
-        [
-            (
-                strata.carried_over(losses, times),
-                strata.carried_over(correct, times),
-                threshold.accuracy(correct, times),
-            )
-            for times in _redrawn(group_of, seed)
-        ],
-        axis=1,
-    )
     departure = by_threshold - reweighted_accuracy
-    # What two sets of photos that are alike differ by, as they are both a sample.
-    smoothed = strata.smoothed(losses), strata.smoothed(correct)
-    noise = np.std([*smoothed, threshold.is_above(correct) - smoothed[1]], axis=1)
-    noise = np.maximum(noise * np.sqrt(1 / images + 1 / groups), _NOTHING)
-    moved = [reweighted[0] - losses.mean(), reweighted_accuracy[0] - correct.mean(), departure[0]]
+    noise = _sampling_errors(known, strata, threshold, images)
     # The positive-part estimator of James and Stein (1961).
-    trust = max(0.0, 1 - (noise[2] / max(abs(departure[0]), _NOTHING)) ** 2)
-
+    trust = max(0.0, 1 - (noise[2] / max(abs(departure[0]), _ROUNDING)) ** 2)
     single = reweighted + oof.selection_optimism
     gain, accuracy_gain = test.gain(single), test.accuracy_gain(single)
     log_loss = single - gain
     accuracy = np.clip(reweighted_accuracy + trust * departure + accuracy_gain, 0, 1)
+
     generator = np.random.default_rng(seed)
-    # Averaged predictions scatter less than one fold's, about as their loss is lower.
+    # Averaged predictions vary less than one fold's, about in proportion to their loss.
     scale = log_loss[0] / max(single[0], CLIP)
-    deviations = scale * loss_deviations(losses, strata, images, _DRAWS, generator)
+    deviations = scale * loss_deviations(known.losses, strata, images, _DRAWS, generator)
     low, high = np.quantile(log_loss[1:] + deviations, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
-    worst, best = accuracy_interval(accuracy, groups, images, _LEVEL, generator)
-    shift = Shift.between(confidence, test.confidence, float(np.max(np.abs(moved) / noise)))
+    worst, best = accuracy_interval(accuracy, known.groups, images, _LEVEL, generator)
+    means = known.losses.mean(), known.correct.mean()
+    moved = [reweighted[0] - means[0], reweighted_accuracy[0] - means[1], departure[0]]
+    shift = Shift.between(known.confidence, test.confidence, float(np.max(np.abs(moved) / noise)))
     return Forecast(
         log_loss=float(max(log_loss[0], 0.0)),
         low=float(max(low, 0.0)),
@@ -128,7 +113,7 @@ def forecast(oof: EnsembleOof, test: TestFolds, seed: int) -> Forecast:
         accuracy_low=worst,
         accuracy_high=best,
         reweighted_accuracy=float(np.clip(reweighted_accuracy[0] + accuracy_gain[0], 0, 1)),
-        oof_log_loss=float(losses.mean()),
+        oof_log_loss=float(means[0]),
         reweighted=float(reweighted[0]),
         selection_optimism=oof.selection_optimism,
         averaging_gain=float(gain[0]),
@@ -136,18 +121,70 @@ def forecast(oof: EnsembleOof, test: TestFolds, seed: int) -> Forecast:
     )
 
 
-def _redrawn(group_of: NDArray[np.integer], seed: int) -> Iterator[NDArray[np.float64]]:
-    """How often each photo counts, ``[draws, photos]``: once, then as groups are drawn anew.
+@dataclass(frozen=True)
+class _KnownPhotos:
+    """The out-of-fold photos, all arrays ``[photos]``."""
+
+    losses: NDArray[np.float64]
+    correct: NDArray[np.float64]
+    confidence: NDArray[np.float64]
+    group_of: NDArray[np.integer]
+
+    @classmethod
+    def of(cls, oof: EnsembleOof) -> "_KnownPhotos":
+        photos = oof.photos
+        _, group_of = np.unique(photos["group"].to_numpy(dtype=str), return_inverse=True)
+        return cls(
+            photos["log_loss"].to_numpy(dtype=np.float64),
+            np.asarray(photos["predicted"] == photos["class_index"], dtype=np.float64),
+            photos["confidence"].to_numpy(dtype=np.float64),
+            group_of,
+        )
+
+    @property
+    def groups(self) -> int:
+        """The number of groups of copies."""
+        return int(self.group_of.max()) + 1
+
+
+def _estimates(
+    known: _KnownPhotos, strata: Strata, threshold: ThresholdedConfidence, seed: int
+) -> NDArray[np.float64]:
+    """Reweighted loss and accuracy, and the accuracy by threshold, ``[3, 1 + draws]``."""
+    return np.concatenate(
+        [
+            (
+                strata.reweighted(known.losses, times),
+                strata.reweighted(known.correct, times),
+                threshold.accuracy(known.correct, times),
+            )
+            for times in _bootstrap_counts(known, seed)
+        ],
+        axis=1,
+    )
+
+
+def _sampling_errors(
+    known: _KnownPhotos, strata: Strata, threshold: ThresholdedConfidence, images: int
+) -> NDArray[np.float64]:
+    """Standard deviations of loss, accuracy and departure between two samples that are alike."""
+    losses, correct = strata.smoothed(known.losses), strata.smoothed(known.correct)
+    noise = np.std([losses, correct, threshold.is_above(known.correct) - correct], axis=1)
+    return np.maximum(noise * np.sqrt(1 / images + 1 / known.groups), _ROUNDING)
+
+
+def _bootstrap_counts(known: _KnownPhotos, seed: int) -> Iterator[NDArray[np.float64]]:
+    """How often each photo counts, ``[draws, photos]``: once, then in draws of whole groups.
 
     Photos of one group are one observation.
     """
-    yield np.ones((1, len(group_of)))
+    yield np.ones((1, len(known.group_of)))
     generator = np.random.default_rng(seed)
-    groups = int(group_of.max()) + 1
-    at_a_time = max(1, _AT_A_TIME // len(group_of))
+    groups = known.groups
+    at_a_time = max(1, _AT_A_TIME // len(known.group_of))
     for start in range(0, _DRAWS, at_a_time):
         drawn = [
             np.bincount(generator.integers(groups, size=groups), minlength=groups)
             for _ in range(min(at_a_time, _DRAWS - start))
         ]
-        yield np.stack(drawn)[:, group_of].astype(np.float64)
+        yield np.stack(drawn)[:, known.group_of].astype(np.float64)

@@ -1,17 +1,16 @@
-"""Labels that the out-of-fold predictions contradict: confident learning.
+"""Suspicious labels by confident learning: labels that the out-of-fold predictions contradict.
 
 The method is Northcutt et al., "Confident Learning: Estimating Uncertainty in Dataset Labels",
-arXiv 1911.00068 (its confident joint, section 3.1, and its ranking by normalised margin). Models
-that never trained on a photo are sure that it is of another class than its label says. How sure
-is sure enough, each class says for itself: as sure as they are, on average, of the photos that
-carry its label. So a class that is hard to tell, or that the models like too much, raises no
-false alarms.
+arXiv 1911.00068 (its confident joint, section 3.1, and its ranking by normalised margin). A label
+is suspicious if models that were not trained on the photo confidently predict another class.
+Confident means: at least the class's threshold, which is its mean probability over the photos with
+this label. So classes that are hard to recognise, or predicted too often, raise no false alarms.
 
-The confident joint also estimates how many labels are wrong (section 3.1, calibrated to the labels
-that are there). A weak model makes it absurd: what it has not learned, it contradicts. In ten data
-sets whose labels were checked by people, 0.15 to 10.1 % are wrong (Northcutt, Athalye and Mueller,
-arXiv 2103.14749). Where the estimate is more than twice the highest of these, most of what it
-counts must be the model's own errors, and it is no judge of labels.
+The confident joint also estimates the share of wrong labels (section 3.1, calibrated to the counts
+of the labels). For a weak model it is far too high, as the model contradicts what it has not
+learned. In ten data sets that people checked, 0.15 to 10.1 % of the labels are wrong (Northcutt,
+Athalye and Mueller, arXiv 2103.14749). An estimate of more than twice the highest of these must
+mostly count the model's own errors, so such a model cannot judge labels.
 """
 
 from collections.abc import Sequence
@@ -43,19 +42,19 @@ def suspicious_labels(
     image_ids: Sequence[str],
     class_names: Sequence[str],
 ) -> pd.DataFrame:
-    """The photos whose label is probably wrong, the most suspicious first.
+    """A table of the photos whose label is probably wrong, the most suspicious first.
 
     ``log_probabilities`` ``[images, classes]`` are out of fold, in nats; ``targets`` ``[images]``
-    are the labels' class indices. A row says the ``suggested`` class and its probability, the
-    label's own, their difference (``margin``, own less suggested; the ranking), and a ``reason`` in
-    words.
+    are the labels' class indices. A row holds the ``suggested`` class and its probability, the
+    label's own probability, the ``margin`` (own minus suggested, which gives the ranking), and a
+    ``reason`` in words.
 
     Raises:
         PredictionsError: the shapes disagree, a target is no class, or a prediction is NaN.
     """
     _check(log_probabilities, targets, image_ids, class_names)
     suggested, theirs, own = _suggestions(log_probabilities, targets)
-    # Where no class is sure enough, theirs is -1; where the label itself is, it is own.
+    # Theirs is -1 if no class reaches its threshold, and own if the label's class is the best.
     found = np.flatnonzero(theirs > own)
     found = found[np.argsort(own[found] - theirs[found], kind="stable")]
     names = np.array(class_names, dtype=object)
@@ -79,10 +78,10 @@ def suspicious_labels(
 
 @dataclass(frozen=True)
 class LabelJudgement:
-    """Whether a model can judge labels: its ``accuracy`` by them, and the share it calls wrong.
+    """How well a model can judge labels.
 
-    ``wrong`` is confident learning's own estimate: the sum off the diagonal of the calibrated
-    confident joint.
+    ``accuracy`` is measured by the labels. ``wrong`` is confident learning's estimate of the share
+    of wrong labels: the sum off the diagonal of the calibrated confident joint.
     """
 
     accuracy: float
@@ -90,14 +89,14 @@ class LabelJudgement:
 
     @classmethod
     def of(cls, log_probabilities: NDArray[np.floating], targets: NDArray[np.integer]) -> Self:
-        """From out-of-fold predictions ``[images, classes]`` and the labels ``[images]``."""
+        """Judge a model by its out-of-fold predictions ``[images, classes]`` and the labels."""
         classes = log_probabilities.shape[1]
         suggested, theirs, _ = _suggestions(log_probabilities, targets)
         sure = theirs >= 0
         confident = np.bincount(targets[sure], minlength=classes)
         contradicted = sure & (suggested != targets)
         wrong = np.bincount(targets[contradicted], minlength=classes)
-        # A class with no confident photo says nothing of its labels.
+        # Without a confident photo of a label, none of these labels counts as wrong.
         shares = np.divide(wrong, confident, out=np.zeros(classes), where=confident > 0)
         labelled = np.bincount(targets, minlength=classes)
         accuracy = float((log_probabilities.argmax(axis=1) == targets).mean())
@@ -105,16 +104,16 @@ class LabelJudgement:
 
     @property
     def too_weak(self) -> bool:
-        """Whether most contradicted labels must be the model's errors."""
+        """Whether most of the contradicted labels must be the model's errors."""
         return self.wrong > MOST_WRONG
 
 
 def _suggestions(
     log_probabilities: NDArray[np.floating], targets: NDArray[np.integer]
 ) -> tuple[NDArray[np.integer], NDArray[np.float64], NDArray[np.float64]]:
-    """The class that each photo looks like, its probability, and that of the label.
+    """For each photo the suggested class, its probability, and the label's probability.
 
-    The probability is -1 where the models are sure enough of no class.
+    The suggested class's probability is -1 if no class reaches its threshold.
     """
     probabilities = np.exp(log_probabilities.astype(np.float64))
     rows = np.arange(len(targets))
@@ -128,10 +127,10 @@ def _suggestions(
 def class_thresholds(
     own: NDArray[np.floating], targets: NDArray[np.integer], classes: int
 ) -> NDArray[np.float64]:
-    """Each class's mean probability over the photos that carry its label, ``[classes]``.
+    """Each class's mean probability over the photos with its label, ``[classes]``.
 
-    ``own`` is the probability of each photo's label, ``[images]``. A class that no photo carries
-    gets infinity: nothing says how sure of it is sure enough.
+    ``own`` is the probability of each photo's label, ``[images]``. The threshold of a class that is
+    no photo's label is infinity.
     """
     count = np.bincount(targets, minlength=classes)
     total = np.bincount(targets, weights=own, minlength=classes)

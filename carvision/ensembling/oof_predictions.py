@@ -1,13 +1,13 @@
-"""The members' out-of-fold predictions, laid side by side for the mixtures that are tried on them.
+"""The members' out-of-fold predictions, aligned by photo.
 
 The arrays stay on disk and are read a block of photos at a time: at the competition's size they
-are 1.8 GB, the true class's probabilities that most of the work needs are 9 MB.
+take 1.8 GB, while the true class's probabilities, which suffice for most work, take 9 MB.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
+from typing import Final, Self
 
 import numpy as np
 import pandas as pd
@@ -16,18 +16,19 @@ from numpy.typing import NDArray
 from carvision.contracts import Predictions
 from carvision.errors import PredictionsError
 
+#: A member's name and a view.
 Candidate = tuple[str, str]
 
 #: Photos that are read at a time.
-BLOCK = 1024
+BLOCK: Final = 1024
 
 
 @dataclass(frozen=True)
 class MemberOof:
-    """A member's stored predictions, a part for each of its folds, and what is known of it.
+    """A member's stored predictions, one element for each of its folds.
 
-    ``cost`` is in seconds for 1,000 photos in one view with all folds; None where it was never
-    measured. ``plan_weight`` is the member's weight by the plan.
+    ``plan_weight`` is the member's weight by the plan. ``cost`` is the time of one view with all
+    folds, in seconds for 1,000 photos; None where it was never measured.
     """
 
     name: str
@@ -38,7 +39,7 @@ class MemberOof:
 
 @dataclass(frozen=True)
 class OofTable:
-    """Candidates, (member, view) pairs, and their predictions of the photos of ``index``.
+    """The predictions of all candidates, (member, view) pairs, for the photos of ``index``.
 
     ``index`` has a row a photo: ``image_id``, ``class_index``, ``fold`` and ``group``.
     """
@@ -46,19 +47,21 @@ class OofTable:
     index: pd.DataFrame
     members: tuple[MemberOof, ...]
     candidates: tuple[Candidate, ...]
+    #: For each member, where the photos are stored: the element of its ``fold_predictions`` and
+    #: the row therein, ``[2, images]``.
     _places: tuple[NDArray[np.int64], ...]
 
     @classmethod
     def of(cls, index: pd.DataFrame, members: Sequence[MemberOof]) -> Self:
-        """Find each photo of ``index`` in each member's parts.
+        """Find the photos of ``index`` in each member's predictions.
 
         Raises:
             PredictionsError: a photo is missing or stored twice, has another class, or its
-                prediction is NaN; a member's parts are of different views or classes.
+                prediction is NaN; a member's folds differ in their views or classes.
         """
         if index.empty or not members:
             raise PredictionsError("there is no photo, or no member, to mix predictions of")
-        classes = {part.log_probabilities.shape[2] for m in members for part in m.fold_predictions}
+        classes = {fold.log_probabilities.shape[2] for m in members for fold in m.fold_predictions}
         if len(classes) != 1:
             raise PredictionsError(f"members of different class lists: {sorted(classes)} classes")
         places = tuple(_places(member, index) for member in members)
@@ -75,30 +78,30 @@ class OofTable:
 
     @property
     def plan_weights(self) -> NDArray[np.float64]:
-        """The plan's weight of each candidate: a member's, spread over its views."""
+        """Each candidate's weight by the plan: its member's, divided by the number of views."""
         members = self.member_of
         weights = np.array([member.plan_weight for member in self.members])
         return weights[members] / np.bincount(members)[members]
 
     @property
     def cost(self) -> NDArray[np.float64] | None:
-        """Seconds for 1,000 photos of each candidate; None where a member's is unknown."""
+        """Each candidate's seconds for 1,000 photos; None where one member's are unknown."""
         known = [member.cost for member in self.members if member.cost is not None]
         return np.array(known)[self.member_of] if len(known) == len(self.members) else None
 
     @property
     def classes(self) -> int:
-        """How many there are."""
+        """The number of classes."""
         return int(self.members[0].fold_predictions[0].log_probabilities.shape[2])
 
     @cached_property
     def targets(self) -> NDArray[np.int64]:
-        """The true class of each photo."""
+        """The true class of each photo, ``[images]``."""
         return self.index["class_index"].to_numpy(dtype=np.int64)
 
     @cached_property
     def log_true_class(self) -> NDArray[np.float32]:
-        """The true class's log-probability, untempered: ``[images, candidates]``."""
+        """The true class's log-probability at a temperature of one, ``[images, candidates]``."""
         columns = np.empty((len(self.index), len(self.candidates)), np.float32)
         for rows in self.blocks():
             for candidate in range(len(self.candidates)):
@@ -108,25 +111,25 @@ class OofTable:
         return columns
 
     def blocks(self, rows: NDArray[np.int64] | None = None) -> Iterator[NDArray[np.int64]]:
-        """``rows``, or all of them, some at a time."""
+        """Split ``rows``, by default all of them, into blocks."""
         everything = np.arange(len(self.index)) if rows is None else rows
         for start in range(0, len(everything), BLOCK):
             yield everything[start : start + BLOCK]
 
     def read(self, candidate: int, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """A candidate's log-probabilities of photos, ``[rows, classes]``, not to be changed."""
+        """A candidate's log-probabilities ``[rows, classes]``, which may be a view: change none."""
         member = self.member_of[candidate]
-        own = self.members[member]
-        view = own.fold_predictions[0].views.index(self.candidates[candidate][1])
-        part_of, position = self._places[member][:, rows]
-        if part_of[0] == part_of[-1] and _in_sequence(position) and (part_of == part_of[0]).all():
-            # As they are stored: nothing is copied.
-            stored = own.fold_predictions[part_of[0]].log_probabilities
+        folds = self.members[member].fold_predictions
+        view = folds[0].views.index(self.candidates[candidate][1])
+        fold_of, position = self._places[member][:, rows]
+        if (fold_of == fold_of[0]).all() and (np.diff(position) == 1).all():
+            # The rows are stored in sequence, so that nothing need be copied.
+            stored = folds[fold_of[0]].log_probabilities
             return stored[view, position[0] : position[-1] + 1]
         found = np.empty((len(rows), self.classes), np.float32)
-        for part in np.unique(part_of):
-            mine = part_of == part
-            found[mine] = own.fold_predictions[part].log_probabilities[view, position[mine]]
+        for fold in np.unique(fold_of):
+            mine = fold_of == fold
+            found[mine] = folds[fold].log_probabilities[view, position[mine]]
         return found
 
     def _refuse_nan(self) -> None:
@@ -139,15 +142,12 @@ class OofTable:
             )
 
 
-def _in_sequence(numbers: NDArray[np.int64]) -> bool:
-    return bool((np.diff(numbers) == 1).all())
-
-
 def _places(member: MemberOof, index: pd.DataFrame) -> NDArray[np.int64]:
-    """The part that holds each photo of ``index``, and its row there: ``[2, images]``."""
-    if len({part.views for part in member.fold_predictions}) != 1:
+    """The fold that predicts each photo of ``index``, and its row there, ``[2, images]``."""
+    folds = member.fold_predictions
+    if len({fold.views for fold in folds}) != 1:
         raise PredictionsError(f"{member.name}: its folds were predicted in different views")
-    whole = pd.concat([part.index for part in member.fold_predictions], ignore_index=True)
+    whole = pd.concat([fold.index for fold in folds], ignore_index=True)
     ids = pd.Index(whole["image_id"])
     if ids.has_duplicates:
         raise PredictionsError(f"{member.name} predicts {ids[ids.duplicated()][0]!r} twice")
@@ -164,7 +164,7 @@ def _places(member: MemberOof, index: pd.DataFrame) -> NDArray[np.int64]:
                 f"{member.name} was trained with another {column} of the same photos; train all "
                 "members on the same prepared data"
             )
-    sizes = [len(part.index) for part in member.fold_predictions]
-    part_of = np.repeat(np.arange(len(sizes)), sizes)
+    sizes = [len(fold.index) for fold in folds]
+    fold_of = np.repeat(np.arange(len(sizes)), sizes)
     position = np.concatenate([np.arange(size) for size in sizes])
-    return np.stack([part_of[found], position[found]]).astype(np.int64)
+    return np.stack([fold_of[found], position[found]]).astype(np.int64)

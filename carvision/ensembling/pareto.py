@@ -1,4 +1,4 @@
-"""Score against cost: the best mixture of every subset of the members, and which are worth it."""
+"""The Pareto front of score and cost over every subset of the members."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,10 +12,11 @@ from carvision.metrics import log_loss_of_true_class
 
 
 @dataclass(frozen=True)
-class Subset:
-    """Some members with exact weights: cross-fitted log loss, seconds for 1,000 photos.
+class MemberSubset:
+    """Some members, mixed with exact weights.
 
-    ``front`` says that no cheaper subset scores as well.
+    ``log_loss`` is cross-fitted, ``cost`` in seconds for 1,000 photos. ``front`` says whether the
+    subset is on the Pareto front: no cheaper one scores as well.
     """
 
     members: tuple[str, ...]
@@ -28,10 +29,11 @@ def score_against_cost(
     scorer: Scorer,
     crossfit_folds: NDArray[np.int64],
     advance: Callable[[int], None] = lambda subsets: None,
-) -> list[Subset]:
-    """Every subset of the members, cheapest first; empty where a cost is unknown.
+) -> list[MemberSubset]:
+    """Score every subset of the members, the cheapest first; none where a cost is unknown.
 
-    A subset costs what its used candidates cost: a view of no weight is never computed.
+    The cost is of the candidates that have a weight: a view without one is never computed.
+    ``advance`` is called after each subset.
     """
     table = scorer.table
     if table.cost is None:
@@ -50,4 +52,4 @@ def score_against_cost(
     ordered = sorted(found, key=lambda one: (one[2], one[1]))
     best_so_far = np.minimum.accumulate([loss for _, loss, _ in ordered])
     front = np.concatenate([[True], best_so_far[1:] < best_so_far[:-1]])
-    return [Subset(*one, bool(on)) for one, on in zip(ordered, front, strict=True)]
+    return [MemberSubset(*one, bool(on)) for one, on in zip(ordered, front, strict=True)]

@@ -1,7 +1,7 @@
-"""Rules for the weights of candidates: what competitors use, beside the exact optimum.
+"""Rules for the weights of candidates: the exact optimum, and what competitors use.
 
-Each takes the true class's probabilities ``[images, candidates]`` that it may fit on, and the
-plan's weights ``[candidates]``, and gives weights that sum to one.
+A rule takes the true class's probabilities ``[images, candidates]``, which it may fit weights to,
+and the plan's weights ``[candidates]``. It returns weights ``[candidates]`` that sum to one.
 """
 
 from collections.abc import Callable
@@ -17,36 +17,36 @@ from carvision.metrics import CLIP
 Matrix = NDArray[np.floating]
 Weights = NDArray[np.float64]
 
-#: Picks of the greedy selection.
-_PICKS = 30
+#: Steps of the greedy selection.
+_PICKS: Final = 30
 
 
-def _exact(true_class: Matrix, plan: Matrix) -> Weights:
+def _exact(true_class: Matrix, plan_weights: Weights) -> Weights:
     return exact_weights(true_class).weights
 
 
-def _equal(true_class: Matrix, plan: Matrix) -> Weights:
-    return normalised(np.ones(len(plan)))
+def _equal(true_class: Matrix, plan_weights: Weights) -> Weights:
+    return normalised(np.ones(len(plan_weights)))
 
 
-def _plan(true_class: Matrix, plan: Matrix) -> Weights:
-    return normalised(plan)
+def _plan_weights(true_class: Matrix, plan_weights: Weights) -> Weights:
+    return normalised(plan_weights)
 
 
-def _inverse(true_class: Matrix, plan: Matrix) -> Weights:
-    """The better, the more: one over each candidate's own log loss."""
+def _inverse(true_class: Matrix, plan_weights: Weights) -> Weights:
+    """In proportion to the inverse of each candidate's own log loss."""
     return normalised(1 / np.maximum(_losses(true_class), CLIP))
 
 
-def _best(true_class: Matrix, plan: Matrix) -> Weights:
-    """The best single candidate alone."""
-    weights = np.zeros(len(plan))
+def _best(true_class: Matrix, plan_weights: Weights) -> Weights:
+    """All weight to the candidate of the lowest log loss."""
+    weights = np.zeros(len(plan_weights))
     weights[int(np.argmin(_losses(true_class)))] = 1
     return weights
 
 
-def _greedy(true_class: Matrix, plan: Matrix) -> Weights:
-    """Selection with replacement (Caruana et al., ICML 2004), the best of its steps."""
+def _greedy(true_class: Matrix, plan_weights: Weights) -> Weights:
+    """Greedy selection with replacement (Caruana et al., ICML 2004): the best of its steps."""
     p = np.maximum(true_class, CLIP)
     total = np.zeros(len(p))
     picks = np.zeros(p.shape[1])
@@ -62,14 +62,14 @@ def _greedy(true_class: Matrix, plan: Matrix) -> Weights:
 
 
 def _losses(true_class: Matrix) -> Weights:
-    """Each candidate's log loss alone."""
+    """Each candidate's own log loss, ``[candidates]``."""
     return -np.log(np.maximum(true_class, CLIP)).mean(axis=0)
 
 
-RULES: Final[dict[str, Callable[[Matrix, Matrix], Weights]]] = {
+RULES: Final[dict[str, Callable[[Matrix, Weights], Weights]]] = {
     "exact": _exact,
     "equal": _equal,
-    "plan": _plan,
+    "plan": _plan_weights,
     "inverse": _inverse,
     "best": _best,
     "greedy": _greedy,

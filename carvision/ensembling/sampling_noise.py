@@ -1,4 +1,4 @@
-"""What chance adds to the score of a test of so many photos, once its expectation is known."""
+"""The sampling noise of a score on a test set of a given size."""
 
 from typing import Final
 
@@ -8,7 +8,7 @@ from scipy.stats import norm
 
 from carvision.ensembling.strata import Strata
 
-#: Drawn at a time: 32 MB of them.
+#: Losses that are drawn at a time, 32 MB.
 _AT_A_TIME: Final = 2**22
 
 
@@ -19,17 +19,17 @@ def loss_deviations(
     draws: int,
     generator: np.random.Generator,
 ) -> NDArray[np.float64]:
-    """By how many nats the mean loss of ``images`` test photos misses its expectation, ``[draws]``.
+    """Draw deviations in nats of the mean loss of ``images`` test photos, ``[draws]``.
 
-    The losses of as many known photos of the same confidence are drawn: their tails are heavy, so a
-    normal distribution does not describe the mean of a few. What a stratum of n photos has not seen
-    may still come: once in n + 1 draws (Laplace's rule of succession) any known photo is drawn
-    instead.
+    They are from its expectation. Each draw takes the losses of as many known photos of the same
+    confidence: their distribution has heavy tails, so the mean of a few is not normal. A stratum of
+    n photos has not seen every loss that may occur, so once in n + 1 draws (Laplace's rule of
+    succession) any known photo is drawn instead.
     """
     nearest = strata.shares.argmax(axis=1)
     everywhere = losses - losses.mean()
     by_stratum = [losses[nearest == knot] for knot in range(len(strata.test_shares))]
-    # A stratum that is nobody's nearest has no losses of its own, and takes any.
+    # A stratum that is no photo's nearest has no losses of its own, and draws from all.
     own = [of - of.mean() if len(of) else everywhere for of in by_stratum]
     expected = np.cumsum(strata.test_shares) * images
     total = np.zeros(draws)
@@ -51,7 +51,7 @@ def _drawn(
     count: int,
     generator: np.random.Generator,
 ) -> NDArray[np.float64]:
-    """``count`` of ``own``, one in ``len(own) + 1`` of them from ``others`` instead."""
+    """Draw ``count`` values of ``own``, one in ``len(own) + 1`` of them from ``others`` instead."""
     chosen = generator.integers(len(own) + 1, size=count)
     elsewhere = np.flatnonzero(chosen == len(own))
     values = np.append(own, 0.0)[chosen]
@@ -66,12 +66,12 @@ def accuracy_interval(
     level: float,
     generator: np.random.Generator,
 ) -> tuple[float, float]:
-    """Bounds for the accuracy of ``images`` test photos.
+    """Bounds of a confidence interval for the accuracy on ``images`` test photos.
 
-    ``expected`` ``[1 + draws]`` is the accuracy to expect and its redrawings, which come from
-    ``known`` independent photos. The interval holds two others: what a test of that size shows by
-    chance, where the expectation is uncertain, too (the rule of succession keeps it off 0 and 1);
-    and Wilson's around the expectation, which never closes up at 0 and 1.
+    ``expected`` ``[1 + draws]`` is the expected accuracy, followed by its bootstrap draws from
+    ``known`` independent photos. The interval contains two others. One is of the accuracy of a test
+    of that size, with the uncertainty of the expectation (the rule of succession keeps it from 0
+    and 1). The other is Wilson's around the expectation, which has a width at 0 and 1, too.
     """
     likely = (known * expected[1:] + 1) / (known + 2)
     seen = generator.binomial(images, likely) / images

@@ -1,4 +1,4 @@
-"""Whether the test photos look different to the ensemble than the out-of-fold ones did."""
+"""Distribution shift: whether the confidence differs between test and out-of-fold photos."""
 
 import warnings
 from dataclasses import dataclass
@@ -8,21 +8,21 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import ks_2samp
 
-#: All must be crossed: of many photos the least difference is significant, of few none is small,
-#: and a difference that moves no forecast is no news.
+#: A warning needs all three: with many photos any difference is significant, with few photos
+#: every difference is large, and one that does not move the forecast does not matter.
 _EFFECT: Final = 0.1
 _P_VALUE: Final = 0.01
 _MOVE: Final = 2.5
-#: Decimals beyond which confidences are alike: float32 holds a probability near one to 6e-8.
+#: Decimals that confidences are rounded to: float32 holds a probability near one to 6e-8.
 _DECIMALS: Final = 6
 
 
 @dataclass(frozen=True)
 class Shift:
-    """Kolmogorov and Smirnov's comparison of two samples of confidence.
+    """The Kolmogorov-Smirnov test on the confidence out of fold and on the test photos.
 
-    ``distance`` is the largest gap between the distributions, 0 to 1. ``move`` is how far it moves
-    the forecast, in standard errors of that move.
+    ``distance`` is the largest difference of the distribution functions, 0 to 1; the confidences
+    are means. ``move`` is how far the difference moves the forecast, in standard errors.
     """
 
     distance: float
@@ -37,13 +37,13 @@ class Shift:
     ) -> "Shift":
         """Compare the confidence out of fold ``[photos]`` with the test's ``[folds, images]``.
 
-        Each test photo counts once, by the folds in turn: several times the same photo are no
-        independent observations.
+        Each test photo counts once, by the folds in turn, as its predictions by several folds are
+        not independent.
         """
         images = np.arange(test.shape[1])
         once = test[images % len(test), images]
         with warnings.catch_warnings():
-            # Where the exact p-value cannot be computed, SciPy takes the asymptotic one.
+            # SciPy warns when it computes the asymptotic p-value instead of the exact one.
             warnings.filterwarnings("ignore", "ks_2samp: Exact", RuntimeWarning)
             result = ks_2samp(np.round(oof, _DECIMALS), np.round(once, _DECIMALS))
         statistic, p_value = float(result.statistic), float(result.pvalue)
@@ -51,7 +51,7 @@ class Shift:
 
     @property
     def warning(self) -> str | None:
-        """What to say of it; None where the photos look alike."""
+        """A sentence for the user; None if there is no relevant shift."""
         if self.distance < _EFFECT or self.p_value > _P_VALUE or self.move < _MOVE:
             return None
         less = "less" if self.test_confidence < self.oof_confidence else "more"

@@ -1,14 +1,13 @@
-"""The true class's probability at any temperature, by interpolation on a grid.
+"""The true class's probability at any temperature, interpolated on a grid.
 
-Tempering divides log-probabilities by T and normalises again over all classes (Guo et al., arXiv
-1706.04599): 43 ms for one candidate of the competition. At equal steps of 1/T the normalising sums
-of a whole grid cost one power and a multiplication each; between them a cubic through four points
-of the grid is off by less than 1e-3 nats.
+A temperature changes the normalising sum over all classes, which takes 43 ms for one candidate at
+the competition's size. On a grid of equal steps in 1/T each further sum takes one multiplication of
+the powers. A cubic through four points of the grid is within 1e-3 nats of the exact value.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Self
+from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,14 +15,15 @@ from numpy.typing import NDArray
 from carvision.ensembling.oof_predictions import OofTable
 from carvision.metrics import CLIP
 
-#: The temperatures that a study may choose.
-COLDEST, HOTTEST = 0.4, 4.0
-_STEP = 0.125
-#: 1/T of the grid: one point more at each end than is ever asked for.
-_INVERSE = np.arange(1 / HOTTEST - _STEP, 1 / COLDEST + 2 * _STEP, _STEP)
-#: Nats: a zero probability, for shares of mixed signs would make NaN of infinite values. So low
-#: that at the hottest temperature, too, it is what the metric clips.
-_ZERO = float(np.log(CLIP) / _INVERSE[0])
+#: The range of temperatures that a study may choose.
+COLDEST: Final = 0.4
+HOTTEST: Final = 4.0
+_STEP: Final = 0.125
+#: 1/T of the grid, with one point more at each end than the range needs.
+_INVERSE: Final = np.arange(1 / HOTTEST - _STEP, 1 / COLDEST + 2 * _STEP, _STEP)
+#: Nats. The logarithm of a zero probability, as interpolating infinite values would give NaN. Even
+#: at the hottest temperature it is so low that the metric clips it.
+_ZERO: Final = float(np.log(CLIP) / _INVERSE[0])
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class TemperatureGrid:
 
     @classmethod
     def of(cls, table: OofTable, advance: Callable[[int], None] = lambda images: None) -> Self:
-        """Read every prediction once; ``advance`` is told of photos that are done."""
+        """Read every prediction once; ``advance`` gets the number of photos of each block."""
         shape = (len(table.candidates), len(_INVERSE), len(table.index))
         values = np.empty(shape, np.float32)
         for rows in table.blocks():
@@ -47,9 +47,9 @@ class TemperatureGrid:
         return cls(table, values)
 
     def at(self, temperatures: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Log-probabilities ``[images, candidates]``, ``temperatures`` one for each member.
+        """Log-probabilities ``[images, candidates]`` at ``temperatures`` ``[members]``.
 
-        A temperature of one is not interpolated.
+        At a temperature of one they are exact.
         """
         each = np.asarray(temperatures, dtype=np.float64)[self.table.member_of]
         found = np.empty((len(each), self.values.shape[2]), np.float32)
@@ -59,13 +59,13 @@ class TemperatureGrid:
                 continue
             place = (1 / temperature - _INVERSE[0]) / _STEP
             first = int(np.clip(np.floor(place) - 1, 0, len(_INVERSE) - 4))
-            shares = _lagrange(place - first).astype(np.float32)
-            found[candidate] = shares @ self.values[candidate, first : first + 4]
+            weights = _lagrange_weights(place - first).astype(np.float32)
+            found[candidate] = weights @ self.values[candidate, first : first + 4]
         return found.T
 
 
-def _lagrange(x: float) -> NDArray[np.float64]:
-    """The shares of points 0, 1, 2, 3 in the cubic through them, at ``x``."""
+def _lagrange_weights(x: float) -> NDArray[np.float64]:
+    """The weights of the values at 0, 1, 2 and 3 in the cubic through them, at ``x``."""
     points = np.arange(4.0)
     return np.array(
         [np.prod([(x - q) / (p - q) for q in points if q != p]) for p in points], np.float64

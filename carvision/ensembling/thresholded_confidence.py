@@ -1,7 +1,7 @@
-"""Accuracy by average thresholded confidence (Garg et al., arXiv 2201.04234).
+"""Expected accuracy by average thresholded confidence (Garg et al., arXiv 2201.04234).
 
-The threshold is the confidence above which lies as large a share of the known photos as is right.
-The share of the test photos above it is the accuracy to expect of them.
+The threshold is chosen so that the share of known photos above it equals their accuracy. The share
+of test photos above it is the expected accuracy on these.
 """
 
 from typing import Final
@@ -10,15 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-#: Confidence is counted in so many cells, and each photo is shared between the two borders of its
-#: cell: photos that differ by a rounding error are counted alike.
+#: Cells of the histogram of confidence. A photo is divided between the two borders of its cell, so
+#: that a rounding error changes its shares by no more than such an error.
 _CELLS: Final = 1000
-#: From the top down; above the first there is nothing.
+#: The borders from the highest on; no photo is above the first one.
 _BORDERS: Final = np.append(1.0, np.linspace(1, 0, _CELLS + 1))
 
 
 class ThresholdedConfidence:
-    """What known photos of some ``confidence`` ``[photos]`` say of the ``test`` photos."""
+    """Estimates an accuracy by the confidence of known photos, ``[photos]``, and of test photos."""
 
     def __init__(self, confidence: NDArray[np.floating], test: NDArray[np.floating]) -> None:
         self._confidence = confidence
@@ -29,10 +29,10 @@ class ThresholdedConfidence:
     def accuracy(
         self, correct: NDArray[np.float64], times: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """The accuracy to expect of the test photos, ``[draws]``.
+        """The expected accuracy on the test photos, ``[draws]``.
 
         ``correct`` ``[photos]`` is 1 where a known photo's class was predicted; ``times``
-        ``[draws, photos]`` says how often each counts.
+        ``[draws, photos]`` holds how often each photo counts.
         """
         right = times @ correct / times.sum(axis=1)
         known = _above(self._at_borders, times)
@@ -49,7 +49,7 @@ class ThresholdedConfidence:
 
 
 def _at_borders(confidence: NDArray[np.floating]) -> csr_array:
-    """For how much each photo counts at each border, ``[borders, photos]``, from the top down."""
+    """The share of each photo at each border from the highest on, ``[borders, photos]``."""
     scaled = (1 - np.clip(confidence.astype(np.float64), 0, 1)) * _CELLS
     cell = np.minimum(scaled.astype(np.int64), _CELLS - 1)
     photos = np.arange(len(confidence))

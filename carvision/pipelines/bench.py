@@ -73,7 +73,9 @@ def _backbones(prepared: PreparedData, work: Path) -> list[Row]:
 
 def _tune(prepared: PreparedData, work: Path) -> list[Row]:
     from carvision.benchmarks.ensembling import ensembling_rows
+    from carvision.optuna_storage import quiet_optuna
 
+    quiet_optuna()
     return ensembling_rows(work, progress=announce)
 
 

@@ -8,7 +8,7 @@ import optuna
 
 from carvision.ensembling.blend import Scorer
 from carvision.ensembling.leaderboard import FittedBlend, LeaderboardRow
-from carvision.ensembling.pareto import Subset
+from carvision.ensembling.pareto import MemberSubset
 from carvision.reporting.ensemble_plots import (
     errors_plot,
     front_plot,
@@ -24,7 +24,7 @@ def ensemble_page(
     scorer: Scorer,
     tuned: FittedBlend,
     standings: Sequence[LeaderboardRow],
-    subsets: Sequence[Subset],
+    subsets: Sequence[MemberSubset],
     study: optuna.Study,
 ) -> str:
     """The page as one HTML file with its plots inside."""

@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 from carvision.contracts import VIEWS
 from carvision.ensembling.leaderboard import FittedBlend
 from carvision.ensembling.oof_predictions import OofTable
-from carvision.ensembling.pareto import Subset
+from carvision.ensembling.pareto import MemberSubset
 from carvision.metrics import CLIP
 
 _BLUE: Final = "#4c78a8"
@@ -60,7 +60,7 @@ def reliability_plot(curves: dict[str, tuple[NDArray[np.floating], NDArray[np.bo
     return figure
 
 
-def front_plot(subsets: Sequence[Subset]) -> Figure:
+def front_plot(subsets: Sequence[MemberSubset]) -> Figure:
     """Score against cost of every subset; those on the front are named by number."""
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()

@@ -136,14 +136,6 @@ def test_where_the_quadratic_model_is_of_no_use_small_steps_are(
     assert duality_gap(p, np.full(35, 1 / 35)) > 0.1
 
 
-def test_a_start_changes_nothing_but_the_time() -> None:
-    p = _random(400, 6, 2)
-    found = exact_weights(p)
-    for start in (found.weights, np.eye(6)[4], np.zeros(6)):
-        again = exact_weights(p, start)
-        np.testing.assert_allclose(again.weights, found.weights, atol=1e-5)
-
-
 @pytest.mark.parametrize("p", [np.zeros((0, 3)), np.zeros((5, 0)), np.array([[0.5, np.nan]])])
 def test_nothing_and_nan_are_refused(p: NDArray[np.float64]) -> None:
     with pytest.raises(PredictionsError, match="exact weights need probabilities"):

@@ -89,13 +89,18 @@ def test_folds_that_agree_gain_nothing() -> None:
     np.testing.assert_allclose(found.accuracy_gain(np.array([0.1, 1.0])), 0, atol=1e-6)
 
 
-def test_chunks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
-    log_q, submitted = _LOG_P[0, :, 0], np.exp(_LOG_P[0, :, 0]).mean(axis=0)
+def test_many_images_are_summarised_like_few() -> None:
+    """More than are computed at a time, beside two parts of them."""
+    log_q = log_softmax(np.random.default_rng(2).normal(0, 2, (2, 9000, 3)), axis=2)
+    submitted = np.exp(log_q).mean(axis=0)
     whole = _test_folds(log_q, submitted)
-    monkeypatch.setattr("carvision.ensembling.fold_averaging._CHUNK", 3)
-    chunked = _test_folds(log_q, submitted)
-    np.testing.assert_array_equal(chunked.confidence, whole.confidence)
-    np.testing.assert_allclose(chunked.loss, whole.loss)
+    parts = [
+        _test_folds(log_q[:, own], submitted[own]) for own in np.split(np.arange(9000), [4000])
+    ]
+    joined = np.concatenate([part.confidence for part in parts], axis=1)
+    np.testing.assert_array_equal(whole.confidence, joined)
+    expected = (4000 * parts[0].loss + 5000 * parts[1].loss) / 9000
+    np.testing.assert_allclose(whole.loss, expected)
 
 
 @pytest.mark.parametrize("temperature", [0.6, 1.0, 1.5])

@@ -7,7 +7,7 @@ from scipy.special import log_softmax
 
 from carvision.contracts import EnsembleOof
 from carvision.ensembling.fold_averaging import FoldMixtures, TestFolds
-from carvision.ensembling.forecast import Forecast, forecast
+from carvision.ensembling.forecast import Forecast, forecast_score
 
 _FOLDS, _CLASSES = 4, 6
 
@@ -68,7 +68,7 @@ def _simulated(seed: int, **test: object) -> tuple[Forecast, float, float]:
     truth, log_q = _photos(generator, 250, **test)  # type: ignore[arg-type]
     folds, submitted = _test(log_q)
     true_loss = -np.log(submitted[np.arange(250), truth]).mean()
-    return forecast(oof, folds, seed), true_loss, (submitted.argmax(axis=1) == truth).mean()
+    return forecast_score(oof, folds, seed), true_loss, (submitted.argmax(axis=1) == truth).mean()
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +126,7 @@ def test_another_share_of_hard_photos_is_made_up_for() -> None:
     sure = np.exp(log_q[0, rest].max(axis=1)) > 0.9
     kept = rest[~sure | (generator.random(3000) < 0.2)]
     folds, submitted = _test(log_q[:, kept])
-    found = forecast(oof, folds, 0)
+    found = forecast_score(oof, folds, 0)
     true_loss = -np.log(submitted[np.arange(len(kept)), truth[kept]]).mean()
     single = -log_q[:, kept, truth[kept]].mean()
     assert found.reweighted == pytest.approx(single, rel=0.05)
@@ -138,8 +138,8 @@ def test_the_optimism_of_choosing_epochs_is_added() -> None:
     generator = np.random.default_rng(0)
     photos, (_, log_q) = _photos(generator, 400), _photos(generator, 200)
     folds, _ = _test(log_q)
-    plain = forecast(_oof(*photos), folds, 0)
-    added = forecast(_oof(*photos, optimism=0.05), folds, 0)
+    plain = forecast_score(_oof(*photos), folds, 0)
+    added = forecast_score(_oof(*photos, optimism=0.05), folds, 0)
     assert added.reweighted == plain.reweighted
     # Worse single models gain more by averaging, so not all of it arrives.
     assert 0.03 < added.log_loss - plain.log_loss < 0.05
@@ -149,8 +149,8 @@ def test_copies_are_one_observation() -> None:
     generator = np.random.default_rng(0)
     photos, (_, log_q) = _photos(generator, 200), _photos(generator, 5000)
     folds, _ = _test(log_q)
-    once = forecast(_oof(*photos), folds, 0)
-    copied = forecast(_oof(*photos, copies=5), folds, 0)
+    once = forecast_score(_oof(*photos), folds, 0)
+    copied = forecast_score(_oof(*photos, copies=5), folds, 0)
     assert copied.log_loss == pytest.approx(once.log_loss, abs=0.02)
     assert copied.high - copied.low > 0.85 * (once.high - once.low)
 
@@ -158,8 +158,8 @@ def test_copies_are_one_observation() -> None:
 def test_a_small_test_is_a_matter_of_luck() -> None:
     generator = np.random.default_rng(0)
     photos, (_, log_q) = _photos(generator, 2000), _photos(generator, 4000)
-    large = forecast(_oof(*photos), _test(log_q)[0], 0)
-    small = forecast(_oof(*photos), _test(log_q[:, :40])[0], 0)
+    large = forecast_score(_oof(*photos), _test(log_q)[0], 0)
+    small = forecast_score(_oof(*photos), _test(log_q[:, :40])[0], 0)
     assert small.high - small.low > 4 * (large.high - large.low)
     assert small.accuracy_high - small.accuracy_low > 4 * (large.accuracy_high - large.accuracy_low)
 
@@ -167,7 +167,9 @@ def test_a_small_test_is_a_matter_of_luck() -> None:
 @pytest.mark.parametrize("images", [1, 2, 15])
 def test_few_photos_are_enough_for_numbers(images: int) -> None:
     generator = np.random.default_rng(0)
-    found = forecast(_oof(*_photos(generator, images)), _test(_photos(generator, images)[1])[0], 0)
+    found = forecast_score(
+        _oof(*_photos(generator, images)), _test(_photos(generator, images)[1])[0], 0
+    )
     numbers = [found.low, found.log_loss, found.high, found.accuracy_low, found.accuracy_high]
     assert np.isfinite(numbers).all()
     assert 0 <= found.accuracy_low <= found.accuracy_high <= 1
@@ -177,7 +179,7 @@ def test_perfect_predictions() -> None:
     truth = np.zeros(50, dtype=int)
     with np.errstate(divide="ignore"):
         log_q = np.log(np.tile(np.eye(_CLASSES)[0], (_FOLDS, 50, 1)))
-    found = forecast(_oof(truth, log_q), _test(log_q)[0], 0)
+    found = forecast_score(_oof(truth, log_q), _test(log_q)[0], 0)
     assert (found.log_loss, found.low, found.high) == pytest.approx((0, 0, 0), abs=1e-9)
     assert found.accuracy == found.reweighted_accuracy == 1
     assert found.shift.warning is None
@@ -191,7 +193,7 @@ def test_the_same_photos_move_nothing(world: str, copies: int) -> None:
     rows = np.arange(301)
     own = np.repeat(log_q[rows % _FOLDS, rows], copies, axis=0)
     oof = _oof(truth, log_q, copies, optimism=0.01)
-    found = forecast(oof, _test(own[None])[0], 0)
+    found = forecast_score(oof, _test(own[None])[0], 0)
     assert found.reweighted == pytest.approx(found.oof_log_loss, rel=1e-6)
     assert found.averaging_gain == pytest.approx(0, abs=1e-6)
     assert found.log_loss == pytest.approx(found.oof_log_loss + 0.01, abs=1e-5)
@@ -209,16 +211,18 @@ def test_a_test_of_one_fold_is_compared_with_the_submitted_ensemble_not_with_its
     losses, classes = -judges[np.arange(300), truth], judges.argmax(axis=1)
     index = _oof(truth, log_q).photos
     oof = EnsembleOof.of(index, own, losses, 0.0, {}, classes)
-    found = forecast(oof, _test(own[None])[0], 0)
+    found = forecast_score(oof, _test(own[None])[0], 0)
     assert found.warning is None
     assert found.log_loss == pytest.approx(losses.mean(), abs=1e-5)
     assert found.accuracy == pytest.approx((classes == truth).mean(), abs=1e-5)
     # As earlier versions kept it, the other temperature would be taken for a shift.
     index = EnsembleOof.of(index, judges, losses, 0.0, {}).photos
-    mistaken = forecast(EnsembleOof(index, 0.0, {}), _test(own[None])[0], 0)
+    mistaken = forecast_score(EnsembleOof(index, 0.0, {}), _test(own[None])[0], 0)
     assert mistaken.warning is not None
     # So what they kept is compared with nothing, and that is said.
-    earlier = forecast(EnsembleOof(index, 0.0, {}, of_submitted=False), _test(own[None])[0], 0)
+    earlier = forecast_score(
+        EnsembleOof(index, 0.0, {}, of_submitted=False), _test(own[None])[0], 0
+    )
     assert earlier.shift is None
     assert earlier.reweighted == pytest.approx(earlier.oof_log_loss)
     assert earlier.warning is not None and "tune again: mlflow run . -e tune" in earlier.warning
@@ -233,7 +237,7 @@ def test_of_a_hundred_alike_splits_at_most_five_warn(world: str, splits: int) ->
         order = generator.permutation(300)
         known, asked = order[:200], order[200:]
         oof = _oof(truth[known], log_q[:, known])
-        warned += forecast(oof, _test(log_q[:, asked])[0], 0).warning is not None
+        warned += forecast_score(oof, _test(log_q[:, asked])[0], 0).warning is not None
     assert warned <= 0.05 * splits
 
 
@@ -243,7 +247,7 @@ def test_darker_photos_are_said_and_cost_more(images: int) -> None:
     light = _photos(generator, 500, signal=(1.2, 1.8))
     truth, dark = _photos(generator, images, signal=(0.4, 0.8))
     folds, submitted = _test(dark)
-    found = forecast(_oof(*light), folds, 0)
+    found = forecast_score(_oof(*light), folds, 0)
     assert found.shift is not None and found.warning is not None
     assert found.shift.oof_confidence > 0.88 and found.shift.test_confidence < 0.62
     assert found.reweighted > 2 * found.oof_log_loss
@@ -258,7 +262,7 @@ def test_three_photos_are_a_matter_of_luck(world: str) -> None:
         oof = _oof(*_photos(generator, 300, **_WORLDS[world]))
         truth, log_q = _photos(generator, 3, **_WORLDS[world])
         folds, submitted = _test(log_q)
-        found = forecast(oof, folds, seed)
+        found = forecast_score(oof, folds, seed)
         assert found.accuracy_high - found.accuracy_low > 0.3
         assert found.high > found.low
         loss = -np.log(submitted[np.arange(3), truth]).mean()

@@ -12,7 +12,7 @@ from scipy.special import log_softmax
 from carvision.contracts import EnsembleOof
 from carvision.ensembling.confidence import confidence_table
 from carvision.ensembling.fold_averaging import FoldMixtures, TestFolds
-from carvision.ensembling.forecast import forecast
+from carvision.ensembling.forecast import forecast_score
 from carvision.ensembling.shift import Shift
 from carvision.reporting.forecast_page import ExplainedForecast, TrueScores, forecast_page
 from carvision.reporting.tables import show_forecast
@@ -46,7 +46,7 @@ def _explained() -> ExplainedForecast:
     test = TestFolds.of(folds, np.exp(log_q).mean(axis=0))
     index = pd.DataFrame({"image_id": _IDS, "group": _IDS, "fold": 1, "class_index": 0})
     oof = EnsembleOof.of(index, log_q[0], -log_q[0, :, 0], 0.0123, {})
-    return ExplainedForecast(forecast(oof, test, 0), oof, test)
+    return ExplainedForecast(forecast_score(oof, test, 0), oof, test)
 
 
 def test_the_forecast_and_its_steps(paths: dict[str, Path]) -> None:
@@ -111,7 +111,7 @@ def test_an_ensemble_of_an_earlier_version_is_not_compared(
 ) -> None:
     made = _explained()
     earlier = replace(made.oof, of_submitted=False)
-    found = forecast(earlier, made.test, 0)
+    found = forecast_score(earlier, made.test, 0)
     page = forecast_page(_table(), paths, ExplainedForecast(found, earlier, made.test), None)
     assert "Warning: the ensemble was tuned by an earlier version" in page
     # Nothing is weighed: the second step of five.

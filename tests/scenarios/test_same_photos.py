@@ -10,7 +10,7 @@ from carvision.contracts import EnsembleOof, EnsembleSpec, Mixing
 from carvision.data.submission_photos import SubmissionPhotos
 from carvision.ensembling.blend import Blend, Scorer
 from carvision.ensembling.fold_averaging import FoldMixtures, TestFolds
-from carvision.ensembling.forecast import Forecast, forecast
+from carvision.ensembling.forecast import Forecast, forecast_score
 from carvision.ensembling.leaderboard import FittedBlend
 from carvision.ensembling.mix import tempered
 from carvision.metrics import true_class_column
@@ -67,7 +67,7 @@ def test_whatever_was_tuned(
     nested = -result.tuned.nested_log_p
     np.testing.assert_allclose(oof.photos["log_loss"], nested)
     assert (result.nested.argmax(axis=1) == oof.photos["predicted"]).all()
-    _check(forecast(oof, _as_test(scorer, result.tuned), 0), oof)
+    _check(forecast_score(oof, _as_test(scorer, result.tuned), 0), oof)
 
 
 @pytest.mark.parametrize("mixing", ["arithmetic", "geometric"])
@@ -84,7 +84,7 @@ def test_whatever_the_temperatures_and_the_mixing(
     nested = true_class_column(judged, scorer.table.targets)
     tuned = FittedBlend.of(blend, weights, nested)
     oof = oof_photos(scorer, TuneResult(tuned, judged, None), 0.0, {})  # type: ignore[arg-type]
-    _check(forecast(oof, _as_test(scorer, tuned), 0), oof)
+    _check(forecast_score(oof, _as_test(scorer, tuned), 0), oof)
 
 
 def test_a_test_of_which_no_photo_could_be_read_has_no_forecast(scorer: Scorer) -> None:

@@ -11,7 +11,7 @@ from carvision.data.submission_photos import SubmissionPhotos
 from carvision.data.tables import spreadsheet_csv
 from carvision.ensembling.confidence import confidence_table
 from carvision.ensembling.fold_averaging import TestFolds
-from carvision.ensembling.forecast import forecast
+from carvision.ensembling.forecast import forecast_score
 from carvision.ensembling.mix import mix
 from carvision.errors import PredictionsError
 from carvision.pipelines.ensemble.prediction import EnsemblePredictions
@@ -60,7 +60,7 @@ def make_forecast(
     if not readable.any():
         return "no test photo could be predicted"
     test = TestFolds.of(predicted.folds.images(readable), predicted.mixed[readable])
-    return ExplainedForecast(forecast(known, test, seed), known, test)
+    return ExplainedForecast(forecast_score(known, test, seed), known, test)
 
 
 def photo_table(predicted: EnsemblePredictions, unreadable: Mapping[str, str]) -> pd.DataFrame:

@@ -25,6 +25,7 @@ from carvision.data.loading.cache import PhotoCache
 from carvision.data.tables import spreadsheet_csv
 from carvision.errors import CarvisionError, ConfigError, DivergedError, PrunedError
 from carvision.files import alone, check_writable, replacing_output
+from carvision.optuna_storage import quiet_optuna
 from carvision.pipelines.caching import chosen_cache, write_cache
 from carvision.pipelines.command import command_run, show_address
 from carvision.pipelines.hpo.believed_trials import (
@@ -99,6 +100,7 @@ def hpo(config: Config, data: str, *, fold: str, trials: int, output: Path) -> P
         CarvisionError: anything that would stop a training is refused before the first one; or the
             loss of every trial exploded.
     """
+    quiet_optuna()
     if trials < 1:
         raise ConfigError(f"trials: expected at least 1, got {trials}")
     check_writable(output)

@@ -14,6 +14,7 @@ from carvision.ensembling.oof_predictions import OofTable
 from carvision.ensembling.temperature_grid import TemperatureGrid
 from carvision.errors import ConfigError
 from carvision.files import scratch_folder
+from carvision.optuna_storage import quiet_optuna
 from carvision.pipelines.command import command_run, show_address
 from carvision.pipelines.prepare.prepared_data import check_data, known_manifest
 from carvision.pipelines.tune.leaderboard_report import log_leaderboard
@@ -51,6 +52,7 @@ def tune(
         TrackingError: no backbone was trained on this data.
         PredictionsError: the members share no photo, or do not fit together.
     """
+    quiet_optuna()
     if method not in METHODS:
         raise ConfigError(f"method={method!r}: expected one of {', '.join(METHODS)}")
     check_data(data)
