@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
+import psutil
 import pytest
 
-from carvision.store import process
-from carvision.store import runs as runs
+from carvision.store import process, runs
 from carvision.store.process import is_alive, is_gone, this_process
 from carvision.store.runs import client, close_abandoned, close_killed_runs, tracked_run
 
@@ -83,18 +84,51 @@ def test_no_process(tag: str) -> None:
     assert not is_alive(tag)
 
 
+@pytest.mark.parametrize("pid", [-1, 0, 2**70])
+def test_no_number_of_a_process(living: dict[str, Any], pid: int) -> None:
+    assert not is_alive(json.dumps({**living, "pid": pid}))
+
+
 def test_without_proc(
     living: dict[str, Any], dead: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The number alone is left, on a machine that its network card names."""
-    monkeypatch.setattr(process, "_BOOT_ID", Path("/nowhere"))
-    process._here.cache_clear()
-    monkeypatch.setattr(process, "_started", process._alive)
+
+    def absent(path: Path) -> Path:
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(Path, "readlink", absent)
+    monkeypatch.setattr(psutil, "LINUX", False)
     named = json.loads(this_process())
+    assert named["started"] == ""
     assert not is_gone(json.dumps({**named, "pid": living["pid"]}))
     assert not is_gone(json.dumps({**named, "pid": 1}))
     assert is_gone(json.dumps({**named, "pid": dead["pid"]}))
-    process._here.cache_clear()
+
+
+def test_a_process_that_an_earlier_version_named(
+    living: dict[str, Any], dead: dict[str, Any]
+) -> None:
+    """By the clock ticks of its start in /proc, see proc_pid_stat(5)."""
+    stat = Path(f"/proc/{living['pid']}/stat").read_text()
+    ticks = stat.rpartition(")")[2].split()[19]
+    where = {
+        "host": socket.gethostname(),
+        "boot": Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
+        "pid_namespace": str(Path("/proc/self/ns/pid").readlink()),
+    }
+    assert is_alive(json.dumps({**where, "pid": living["pid"], "started": ticks}))
+    assert is_alive(json.dumps({**where, "pid": living["pid"], "started": ""}))
+    assert is_gone(json.dumps({**where, "pid": living["pid"], "started": str(int(ticks) - 500)}))
+    assert is_gone(json.dumps({**where, "pid": dead["pid"], "started": ticks}))
+
+
+def test_a_process_of_another_user(living: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(process: psutil.Process) -> str:
+        raise psutil.AccessDenied(process.pid)
+
+    monkeypatch.setattr(psutil.Process, "status", denied)
+    assert is_alive(json.dumps(living))
 
 
 def test_close_killed_runs(store: Path, living: dict[str, Any], dead: dict[str, Any]) -> None:
