@@ -20,7 +20,7 @@ from carvision.redaction import redacted
 from carvision.reporting.console import print_error, set_up_logging
 from carvision.reporting.streams import guard_streams
 from carvision.store.mlflow_environment import set_mlflow_defaults
-from carvision.store.unstarted import unstarted_run_closed
+from carvision.store.unstarted_runs import unstarted_run_closed
 
 #: typer exports the kinds below it alone, and may bring a click of its own.
 _UsageError: type[Exception] = typer.BadParameter.mro()[1]

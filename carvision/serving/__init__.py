@@ -3,14 +3,6 @@
 from pathlib import Path
 from typing import Final
 
-from carvision.serving.artifacts import (
-    BUNDLE,
-    SPEC,
-    SPEC_FILE,
-    fetch_bundle,
-    fetch_spec,
-    has_bundle,
-)
 from carvision.serving.model_io import default_model_config, input_example, model_signature
 
 #: Models from code: MLflow copies the file, and runs it when the model is loaded.
@@ -18,15 +10,9 @@ MEMBER_CODE: Final = Path(__file__).parent / "member_code.py"
 ENSEMBLE_CODE: Final = Path(__file__).parent / "ensemble_code.py"
 
 __all__ = [
-    "BUNDLE",
     "ENSEMBLE_CODE",
     "MEMBER_CODE",
-    "SPEC",
-    "SPEC_FILE",
     "default_model_config",
-    "fetch_bundle",
-    "fetch_spec",
-    "has_bundle",
     "input_example",
     "model_signature",
 ]

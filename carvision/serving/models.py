@@ -24,12 +24,13 @@ from carvision.inference import (
 )
 from carvision.library_settings import set_up_libraries
 from carvision.models import Bundle, read_bundle
-from carvision.serving.artifacts import BUNDLE, SPEC, loaded_artifact, logged_at
+from carvision.serving.artifacts import loaded_artifact, logged_at
 from carvision.serving.errors import statuses
 from carvision.serving.fetching import fetching_folder
 from carvision.serving.limits import Limits
 from carvision.serving.model_io import SERVE_DEVICE, encoded_photos, paths_allowed
 from carvision.serving.scoring_server import mend_scoring_server
+from carvision.store.model_files import BUNDLE, SPEC
 from carvision.store.pins import pinned_members
 
 _BATCH = 32

@@ -3,6 +3,8 @@
 from functools import cache
 from typing import Final
 
+import mlflow
+from mlflow.entities import Run
 from mlflow.store.db.db_types import DATABASE_ENGINES
 from mlflow.tracking._tracking_service.utils import _tracking_store_registry
 from sqlalchemy.engine import make_url
@@ -10,6 +12,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from carvision.errors import TrackingError
 from carvision.redaction import redacted
+from carvision.store.server import shown_uri
 
 _EXPECTED: Final = (
     "expected sqlite:///FILE, http://HOST:PORT of a tracking server, or a database such as "
@@ -46,3 +49,15 @@ def _refuse_absent_driver(uri: str) -> None:
         raise TrackingError(
             f"the tracking address {redacted(uri)} is of no known kind ({error}): {_EXPECTED}"
         ) from error
+
+
+def run_address(run: Run) -> str:
+    """Where the UI shows a run; for a local store, once ``mlflow ui`` runs."""
+    uri = shown_uri()
+    base = uri.rstrip("/") if uri.startswith("http") else "http://127.0.0.1:5000"
+    return f"{base}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
+
+
+def is_local_store() -> bool:
+    """Whether the UI has to be started to see anything."""
+    return not mlflow.get_tracking_uri().startswith("http")

@@ -7,12 +7,49 @@ model, is a hard link to the file that is there: it takes no room, no time, and 
 import os
 from pathlib import Path
 
+import mlflow
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-from mlflow.tracking import MlflowClient
 from mlflow.utils.file_utils import local_file_uri_to_path
 from mlflow.utils.uri import is_local_uri
 
+from carvision.errors import GoneError
 from carvision.files import link_or_copy
+from carvision.store.client import client
+from carvision.store.server import patiently, unreachable
+
+
+def fetch(run_id: str, path: str, into: Path) -> Path:
+    """An artifact of a run below ``into``, downloaded, or linked to a local store's; its place.
+
+    Raises:
+        GoneError: the run, or the artifact, was removed.
+    """
+
+    def fetched() -> Path:
+        try:
+            return _fetched(run_id, path, into)
+        except (MlflowException, FileNotFoundError) as error:
+            # Asked at once: what is gone does not come back by trying again.
+            if unreachable() is not None or has_artifact(run_id, path):
+                raise
+            raise GoneError(
+                f"run {run_id} has no {path} any more: the run or its files were removed"
+            ) from error
+
+    return patiently(f"fetching {path}", fetched)
+
+
+def has_artifact(run_id: str, path: str) -> bool:
+    """Whether a run is in the store, perhaps deleted, and has a file or folder ``path``."""
+    folder = path.rpartition("/")[0]
+    try:
+        return path in {item.path for item in client().list_artifacts(run_id, folder or None)}
+    except MlflowException as error:
+        if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+            raise
+        return False
 
 
 def local_folder(uri: str) -> Path | None:
@@ -46,14 +83,14 @@ def linked(folder: Path, path: str, into: Path) -> Path:
     return target
 
 
-def log_model_files(model_id: str, folder: Path) -> None:
-    """Log all that lies in ``folder`` as the files of a logged model."""
-    client = MlflowClient()
-    target = local_folder(client.get_logged_model(model_id).artifact_location)
-    if target is None:
-        client.log_model_artifacts(model_id, str(folder))
-    else:
-        linked(folder, ".", target)
+def _fetched(run_id: str, path: str, into: Path) -> Path:
+    folder = local_folder(client().get_run(run_id).info.artifact_uri)
+    if folder is not None:
+        return linked(folder, path, into)
+    found = mlflow.artifacts.download_artifacts(
+        run_id=run_id, artifact_path=path, dst_path=str(into)
+    )
+    return Path(found)
 
 
 def _link(source: Path, target: Path) -> None:

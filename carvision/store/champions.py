@@ -12,12 +12,13 @@ from typing import Final
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from carvision import serving
 from carvision.contracts import EnsembleSpec, read_spec
 from carvision.errors import TrackingError
 from carvision.files import plain_name, scratch_folder
-from carvision.store.runs import DATA, client
+from carvision.store.client import client
+from carvision.store.model_files import SPEC_FILE, fetch_spec
 from carvision.store.server import unreachable
+from carvision.store.tags import DATA
 from carvision.store.versions import TUNE_AGAIN, MemberVersion, damage_of, member_of
 
 ENSEMBLE: Final = "carvision-ensemble"
@@ -195,9 +196,9 @@ def _read_ensemble(entry: ModelVersion) -> EnsembleSpec:
 
 def _fetch_spec(version: int, into: Path) -> Path:
     try:
-        return serving.fetch_spec(ENSEMBLE, version, into)
+        return fetch_spec(ENSEMBLE, version, into)
     except (MlflowException, OSError) as error:
         # A server that cannot be reached says nothing of the version.
         if unreachable() is not None:
             raise
-        raise TrackingError(f"{serving.SPEC_FILE} cannot be had: {error}") from error
+        raise TrackingError(f"{SPEC_FILE} cannot be had: {error}") from error

@@ -7,8 +7,10 @@ from carvision.contracts.ensemble_oof import FORECAST_FILE, OOF_FILE
 from carvision.contracts.sums import SUMS, damage, sums_of
 from carvision.errors import PredictionsError
 from carvision.files import scratch_folder
+from carvision.store.artifacts import fetch
 from carvision.store.champions import ENSEMBLE
-from carvision.store.runs import client, exists, fetch
+from carvision.store.client import client
+from carvision.store.runs import exists
 
 
 def write_oof_artifacts(folder: Path, oof: EnsembleOof) -> dict[str, str]:

@@ -27,7 +27,10 @@ from carvision.contracts.sums import SUMS, damage, files_below
 from carvision.errors import PredictionsError, WeightsError
 from carvision.files import sha256_of
 from carvision.inference import resolved_precision
-from carvision.store.runs import FOLD, SET, client, fetch, find_runs, has_artifact
+from carvision.store.artifacts import fetch, has_artifact
+from carvision.store.client import client
+from carvision.store.runs import find_runs
+from carvision.store.tags import FOLD, SET
 from carvision.training import FoldResult
 
 log = logging.getLogger(__name__)

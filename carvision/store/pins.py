@@ -11,7 +11,7 @@ from mlflow.exceptions import MlflowException
 
 from carvision.contracts import ClassMap, EnsembleSpec, Member, Mixing, Score
 from carvision.errors import TrackingError
-from carvision.store.runs import client
+from carvision.store.client import client
 from carvision.store.versions import TUNE_AGAIN, MemberVersion, member_of
 
 

@@ -25,8 +25,11 @@ from carvision.data.preparation.exclusions import (
 )
 from carvision.errors import DataError, GoneError
 from carvision.files import plain_name, scratch_folder
+from carvision.store.artifacts import fetch
+from carvision.store.client import client
 from carvision.store.relocation import ROOT_TAG
-from carvision.store.runs import DATA, client, fetch, find_runs
+from carvision.store.runs import find_runs
+from carvision.store.tags import DATA
 
 log = logging.getLogger(__name__)
 

@@ -19,10 +19,11 @@ from carvision.contracts import EnsembleSpec
 from carvision.contracts.sums import SUMS, sums_of
 from carvision.files import link_or_copy, scratch_folder, write_json
 from carvision.models import Bundle
-from carvision.store.artifacts import log_model_files
 from carvision.store.champions import ENSEMBLE, crown_member
+from carvision.store.client import client
 from carvision.store.fold_sets import has_predictions
-from carvision.store.runs import DATA, FOLD, MODEL, SET, client
+from carvision.store.model_files import BUNDLE, SPEC, SPEC_FILE, has_bundle, log_model_files
+from carvision.store.tags import DATA, FOLD, MODEL, SET
 from carvision.store.versions import (
     FOLD_RUNS,
     OOF,
@@ -64,7 +65,7 @@ def find_member(preset: str, set_id: str, fold_runs: list[str]) -> MemberVersion
     for entry in client().search_model_versions(filter_string):
         member = member_or_none(entry)
         if member is not None and member.fold_runs == fold_runs:
-            if serving.has_bundle(member.name, member.version):
+            if has_bundle(member.name, member.version):
                 return member
             log.warning("the files of %s version %s were removed", member.name, member.version)
     return None
@@ -103,7 +104,7 @@ def _is_whole(member: MemberVersion) -> bool:
     gone = [run_id for run_id in member.fold_runs if not has_predictions(run_id)]
     if gone:
         what = f"the predictions of run {', '.join(gone)} were removed"
-    elif not serving.has_bundle(member.name, member.version):
+    elif not has_bundle(member.name, member.version):
         what = "its weights were removed"
     else:
         return True
@@ -140,7 +141,7 @@ def register_member(
         SUMS: sums_of(bundle.folder),
     }
     entry = _log_and_register(
-        name, serving.MEMBER_CODE, serving.BUNDLE, bundle.folder, bundle.classes.names, tags
+        name, serving.MEMBER_CODE, BUNDLE, bundle.folder, bundle.classes.names, tags
     )
     member = member_of(entry)
     crown_member(member)
@@ -150,13 +151,13 @@ def register_member(
 def register_ensemble(spec: EnsembleSpec, data: str) -> int:
     """Register an ensemble in the open run; return its version. The alias is set apart."""
     with scratch_folder() as folder:
-        path = folder / serving.SPEC_FILE
+        path = folder / SPEC_FILE
         write_json(path, spec.model_dump(mode="json"))
         mlflow.log_artifact(str(path))
         entry = _log_and_register(
             ENSEMBLE,
             serving.ENSEMBLE_CODE,
-            serving.SPEC,
+            SPEC,
             path,
             spec.class_names,
             {DATA: data, SUMS: sums_of(folder)},

@@ -19,9 +19,9 @@ from carvision.contracts.sums import SUMS, damage_below
 from carvision.errors import TrackingError, WeightsError
 from carvision.files import plain_name
 from carvision.models import Bundle, read_bundle
-from carvision.serving import fetch_bundle
-from carvision.store.runs import DATA, FOLD, MODEL, SET
+from carvision.store.model_files import fetch_bundle
 from carvision.store.server import patiently
+from carvision.store.tags import DATA, FOLD, MODEL, SET
 
 FOLD_RUNS: Final = "carvision.fold_runs"
 SMOKE_RUN: Final = "carvision.trial_run"

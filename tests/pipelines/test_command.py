@@ -9,7 +9,7 @@ import pytest
 
 from carvision.pipelines import command
 from carvision.pipelines.command import command_run
-from carvision.store.runs import client
+from carvision.store.client import client
 
 
 @pytest.fixture
@@ -24,21 +24,13 @@ def dead_process() -> str:
 
 
 @pytest.mark.parametrize(
-    "step",
-    [
-        "prepare/step",
-        "train/step",
-        "tune/step",
-        "ensemble/step",
-        "hpo/step",
-        "main",
-        "bench",
-        "sync",
-    ],
+    "step", ["prepare", "train", "tune", "ensemble", "main", "hpo", "bench", "sync"]
 )
 def test_each_step_opens_its_run_so(step: str) -> None:
-    source = (Path(command.__file__).parent / f"{step}.py").read_text(encoding="utf-8")
-    assert "with command_run(" in source
+    pipelines = Path(command.__file__).parent
+    modules = [*pipelines.glob(f"{step}.py"), *pipelines.glob(f"{step}/*.py")]
+    sources = [module.read_text(encoding="utf-8") for module in modules]
+    assert sum(source.count("with command_run(") for source in sources) == 1
 
 
 def test_what_a_command_finds_is_put_in_order(store: Path, dead_process: str) -> None:

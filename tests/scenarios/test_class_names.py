@@ -21,7 +21,8 @@ from carvision.pipelines.ensemble.step import ensemble
 from carvision.pipelines.prepare.step import prepare
 from carvision.pipelines.train.step import train
 from carvision.pipelines.tune.step import tune
-from carvision.store.runs import fetch, find_runs
+from carvision.store.artifacts import fetch
+from carvision.store.runs import find_runs
 
 NAMES = [
     *("ID", "id", "image_id", "img_path", "path", "label", "fold", "index", "group", "class_index"),

@@ -13,7 +13,8 @@ from carvision.config import load_config
 from carvision.data.manifest import Manifest
 from carvision.pipelines.prepare.prepared_data import known_manifest, prepared_data
 from carvision.pipelines.prepare.step import prepare
-from carvision.store.runs import client, find_runs
+from carvision.store.client import client
+from carvision.store.runs import find_runs
 from tests.conftest import write_photos
 
 LISTED = "train/Niro/Niro_0003.jpg"

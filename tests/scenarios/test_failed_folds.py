@@ -10,7 +10,7 @@ from carvision.config import load_config
 from carvision.errors import CarvisionError, DataError, DivergedError, IncompleteError
 from carvision.pipelines.train import fold_run
 from carvision.pipelines.train.step import train
-from carvision.store.runs import client
+from carvision.store.client import client
 from carvision.store.versions import MemberVersion
 from tests.conftest import write_photos
 

@@ -11,7 +11,9 @@ from mlflow.entities import Run, RunData, RunInfo
 from carvision.config import load_config
 from carvision.pipelines.train.begun_folds import announce_others, begun_after
 from carvision.pipelines.train.step import train
-from carvision.store.runs import PARENT, client, find_runs
+from carvision.store.client import client
+from carvision.store.runs import find_runs
+from carvision.store.tags import PARENT
 from carvision.tracking.event_log import EVENTS_FILE, EventLog, read_events, run_named_in
 from carvision.tracking.progress_bar import TrainingProgress
 from tests.conftest import write_photos

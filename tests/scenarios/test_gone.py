@@ -13,10 +13,11 @@ from carvision.pipelines.prepare.prepared_data import known_manifest, prepared_d
 from carvision.pipelines.prepare.step import prepare
 from carvision.pipelines.train import fold_run
 from carvision.pipelines.train.step import train
+from carvision.store.artifacts import fetch
+from carvision.store.client import client
 from carvision.store.fold_sets import usable_folds
 from carvision.store.members import choose_members
 from carvision.store.prepared import prepared_runs
-from carvision.store.runs import client, fetch
 from carvision.store.versions import MemberVersion
 from tests.conftest import write_photos
 

@@ -17,7 +17,8 @@ from carvision.errors import TrackingError
 from carvision.pipelines.sync import sync
 from carvision.pipelines.train import fold_run
 from carvision.pipelines.train.step import train
-from carvision.store.runs import find_runs, tracked_run_if_reachable
+from carvision.store.open_runs import tracked_run_if_reachable
+from carvision.store.runs import find_runs
 from carvision.store.versions import MemberVersion
 from carvision.tracking.outbox import delivery
 from carvision.tracking.outbox.events import pending

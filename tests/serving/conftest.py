@@ -12,6 +12,7 @@ from mlflow.pyfunc import PyFuncModel, scoring_server
 
 from carvision import serving
 from carvision.models import Bundle
+from carvision.store.model_files import BUNDLE
 from tests.inference.conftest import bundle
 
 __all__ = ["bundle"]
@@ -26,7 +27,7 @@ def saved(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
     mlflow.pyfunc.save_model(
         str(folder),
         python_model=str(serving.MEMBER_CODE),
-        artifacts={serving.BUNDLE: str(bundle.folder)},
+        artifacts={BUNDLE: str(bundle.folder)},
         signature=serving.model_signature(bundle.classes.names),
         pip_requirements=[],
         model_config=serving.default_model_config(),

@@ -11,7 +11,7 @@ import mlflow
 import pytest
 from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 
-from carvision.store import local_store
+from carvision.store import client as opening
 
 
 @pytest.fixture(scope="session")
@@ -22,7 +22,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     before, uri = Path.cwd(), mlflow.get_tracking_uri()
     os.chdir(folder)
     mlflow.set_tracking_uri("sqlite:///mlflow.db")
-    local_store.open_store()
+    opening.open_store()
     mlflow.set_tracking_uri(uri)
     os.chdir(before)
     made = folder.parent / "mlflow.db"
@@ -56,7 +56,7 @@ def project(folder: Path, template: Path) -> Path:
 def enter(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Begin a command in a project's folder, as a new process does."""
     monkeypatch.chdir(project)
-    monkeypatch.setattr(local_store, "_opened", set())
+    monkeypatch.setattr(opening, "_opened", set())
     monkeypatch.setattr(mlflow.tracking.fluent, "_active_experiment_id", None)
     for name in ("MLFLOW_EXPERIMENT_ID", "MLFLOW_RUN_ID"):
         monkeypatch.delenv(name, raising=False)

@@ -3,8 +3,7 @@
 import mlflow
 import pytest
 
-from carvision.store.artifacts import linked, local_folder
-from carvision.store.runs import fetch
+from carvision.store.artifacts import fetch, linked, local_folder
 
 
 @pytest.fixture

@@ -14,8 +14,9 @@ import pytest
 import entrypoints
 from carvision.pipelines.command import command_run
 from carvision.store.begun_runs import begun_and_gone, note_begun
+from carvision.store.client import client
+from carvision.store.killed_runs import close_killed_runs
 from carvision.store.process import this_process
-from carvision.store.runs import client, close_killed_runs
 
 #: What `python -m entrypoints.NAME` does first; then it would import for seconds.
 _START = "import entrypoints; print('noted', flush=True); input()"

@@ -10,9 +10,9 @@ import pytest
 from carvision.contracts import EnsembleOof, EnsembleSpec, Member
 from carvision.errors import PredictionsError
 from carvision.files import scratch_folder
+from carvision.store.client import client
 from carvision.store.ensemble_oof import fetch_ensemble_oof, write_oof_artifacts
 from carvision.store.registry import register_ensemble
-from carvision.store.runs import client
 
 
 def _oof(optimism: float) -> EnsembleOof:

@@ -12,8 +12,9 @@ from mlflow.exceptions import MlflowException
 from optuna.storages import RDBStorage
 from sqlalchemy import event
 
+from carvision.store.client import client
 from carvision.store.errors import store_problem
-from carvision.store.runs import client, tracked_run
+from carvision.store.open_runs import tracked_run
 from tests.store.local_project import change, folder, project, template
 
 __all__ = ["folder", "project", "template"]

@@ -9,6 +9,7 @@ import torch
 
 from carvision.config import load_config
 from carvision.errors import PredictionsError, WeightsError
+from carvision.store.client import client
 from carvision.store.fold_sets import (
     batch_size_of,
     fetch_epochs,
@@ -19,7 +20,7 @@ from carvision.store.fold_sets import (
     set_name,
     usable_folds,
 )
-from carvision.store.runs import FOLD, SET, client
+from carvision.store.tags import FOLD, SET
 from carvision.tracking.outbox.folds import deliver, write_finished
 from carvision.training import FoldResult
 from tests.fold_results import fold_result

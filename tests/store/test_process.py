@@ -13,9 +13,11 @@ import mlflow
 import psutil
 import pytest
 
-from carvision.store import process, runs
+from carvision.store import process
+from carvision.store.client import client
+from carvision.store.killed_runs import close_abandoned, close_killed_runs
+from carvision.store.open_runs import tracked_run
 from carvision.store.process import is_alive, is_gone, this_process
-from carvision.store.runs import client, close_abandoned, close_killed_runs, tracked_run
 
 _NAME = "from carvision.store.process import this_process; print(this_process(), flush=True)"
 
@@ -191,7 +193,7 @@ def test_a_run_is_never_without_its_process(
         seen.append(tags["carvision.process"])
         return start_run(run_id, **arguments)
 
-    monkeypatch.setattr(runs.mlflow, "start_run", watched)
+    monkeypatch.setattr(mlflow, "start_run", watched)
     killed = client().create_run("0", tags={"carvision.process": json.dumps(dead)})
     with tracked_run("train", "parent"):
         pass

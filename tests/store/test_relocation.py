@@ -8,9 +8,10 @@ import pytest
 from filelock import FileLock
 
 from carvision.errors import TrackingError
-from carvision.store.local_store import open_store
+from carvision.store.artifacts import fetch
+from carvision.store.client import client, open_store
+from carvision.store.open_runs import tracked_run
 from carvision.store.relocation import ROOT_TAG
-from carvision.store.runs import client, fetch, tracked_run
 from tests.store.local_project import change, enter, folder, project, rows, template
 
 __all__ = ["folder", "project", "template"]

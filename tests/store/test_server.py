@@ -14,8 +14,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 
 from carvision.errors import GoneError, TrackingError
-from carvision.store import runs as store
-from carvision.store import server
+from carvision.store import artifacts, server
 from carvision.store.server import patiently, require_server, unreachable
 
 
@@ -182,10 +181,10 @@ def test_an_artifact_that_is_gone_is_asked_for_once(
 
     run = SimpleNamespace(info=SimpleNamespace(artifact_uri="mlflow-artifacts:/1"))
     registry = SimpleNamespace(get_run=lambda run_id: run, list_artifacts=lambda *where: [])
-    monkeypatch.setattr(store, "client", lambda: registry)
+    monkeypatch.setattr(artifacts, "client", lambda: registry)
     monkeypatch.setattr(mlflow.artifacts, "download_artifacts", download)
     with pytest.raises(GoneError, match="run abc has no manifest any more"):
-        store.fetch("abc", "manifest", tmp_path)
+        artifacts.fetch("abc", "manifest", tmp_path)
     assert asked == ["manifest"]
     assert caplog.text == ""
 

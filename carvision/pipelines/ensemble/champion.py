@@ -14,7 +14,7 @@ from carvision.store.champions import champion_ensemble, data_champion, other_ch
 from carvision.store.members import choose_members
 from carvision.store.pins import build_spec
 from carvision.store.prepared import PreparedRun, prepared_runs
-from carvision.store.runs import DATA
+from carvision.store.tags import DATA
 from carvision.tracking.outbox.record import set_tags
 
 

@@ -15,7 +15,7 @@ from carvision.data.submission_photos import SubmissionPhotos
 from carvision.errors import CarvisionError, DataError
 from carvision.reporting.console import announce, progress
 from carvision.store.prepared import prepared_runs
-from carvision.store.runs import DATA
+from carvision.store.tags import DATA
 
 log = logging.getLogger(__name__)
 

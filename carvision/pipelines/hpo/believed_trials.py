@@ -15,7 +15,8 @@ from optuna.trial import FrozenTrial
 from carvision.config import Config
 from carvision.config.layers import flat
 from carvision.contracts.names import is_run_id
-from carvision.store.runs import as_parameter, client
+from carvision.store.client import client
+from carvision.store.runs import as_parameter
 from carvision.training.hyperparameter_space import configured, is_of_space
 
 #: The tag of a trial's run, and its attribute in the study.

@@ -41,8 +41,10 @@ from carvision.pipelines.train.step import check_trainable, parse_folds
 from carvision.reporting.console import announce
 from carvision.reporting.trial_table import show_trials
 from carvision.store.fold_sets import finished_folds, set_name
+from carvision.store.open_runs import tracked_run
 from carvision.store.prepared import log_data_input
-from carvision.store.runs import DATA, MODEL, SET, log_settings, tracked_run
+from carvision.store.runs import log_settings
+from carvision.store.tags import DATA, MODEL, SET
 from carvision.training.hyperparameter_search import (
     CONTINUES,
     Believe,

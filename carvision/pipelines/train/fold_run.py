@@ -20,15 +20,10 @@ from carvision.pipelines.prepare.prepared_data import PreparedData
 from carvision.pipelines.train.begun_folds import announce_others
 from carvision.reporting.console import announce
 from carvision.store.fold_sets import BATCH_SIZE, STAGE_FOLD, batch_size_of, best_metrics
-from carvision.store.runs import (
-    FOLD,
-    PARENT,
-    SET,
-    close_abandoned,
-    tracked_run,
-    tracked_run_if_reachable,
-)
+from carvision.store.killed_runs import close_abandoned
+from carvision.store.open_runs import tracked_run, tracked_run_if_reachable
 from carvision.store.server import TRACKING_ERRORS, require_server
+from carvision.store.tags import FOLD, PARENT, SET
 from carvision.tracking.event_log import EVENTS_FILE, EventLog, read_events, run_named_in
 from carvision.tracking.mlflow_tracker import MlflowTracker
 from carvision.tracking.outbox.events import SENT_FILE, pending

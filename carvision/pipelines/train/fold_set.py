@@ -22,6 +22,7 @@ from carvision.pipelines.prepare.prepared_data import PreparedData
 from carvision.pipelines.train.begun_folds import begun_after
 from carvision.reporting.console import announce
 from carvision.reporting.tables import show_folds
+from carvision.store.address import is_local_store
 from carvision.store.errors import store_problem
 from carvision.store.fold_sets import (
     fetch_true_class,
@@ -31,8 +32,8 @@ from carvision.store.fold_sets import (
     usable_folds,
 )
 from carvision.store.registry import find_member, register_member, superseded_by
-from carvision.store.runs import DATA, MODEL, SET, is_local_store
 from carvision.store.server import TRACKING_ERRORS, require_server
+from carvision.store.tags import DATA, MODEL, SET
 from carvision.store.versions import MemberVersion
 from carvision.tracking.outbox.folds import deliver_all
 from carvision.workspace import fold_folder, registration_lock, set_folder

@@ -25,8 +25,9 @@ from carvision.pipelines.prepare.prepared_data import PreparedData, check_data, 
 from carvision.pipelines.train.fold_run import train_in_own_run
 from carvision.pipelines.train.fold_set import FoldSet, fold_set_of, register_if_reachable
 from carvision.reporting.console import announce
+from carvision.store.open_runs import tracked_run_if_reachable
 from carvision.store.prepared import log_data_input
-from carvision.store.runs import log_settings, tracked_run_if_reachable
+from carvision.store.runs import log_settings
 from carvision.store.server import TRACKING_ERRORS, require_server
 from carvision.store.versions import MemberVersion
 from carvision.tracking.outbox.folds import is_finished

@@ -26,7 +26,7 @@ from carvision.reporting.console import announce, progress
 from carvision.reporting.tables import show_weights
 from carvision.store.members import choose_members
 from carvision.store.pins import build_spec
-from carvision.store.runs import DATA
+from carvision.store.tags import DATA
 from carvision.store.versions import MemberVersion
 from carvision.tracking.outbox.record import log_params, set_tags
 from carvision.tracking.outbox.steps import recorded

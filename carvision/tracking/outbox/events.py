@@ -17,7 +17,8 @@ from mlflow.exceptions import MlflowException
 
 from carvision.errors import GoneError, TrackingError
 from carvision.files import read_json, write_json
-from carvision.store.runs import client, exists
+from carvision.store.client import client
+from carvision.store.runs import exists
 from carvision.store.server import shown_uri
 from carvision.tracking.event_log import (
     EPOCH,

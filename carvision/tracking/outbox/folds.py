@@ -16,8 +16,9 @@ from carvision.contracts import write_predictions
 from carvision.contracts.sums import SUMS, sums_of
 from carvision.errors import TrackingError
 from carvision.files import flush, link_or_copy, replacing_folder
+from carvision.store.client import client
 from carvision.store.fold_sets import EPOCHS, PREDICTIONS, STAGE_FOLD, WEIGHTS, best_metrics
-from carvision.store.runs import client, end_run, tracked_run
+from carvision.store.open_runs import end_run, tracked_run
 from carvision.tracking.event_log import EVENTS_FILE, EventLog, read_events, run_named_in
 from carvision.tracking.outbox.delivery import Results, tried
 from carvision.tracking.outbox.events import send_pending

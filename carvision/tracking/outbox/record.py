@@ -18,7 +18,7 @@ from mlflow.entities import Metric, Param, RunTag
 
 from carvision.errors import TrackingError
 from carvision.files import read_json, write_json
-from carvision.store.runs import client
+from carvision.store.client import client
 
 ABOUT: Final = "about.json"
 ARTIFACTS: Final = "artifacts"

@@ -13,8 +13,9 @@ from mlflow.entities import Run
 
 from carvision.errors import TrackingError
 from carvision.files import flush, read_json, replacing_folder
-from carvision.store.runs import STAGE, tracked_run
+from carvision.store.open_runs import tracked_run
 from carvision.store.server import TRACKING_ERRORS, shown_uri, unreachable
+from carvision.store.tags import STAGE
 from carvision.tracking.outbox.delivery import Results, tried
 from carvision.tracking.outbox.record import ABOUT, Record, read_about, recording, send
 from carvision.workspace import OUTBOX, results_lock

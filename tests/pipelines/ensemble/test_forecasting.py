@@ -19,9 +19,11 @@ from carvision.pipelines.ensemble.true_scores import nested_score
 from carvision.pipelines.prepare.prepared_data import known_manifest
 from carvision.pipelines.train.step import train
 from carvision.pipelines.tune.step import tune
+from carvision.store.artifacts import fetch
 from carvision.store.champions import champion_ensemble
+from carvision.store.client import client
 from carvision.store.ensemble_oof import write_oof_artifacts
-from carvision.store.runs import client, fetch, find_runs
+from carvision.store.runs import find_runs
 from tests.conftest import SAME_CLASSES
 
 _SETTINGS = "data.folds=2 model.image_size=32 train.epochs=1 precision=fp32 device=cpu"

@@ -19,7 +19,8 @@ from carvision.pipelines.ensemble.unreadable import UnreadablePhotos
 from carvision.pipelines.main import main
 from carvision.pipelines.train.step import train
 from carvision.pipelines.tune.step import tune
-from carvision.store.runs import fetch, find_runs
+from carvision.store.artifacts import fetch
+from carvision.store.runs import find_runs
 from tests.conftest import SAME_CLASSES, write_photos
 
 _COLUMNS = ["K5_하이브리드", "K5_Hybrid", "Niro", "RAV4"]

@@ -21,7 +21,8 @@ from carvision.errors import CarvisionError, ConfigError, DivergedError
 from carvision.pipelines.hpo.step import hpo
 from carvision.pipelines.train import fold_run
 from carvision.pipelines.train.step import train
-from carvision.store.runs import client, find_runs
+from carvision.store.client import client
+from carvision.store.runs import find_runs
 from carvision.tracking.progress_bar import TrainingProgress
 from carvision.workspace import STUDY_STORAGE
 

@@ -10,7 +10,7 @@ from carvision.config import load_config
 from carvision.pipelines.train import fold_set
 from carvision.pipelines.train.fold_set import fold_set_of
 from carvision.store.fold_sets import set_name
-from carvision.store.runs import FOLD, SET
+from carvision.store.tags import FOLD, SET
 
 
 @pytest.mark.parametrize(("precision", "said"), [("auto", True), ("fp32", False)])

@@ -10,8 +10,10 @@ from mlflow.exceptions import MlflowException
 from carvision.contracts.sums import sums_of
 from carvision.errors import TrackingError
 from carvision.files import write_json
+from carvision.store.client import client
 from carvision.store.fold_sets import usable_folds
-from carvision.store.runs import FOLD, SET, client, tracked_run
+from carvision.store.open_runs import tracked_run
+from carvision.store.tags import FOLD, SET
 from carvision.tracking.event_log import EventLog
 from carvision.tracking.outbox import delivery, folds
 from carvision.tracking.outbox.folds import (

@@ -10,7 +10,9 @@ from mlflow.exceptions import MlflowException
 
 from carvision.errors import CarvisionError, TrackingError
 from carvision.files import alone, read_json, write_json
-from carvision.store.runs import STAGE, client, tracked_run
+from carvision.store.client import client
+from carvision.store.open_runs import tracked_run
+from carvision.store.tags import STAGE
 from carvision.tracking.outbox import delivery
 from carvision.tracking.outbox import steps as outbox
 from carvision.tracking.outbox.record import (

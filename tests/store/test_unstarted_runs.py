@@ -7,8 +7,9 @@ import pytest
 from mlflow.entities import Run
 
 from carvision.errors import ConfigError
-from carvision.store.runs import client, tracked_run
-from carvision.store.unstarted import unstarted_run_closed
+from carvision.store.client import client
+from carvision.store.open_runs import tracked_run
+from carvision.store.unstarted_runs import unstarted_run_closed
 
 
 @pytest.fixture

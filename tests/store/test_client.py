@@ -12,9 +12,10 @@ import mlflow
 import pytest
 
 from carvision.errors import TrackingError
-from carvision.store import database, local_store
-from carvision.store.local_store import open_store
-from carvision.store.runs import client, find_runs
+from carvision.store import client as opening
+from carvision.store import database
+from carvision.store.client import client, open_store
+from carvision.store.runs import find_runs
 from tests.store.local_project import change, folder, project, rows, template
 
 __all__ = ["folder", "project", "template"]
@@ -46,7 +47,7 @@ def made(template: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         def dispose(self) -> None:
             pass
 
-    monkeypatch.setattr(local_store, "SqlAlchemyStore", Copied)
+    monkeypatch.setattr(opening, "SqlAlchemyStore", Copied)
     return created
 
 
@@ -192,7 +193,7 @@ def test_other_stores_are_left_alone(
 ) -> None:
     monkeypatch.setattr(mlflow, "get_tracking_uri", lambda: uri)
     # Its driver need not be installed here.
-    monkeypatch.setattr(local_store, "refuse_unusable", lambda uri: None)
+    monkeypatch.setattr(opening, "refuse_unusable", lambda uri: None)
     open_store()
     assert list(folder.iterdir()) == []
 

@@ -72,3 +72,13 @@ def _create(database: Path, uri: str) -> None:
     SqlAlchemyStore(address, DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH).engine.dispose()
     remove_database(database)
     temporary.replace(database)
+
+
+def client() -> MlflowClient:
+    """A client of the store that is in use.
+
+    Raises:
+        TrackingError: it is a local one that cannot be used.
+    """
+    open_store()
+    return MlflowClient()
