@@ -16,6 +16,7 @@ from carvision.contracts import read_spec
 from carvision.models import read_bundle
 from carvision.models.backbone import build_network
 from carvision.serving.models import EnsembleModel
+from carvision.store.model_files import BUNDLE
 
 #: The code that MLflow copied into a registered model, and runs when it is loaded.
 _CODE = """
@@ -102,7 +103,7 @@ def test_the_names_of_a_models_weights(tmp_path: Path) -> None:
 
 def test_a_backbone_loads_and_predicts(tmp_path: Path) -> None:
     bundle, models = _written(tmp_path / "bundle")
-    loaded = _loaded(tmp_path, "MemberModel", serving.BUNDLE, bundle, ("K5", "라브4"))
+    loaded = _loaded(tmp_path, "MemberModel", BUNDLE, bundle, ("K5", "라브4"))
     found = loaded.predict(serving.input_example())
     assert list(found.columns) == ["K5", "라브4"]
     # A photo of one grey stays that at every size.
