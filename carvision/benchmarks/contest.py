@@ -1,7 +1,7 @@
-"""Contenders in processes of their own, measured by turns.
+"""Measure contenders in turns, each in a process of its own.
 
-Turns make a change in the machine's speed hit all of them; processes of their own give each its
-own peak of memory, and keep one's settings away from the others.
+With turns, a change of the machine's speed affects all of them. Separate processes give each its
+own peak of memory, and keep its settings from the others.
 """
 
 import resource
@@ -20,13 +20,14 @@ import torch
 
 from carvision.library_settings import set_up_libraries
 
-#: Makes, in the contender's process, the pass that is measured; a pass returns how much it did.
+#: Is called in the contender's process; returns the function to measure, which in turn returns the
+#: number of items that it processed.
 Build = Callable[[], Callable[[], int]]
 
 
 @dataclass(frozen=True)
-class Result:
-    """What a contender reached: items a second (the median pass) and its peak memory in bytes."""
+class Measurement:
+    """A contender's rate in items a second (of the median pass) and its peak memory in bytes."""
 
     rate: float
     memory: int
@@ -36,11 +37,11 @@ def contest(
     contenders: Mapping[str, Build],
     passes: int,
     progress: Callable[[int], None] = lambda done: None,
-) -> dict[str, Result]:
-    """Measure each of ``contenders`` for ``passes`` passes, after one that warms up.
+) -> dict[str, Measurement]:
+    """Measure each of ``contenders`` for ``passes`` passes, after one to warm up.
 
     Raises:
-        RuntimeError: a contender failed; its own traceback is on the terminal.
+        RuntimeError: a contender failed; its process has printed the traceback.
     """
     rates: dict[str, list[float]] = {name: [] for name in contenders}
     memory: dict[str, int] = {}
@@ -62,7 +63,7 @@ def contest(
                     progress(1)
         for name, pipe in pipes.items():
             memory[name] = int(_ask(name, pipe, "memory")[0])
-    return {name: Result(median(rates[name]), memory[name]) for name in contenders}
+    return {name: Measurement(median(rates[name]), memory[name]) for name in contenders}
 
 
 def _ask(name: str, pipe: Connection, what: str) -> tuple[float, float]:
@@ -75,9 +76,9 @@ def _ask(name: str, pipe: Connection, what: str) -> tuple[float, float]:
 
 def _serve(pipe: Connection, build: Build) -> None:
     """Answer with (items, seconds), or with (peak memory, 0), until the pipe is closed."""
-    # A spawned process would spawn its loader's workers, too, whatever the platform does.
+    # Else the workers of a contender's loader would be spawned, too, on every platform.
     set_start_method(None, force=True)
-    # One core each: what several would gain is not what is compared.
+    # One core each, as the gain from several is not what is compared.
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
     set_up_libraries()
@@ -95,12 +96,12 @@ def _serve(pipe: Connection, build: Build) -> None:
 
 
 def _peak_memory() -> int:
-    """Of this process or of its largest child, in bytes."""
+    """The peak of this process or of its largest child, in bytes."""
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     if sys.platform == "darwin":
         return own
-    # Linux counts what the process was before it became itself, its parent's memory, into
-    # ru_maxrss; not so the high-water mark of the status file.
+    # On Linux ru_maxrss includes the parent's memory from before the exec, while the high-water
+    # mark in the status file does not.
     processes = ["self", *(str(child.pid) for child in active_children())]
     return max(_high_water_mark(process) for process in processes)
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from carvision.benchmarks.contest import Build, Result, contest
+from carvision.benchmarks.contest import Build, Measurement, contest
 from carvision.benchmarks.input_rivals import albumentations_loader, one_pass, timm_loader
 from carvision.benchmarks.photos import write_photos
 from carvision.benchmarks.rows import Row
@@ -89,7 +89,7 @@ def _scenario(
 def _rows(
     photo_size: tuple[int, int],
     px: int,
-    results: dict[str, Result],
+    results: dict[str, Measurement],
     cache_bytes: float,
     file_bytes: float,
 ) -> list[Row]:

@@ -10,13 +10,13 @@ from carvision.ensembling.blend import Blend, Scorer
 from carvision.ensembling.oof_predictions import BLOCK
 from carvision.ensembling.temperature_grid import TemperatureGrid
 from tests.ensembling.conftest import (
-    MakeTable,
     everything,
     folds_of,
     mixed_by_formula,
     scorer_of,
     with_a_zero,
 )
+from tests.ensembling.synthetic import SyntheticMembers
 
 
 def _truths(scorer: Scorer, log_p: np.ndarray) -> np.ndarray:
@@ -91,8 +91,8 @@ def test_a_parts_weights_do_not_see_its_labels(mixing: str, scorer: Scorer) -> N
         np.testing.assert_allclose(found[own], truths, atol=1e-6)
 
 
-def test_a_zero_on_the_truth_is_clipped(make_table: MakeTable) -> None:
-    scorer = scorer_of(with_a_zero(make_table(skills=(3.0,))))
+def test_a_zero_on_the_truth_is_clipped() -> None:
+    scorer = scorer_of(with_a_zero(SyntheticMembers(skills=(3.0,)).table()))
     rows = everything(scorer)
     found = scorer.fitted(Blend.plain(scorer.table, "exact"), rows)
     assert found.min() == pytest.approx(np.log(1e-15))
@@ -106,21 +106,19 @@ def test_rows_may_be_some(scorer: Scorer) -> None:
     np.testing.assert_allclose(scorer.fitted(blend, some), whole[some])
 
 
-def test_scorers_of_equal_tables_agree(make_table: MakeTable) -> None:
-    first, second = (scorer_of(make_table(seed=4)) for _ in range(2))
+def test_scorers_of_equal_tables_agree() -> None:
+    first, second = (scorer_of(SyntheticMembers(seed=4).table()) for _ in range(2))
     blend = Blend.plain(first.table, "greedy")
     rows = everything(first)
     np.testing.assert_array_equal(first.fitted(blend, rows), second.fitted(blend, rows))
 
 
 @pytest.mark.parametrize("temperature", [0.4, 1.0, 4.0])
-def test_many_candidates_are_mixed_block_by_block(
-    temperature: float, make_table: MakeTable
-) -> None:
+def test_many_candidates_are_mixed_block_by_block(temperature: float) -> None:
     views = ("original", "hflip", "vflip", "hvflip", "rot90")
-    table = make_table(
+    table = SyntheticMembers(
         photos=2500, classes=20, skills=(9.0,) * 6, views=views, view_shift=(0.0,) * 5
-    )
+    ).table()
     scorer = Scorer(table, TemperatureGrid(table, np.empty(0, np.float32)))
     rows = np.random.default_rng(0).permutation(2500)
     weights = np.random.default_rng(1).dirichlet(np.ones(30))

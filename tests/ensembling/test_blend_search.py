@@ -9,8 +9,9 @@ from carvision.ensembling.blend import Blend, Scorer
 from carvision.ensembling.blend_starts import affordable_starts, simple_starts
 from carvision.ensembling.rules import RULES
 from carvision.errors import ConfigError
-from tests.ensembling.conftest import MakeTable, everything, folds_of, scorer_of, with_a_zero
+from tests.ensembling.conftest import everything, folds_of, scorer_of, with_a_zero
 from tests.ensembling.searches import cross_fitted_loss, nested_log_p, searched
+from tests.ensembling.synthetic import SyntheticMembers
 
 
 @pytest.mark.parametrize("trials", [1, 15])
@@ -39,11 +40,9 @@ def test_a_budget_is_kept(scorer: Scorer, budget: float) -> None:
 
 
 @pytest.mark.parametrize("budget", [1.0, 2.5])
-def test_a_cheap_member_that_is_the_worse_one_is_found(
-    budget: float, make_table: MakeTable
-) -> None:
+def test_a_cheap_member_that_is_the_worse_one_is_found(budget: float) -> None:
     """No rule over everything would use it alone; the good one is beyond the budget."""
-    table = make_table(photos=150, skills=(4.0, 1.0), costs=(9.0, 1.0))
+    table = SyntheticMembers(photos=150, skills=(4.0, 1.0), costs=(9.0, 1.0)).table()
     scorer = scorer_of(table)
     found = searched(scorer, 1, budget=budget)
     used = np.flatnonzero(scorer.weights(found.best, everything(scorer)))
@@ -62,34 +61,34 @@ def test_a_cheap_member_that_is_the_worse_one_is_found(
     ],
 )
 def test_what_cannot_be_searched_is_refused(
-    options: dict[str, Any], costs: tuple[float | None, ...], message: str, make_table: MakeTable
+    options: dict[str, Any], costs: tuple[float | None, ...], message: str
 ) -> None:
-    scorer = scorer_of(make_table(photos=60, costs=costs))
+    scorer = scorer_of(SyntheticMembers(photos=60, costs=costs).table())
     with pytest.raises(ConfigError, match=message):
         searched(scorer, **options)
 
 
-def test_one_member_and_one_view(make_table: MakeTable) -> None:
-    table = make_table(
+def test_one_member_and_one_view() -> None:
+    table = SyntheticMembers(
         skills=(3.0,), views=("original",), view_shift=(0.0,), temperatures=(2.0,), photos=3000
-    )
+    ).table()
     found = searched(scorer_of(table), 30)
     assert found.best.admitted == (True,)
     assert found.best.temperatures[0] == pytest.approx(2.0, rel=0.15)
 
 
-def test_a_zero_on_the_truth_is_searched_around(make_table: MakeTable) -> None:
+def test_a_zero_on_the_truth_is_searched_around() -> None:
     """The first member is sure that a photo is of none but another class."""
-    scorer = scorer_of(with_a_zero(make_table(photos=100)))
+    scorer = scorer_of(with_a_zero(SyntheticMembers(photos=100).table()))
     found = searched(scorer, 15)
     assert np.isfinite(found.value)
     nested = nested_log_p(scorer, folds_of(scorer.table), trials=12)
     assert not np.isnan(nested).any()
 
 
-def test_temperatures_that_are_known_are_recovered_in_a_mixture(make_table: MakeTable) -> None:
+def test_temperatures_that_are_known_are_recovered_in_a_mixture() -> None:
     """Each member knows half of the photos: what is tempered wrongly shows in the mixture."""
-    table = make_table(photos=4000, skills=(3.0, 3.0), temperatures=(2.5, 0.5))
+    table = SyntheticMembers(photos=4000, skills=(3.0, 3.0), temperatures=(2.5, 0.5)).table()
     scorer = scorer_of(table)
     plain = cross_fitted_loss(scorer, Blend.plain(table, "exact"))
     found = searched(scorer, 60)

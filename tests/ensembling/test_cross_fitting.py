@@ -4,15 +4,14 @@ import numpy as np
 import pytest
 
 from carvision.ensembling.cross_fitting import assign_crossfit_folds
-from tests.ensembling.conftest import MakeTable, scorer_of
+from tests.ensembling.conftest import scorer_of
 from tests.ensembling.searches import nested_log_p
+from tests.ensembling.synthetic import SyntheticMembers
 
 
 @pytest.mark.parametrize(("folds", "expected"), [(5, 5), (3, 3), (2, 5), (1, 5)])
-def test_parts_are_folds_where_there_are_enough(
-    folds: int, expected: int, make_table: MakeTable
-) -> None:
-    index = make_table(photos=90, folds=folds).index
+def test_parts_are_folds_where_there_are_enough(folds: int, expected: int) -> None:
+    index = SyntheticMembers(photos=90, folds=folds).table().index
     index["group"] = [f"g{i // 2}" for i in range(len(index))]
     crossfit_folds = assign_crossfit_folds(index, seed=0)
     assert len(np.unique(crossfit_folds)) == expected
@@ -24,7 +23,7 @@ def test_parts_are_folds_where_there_are_enough(
     # Two folds of three are left for the search inside the nested score: these are split again.
     assert (
         -nested_log_p(
-            scorer_of(make_table(photos=90, folds=folds)), crossfit_folds, trials=1
+            scorer_of(SyntheticMembers(photos=90, folds=folds).table()), crossfit_folds, trials=1
         ).mean()
         > 0
     )

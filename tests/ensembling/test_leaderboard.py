@@ -11,7 +11,8 @@ from carvision.ensembling.exact import exact_weights
 from carvision.ensembling.leaderboard import leaderboard, simple_blends
 from carvision.ensembling.pareto import score_against_cost
 from carvision.ensembling.rules import RULES
-from tests.ensembling.conftest import MakeTable, everything, folds_of, scorer_of
+from tests.ensembling.conftest import everything, folds_of, scorer_of
+from tests.ensembling.synthetic import SyntheticMembers
 
 
 def test_every_member_and_rule_stands_on_it_the_best_first(scorer: Scorer) -> None:
@@ -40,9 +41,11 @@ def test_scores_are_scikit_learns(scorer: Scorer) -> None:
     assert standings["equal"].cost == 3 * (2.0 + 3.0)
 
 
-def test_every_subset_is_solved_and_the_front_is_what_nothing_beats(make_table: MakeTable) -> None:
+def test_every_subset_is_solved_and_the_front_is_what_nothing_beats() -> None:
     scorer = scorer_of(
-        make_table(photos=300, skills=(3.0, 2.0, 1.0, 2.5), costs=(4.0, 1.0, 0.5, 2.0))
+        SyntheticMembers(
+            photos=300, skills=(3.0, 2.0, 1.0, 2.5), costs=(4.0, 1.0, 0.5, 2.0)
+        ).table()
     )
     subsets = score_against_cost(scorer, folds_of(scorer.table))
     names = [member.name for member in scorer.table.members]
@@ -71,8 +74,8 @@ def test_a_view_without_weight_costs_nothing(scorer: Scorer) -> None:
     assert alone.cost == 2 * 2.0
 
 
-def test_without_costs_there_is_no_front(make_table: MakeTable) -> None:
-    scorer = scorer_of(make_table(photos=60, costs=(1.0, None)))
+def test_without_costs_there_is_no_front() -> None:
+    scorer = scorer_of(SyntheticMembers(photos=60, costs=(1.0, None)).table())
     crossfit_folds = folds_of(scorer.table)
     assert score_against_cost(scorer, crossfit_folds) == []
     assert all(s.cost is None for s in leaderboard(scorer, simple_blends(scorer, crossfit_folds)))

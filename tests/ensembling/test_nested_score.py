@@ -7,25 +7,24 @@ import pytest
 
 from carvision.ensembling.blend import Blend
 from carvision.metrics import log_loss_of_true_class
-from tests.ensembling.conftest import MakeTable, everything, folds_of, scorer_of
+from tests.ensembling.conftest import everything, folds_of, scorer_of
 from tests.ensembling.searches import (
     nested_log_p,
     searched,
 )
+from tests.ensembling.synthetic import SyntheticMembers
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_the_tuned_nested_score_is_no_worse_than_the_best_member(
-    seed: int, make_table: MakeTable
-) -> None:
+def test_the_tuned_nested_score_is_no_worse_than_the_best_member(seed: int) -> None:
     """Ten problems of members from alike to very different, sharpened or blurred."""
     generator = np.random.default_rng(seed)
-    table = make_table(
+    table = SyntheticMembers(
         photos=250,
         skills=tuple(generator.uniform(0.5, 4, 3)),
         temperatures=tuple(np.exp(generator.normal(0, 0.4, 3))),
         seed=seed,
-    )
+    ).table()
     scorer = scorer_of(table)
     crossfit_folds = folds_of(table)
     nested = nested_log_p(scorer, crossfit_folds, trials=10)
@@ -39,9 +38,9 @@ def test_the_tuned_nested_score_is_no_worse_than_the_best_member(
     assert -nested.mean() <= -best.mean() + 2 * noise
 
 
-def test_the_nested_score_of_pure_noise_does_not_flatter(make_table: MakeTable) -> None:
+def test_the_nested_score_of_pure_noise_does_not_flatter() -> None:
     """Members that know nothing: a fitted choice finds something, an honest score does not."""
-    table = make_table(photos=60, classes=3, skills=(0.05, 0.05, 0.05), seed=3)
+    table = SyntheticMembers(photos=60, classes=3, skills=(0.05, 0.05, 0.05), seed=3).table()
     scorer = scorer_of(table)
     found = searched(scorer, 40)
     fitted = log_loss_of_true_class(scorer.fitted(found.best, everything(scorer)))

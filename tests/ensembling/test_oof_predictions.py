@@ -9,7 +9,7 @@ import pytest
 from carvision.contracts import Predictions
 from carvision.ensembling.oof_predictions import MemberOof, OofTable
 from carvision.errors import PredictionsError
-from tests.ensembling.conftest import MakeTable
+from tests.ensembling.synthetic import SyntheticMembers
 
 
 def _changed(table: OofTable, part: Predictions, **kept: object) -> list[MemberOof]:
@@ -18,8 +18,8 @@ def _changed(table: OofTable, part: Predictions, **kept: object) -> list[MemberO
     return [first, replace(second, fold_predictions=(part, *second.fold_predictions[1:]), **kept)]
 
 
-def test_predictions_are_found_by_id(make_table: MakeTable) -> None:
-    table = make_table(photos=57)
+def test_predictions_are_found_by_id() -> None:
+    table = SyntheticMembers(photos=57).table()
     rows = np.array([3, 50, 4, 5, 20])
     for candidate, (name, view) in enumerate(table.candidates):
         member = next(member for member in table.members if member.name == name)
@@ -34,8 +34,8 @@ def test_predictions_are_found_by_id(make_table: MakeTable) -> None:
             assert truth == expected[part.index["class_index"][position]]
 
 
-def test_photos_stored_in_order_are_read_without_a_copy(make_table: MakeTable) -> None:
-    table = make_table(photos=50)
+def test_photos_stored_in_order_are_read_without_a_copy() -> None:
+    table = SyntheticMembers(photos=50).table()
     member = table.members[0]
     index = pd.concat(
         [part.index.assign(group="g") for part in member.fold_predictions], ignore_index=True
@@ -47,18 +47,18 @@ def test_photos_stored_in_order_are_read_without_a_copy(make_table: MakeTable) -
     np.testing.assert_array_equal(across[:3], read[2:])
 
 
-def test_candidates_plan_and_cost(make_table: MakeTable) -> None:
-    table = make_table(costs=(2.0, 3.0))
+def test_candidates_plan_and_cost() -> None:
+    table = SyntheticMembers(costs=(2.0, 3.0)).table()
     views = ("original", "hflip", "vflip")
     assert table.candidates == tuple((m, v) for m in ("m0", "m1") for v in views)
     np.testing.assert_allclose(table.plan_weights, [20 / 3] * 3 + [5.0] * 3)
     assert table.cost is not None
     np.testing.assert_allclose(table.cost, [2.0] * 3 + [3.0] * 3)
-    assert make_table(costs=(2.0, None)).cost is None
+    assert SyntheticMembers(costs=(2.0, None)).table().cost is None
 
 
-def test_a_view_that_one_member_lacks(make_table: MakeTable) -> None:
-    table = make_table()
+def test_a_view_that_one_member_lacks() -> None:
+    table = SyntheticMembers().table()
     parts = tuple(
         Predictions(part.index, part.views[:1], part.log_probabilities[:1])
         for part in table.members[1].fold_predictions
@@ -70,8 +70,8 @@ def test_a_view_that_one_member_lacks(make_table: MakeTable) -> None:
     np.testing.assert_array_equal(mixed.log_true_class[:, 3], table.log_true_class[:, 3])
 
 
-def test_one_member_alone(make_table: MakeTable) -> None:
-    table = make_table()
+def test_one_member_alone() -> None:
+    table = SyntheticMembers().table()
     alone = OofTable.of(table.index, table.members[:1])
     np.testing.assert_array_equal(alone.log_true_class, table.log_true_class[:, :3])
 
@@ -89,8 +89,8 @@ def test_one_member_alone(make_table: MakeTable) -> None:
         ("no member", "there is no photo, or no member"),
     ],
 )
-def test_what_does_not_fit_is_refused(case: str, message: str, make_table: MakeTable) -> None:
-    table = make_table()
+def test_what_does_not_fit_is_refused(case: str, message: str) -> None:
+    table = SyntheticMembers().table()
     part = table.members[1].fold_predictions[0]
     index, log_p = part.index.copy(), part.log_probabilities.copy()
     members = list(table.members)

@@ -6,7 +6,8 @@ from scipy.special import log_softmax
 
 from carvision.ensembling.temperature_grid import COLDEST, HOTTEST, TemperatureGrid
 from carvision.metrics import CLIP
-from tests.ensembling.conftest import MakeTable, with_a_zero
+from tests.ensembling.conftest import with_a_zero
+from tests.ensembling.synthetic import SyntheticMembers
 
 
 @pytest.mark.parametrize(
@@ -15,9 +16,9 @@ from tests.ensembling.conftest import MakeTable, with_a_zero
 )
 @pytest.mark.parametrize("sharpness", [1.0, 3.0])
 def test_the_grid_is_the_exact_temperature(
-    temperatures: tuple[float, float], sharpness: float, make_table: MakeTable
+    temperatures: tuple[float, float], sharpness: float
 ) -> None:
-    table = make_table(classes=40, temperatures=(sharpness, sharpness))
+    table = SyntheticMembers(classes=40, temperatures=(sharpness, sharpness)).table()
     rows = np.arange(len(table.index))
     found = TemperatureGrid.of(table).at(np.array(temperatures))
     assert found.shape == (400, 6)
@@ -28,17 +29,15 @@ def test_the_grid_is_the_exact_temperature(
         assert found[:, candidate].mean() == pytest.approx(exact.mean(), abs=1e-3)
 
 
-def test_a_temperature_of_one_is_what_is_stored(make_table: MakeTable) -> None:
-    table = make_table()
+def test_a_temperature_of_one_is_what_is_stored() -> None:
+    table = SyntheticMembers().table()
     found = TemperatureGrid.of(table).at(np.array([1.0, 0.8]))
     np.testing.assert_array_equal(found[:, :3], table.log_true_class[:, :3])
 
 
 @pytest.mark.parametrize("temperature", [COLDEST, 0.93, 1.0, 1.7, HOTTEST])
-def test_a_zero_probability_is_one_at_every_temperature(
-    temperature: float, make_table: MakeTable
-) -> None:
-    table = with_a_zero(make_table())
+def test_a_zero_probability_is_one_at_every_temperature(temperature: float) -> None:
+    table = with_a_zero(SyntheticMembers().table())
     found = TemperatureGrid.of(table).at(np.full(2, temperature))
     zero = np.isneginf(table.log_true_class)
     assert zero.sum() == 3

@@ -11,7 +11,8 @@ from carvision.ensembling.blend import Blend, Scorer
 from carvision.ensembling.fold_averaging import FoldMixtures
 from carvision.ensembling.mix import fold_mean, mix, tempered
 from carvision.ensembling.oof_predictions import MemberOof, OofTable
-from tests.ensembling.conftest import made_up_table, mixed_by_formula, scorer_of
+from tests.ensembling.conftest import mixed_by_formula, scorer_of
+from tests.ensembling.synthetic import SyntheticMembers
 
 _WEIGHTS = np.array([0.35, 0.25, 0.3, 0.1])
 
@@ -19,7 +20,7 @@ _WEIGHTS = np.array([0.35, 0.25, 0.3, 0.1])
 @pytest.fixture(scope="module")
 def sharp() -> Scorer:
     """Members whose logits are hundreds apart, in two views."""
-    table = made_up_table(photos=40, views=("original", "hflip"), view_shift=(0.0, 0.0))
+    table = SyntheticMembers(photos=40, views=("original", "hflip"), view_shift=(0.0, 0.0)).table()
     return scorer_of(OofTable.of(table.index, [_sharpened(member) for member in table.members]))
 
 

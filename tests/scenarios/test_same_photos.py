@@ -19,7 +19,8 @@ from carvision.pipelines.ensemble.prediction import EnsemblePredictions
 from carvision.pipelines.tune import methods
 from carvision.pipelines.tune.methods import TuneResult, TuneSettings, tune_by_method
 from carvision.pipelines.tune.oof_reports import oof_photos
-from tests.ensembling.conftest import everything, folds_of, made_up_table, scorer_of
+from tests.ensembling.conftest import everything, folds_of, scorer_of
+from tests.ensembling.synthetic import SyntheticMembers
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +28,9 @@ def scorer() -> Scorer:
     """Two members that are too sure, by different factors."""
     views = ("original", "hflip")
     return scorer_of(
-        made_up_table(photos=200, views=views, view_shift=(0.0, -1.0), temperatures=(2.5, 1.3))
+        SyntheticMembers(
+            photos=200, views=views, view_shift=(0.0, -1.0), temperatures=(2.5, 1.3)
+        ).table()
     )
 
 

@@ -11,7 +11,8 @@ from carvision.ensembling.blend import Blend
 from carvision.ensembling.exact import exact_weights
 from carvision.ensembling.leaderboard import FittedBlend
 from carvision.pipelines.tune.leaderboard_report import proved_gap
-from tests.ensembling.conftest import everything, made_up_table, scorer_of
+from tests.ensembling.conftest import everything, scorer_of
+from tests.ensembling.synthetic import SyntheticMembers
 
 
 @pytest.mark.parametrize(
@@ -27,7 +28,7 @@ from tests.ensembling.conftest import everything, made_up_table, scorer_of
 def test_the_gap_is_of_the_registered_weights_where_these_are_exact(
     changes: dict[str, Any], name: str
 ) -> None:
-    scorer = scorer_of(made_up_table(photos=200))
+    scorer = scorer_of(SyntheticMembers(photos=200).table())
     rows = everything(scorer)
     plain, blend = (replace(Blend.plain(scorer.table, "exact"), **own) for own in ({}, changes))
     tuned, simple = (
@@ -41,7 +42,7 @@ def test_the_gap_is_of_the_registered_weights_where_these_are_exact(
 
 
 def test_a_gap_that_stays_open_is_said(caplog: pytest.LogCaptureFixture) -> None:
-    scorer = scorer_of(made_up_table(photos=200))
+    scorer = scorer_of(SyntheticMembers(photos=200).table())
     poor = FittedBlend.of(Blend.plain(scorer.table, "exact"), np.full(6, 1 / 6), np.zeros(200))
     with caplog.at_level(logging.INFO, "carvision"):
         proved_gap(scorer, poor, poor)

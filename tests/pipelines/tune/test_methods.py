@@ -19,7 +19,8 @@ from carvision.pipelines.tune.methods import (
     tune_by_method,
 )
 from carvision.reporting.ensemble_plots import errors_plot
-from tests.ensembling.conftest import folds_of, made_up_table, scorer_of, with_a_zero
+from tests.ensembling.conftest import folds_of, scorer_of, with_a_zero
+from tests.ensembling.synthetic import SyntheticMembers
 
 
 def _settings(method: str) -> TuneSettings:
@@ -36,7 +37,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_held_out_is_what_is_scored(method: str) -> None:
     """A single view of a single member, sure of the wrong class once: no weight makes up for it."""
     table = with_a_zero(
-        made_up_table(photos=60, skills=(3.0,), views=("original",), view_shift=(0.0,))
+        SyntheticMembers(photos=60, skills=(3.0,), views=("original",), view_shift=(0.0,)).table()
     )
     result = tune_by_method(scorer_of(table), folds_of(table), _settings(method))
     truths = result.nested[np.arange(60), table.targets]
@@ -48,7 +49,7 @@ def test_what_is_held_out_is_what_is_scored(method: str) -> None:
 
 
 def test_raw_weights_are_called_what_they_are() -> None:
-    table = made_up_table(photos=60)
+    table = SyntheticMembers(photos=60).table()
     result = tune_by_method(scorer_of(table), folds_of(table), _settings("weights"))
     assert result.tuned.blend.rule == "raw weights by TPE"
 
@@ -56,7 +57,7 @@ def test_raw_weights_are_called_what_they_are() -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_the_same_search_runs_once_at_a_time(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second would take the first one's trial for a killed one's, and close it."""
-    table = made_up_table(photos=60)
+    table = SyntheticMembers(photos=60).table()
     scorer, crossfit_folds = scorer_of(table), folds_of(table)
     search = METHODS[method]
 
@@ -83,7 +84,7 @@ def test_the_outer_search_draws_a_fifth_after_its_starts(trials: int, expected: 
 
 
 def test_the_plot_of_errors_takes_a_zero_on_the_truth() -> None:
-    figure = errors_plot(with_a_zero(made_up_table(photos=60)))
+    figure = errors_plot(with_a_zero(SyntheticMembers(photos=60).table()))
     shown = figure.axes[0].images[0].get_array()
     assert shown is not None and np.isfinite(np.asarray(shown)).all()
 
@@ -106,7 +107,7 @@ def test_the_bar_of_a_resumed_study_begins_with_what_is_done_and_ends_complete(
         yield advance
 
     monkeypatch.setattr(methods, "progress", watched)
-    table = made_up_table(photos=60)
+    table = SyntheticMembers(photos=60).table()
     scorer, crossfit_folds = scorer_of(table), folds_of(table)
     for trials in (14, 20, 20, 5):
         tune_by_method(scorer, crossfit_folds, TuneSettings(method, trials, seed=0, budget=None))
