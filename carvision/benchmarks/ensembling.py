@@ -76,13 +76,11 @@ def ensembling_rows(
     rows.append(Row.within(f"{size.trials} trials", seconds, "s", 120.0))
     progress(f"the rival, for {seconds:.0f} s")
     rival_loss, rival_trials = _rival(table, seconds)
-    rows.append(
-        Row.less_is_better("a trial", seconds / found.trials, "s", _RIVAL, seconds / rival_trials)
-    )
+    rows.append(Row.against("a trial", seconds / found.trials, "s", _RIVAL, seconds / rival_trials))
     fitted = log_loss_of_true_class(scorer.fitted(found.best, everything))
     for name, value in (("exact weights", exact.log_loss), ("study", fitted)):
         title = f"fitted log loss, {name}"
-        rows.append(Row.less_is_better(title, value, "nats", _RIVAL, rival_loss, target=1.0))
+        rows.append(Row.against(title, value, "nats", _RIVAL, rival_loss, target=1.0))
     return rows
 
 

@@ -1,16 +1,17 @@
-"""``what=input``: images a second and core, from the files and from the cache.
+"""``what=input``: images that one core loads in a second, from the files and from the cache.
 
-Each loader has one worker process, so a rate is a core's. All of them crop, flip and recolour, and
+Each loader has one worker process, so a rate is a core's. All loaders crop, flip and recolour, and
 stop at the uint8 batch, since the device normalises. The rivals are timm's data set, transform and
 loader, and Pillow with albumentations in a DataLoader. Memory is the peak of the larger of a
-loader's two processes; on disk, a photo of the cache stands beside its file.
+loader's two processes. The row "on disk" compares a cached photo with its file.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,123 +28,122 @@ from carvision.data.manifest import Manifest
 from carvision.data.preparation.build import build_manifest
 from carvision.training import training_photos
 
-PHOTO_SIZES = ((1280, 960), (690, 437))
-IMAGE_SIZES = (224, 384, 600)
-PASSES = 5
-CONTENDERS = 5
-_BATCH = 32
-#: Times the rate of Pillow + albumentations at 384 px, by photo size.
-_FILES_TARGET = {(1280, 960): 3.0, (690, 437): 1.0}
-_CACHE_TARGET = {(1280, 960): 8.0, (690, 437): 2.0}
-_LOADER_TARGET = 0.8
+_BATCH: Final = 32
+_CONTENDERS: Final = 5
+#: The image size that has targets, in pixels.
+_TARGET_SIZE: Final = 384
+#: Times the rate of Pillow with albumentations, by photo size.
+_TARGETS: Final = {
+    (1280, 960): {"files": 3.0, "cache": 8.0},
+    (690, 437): {"files": 1.0, "cache": 2.0},
+}
+#: Times the rate of decoding and augmenting without a loader.
+_LOADER_TARGET: Final = 0.8
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much is measured: photos of each size, passes over them, sizes (width, height)."""
+
+    photos: int = 128
+    passes: int = 5
+    photo_sizes: Sequence[tuple[int, int]] = ((1280, 960), (690, 437))
+    image_sizes: Sequence[int] = (224, 384, 600)
+
+    @property
+    def measurements(self) -> int:
+        """The number of passes of all contenders, which ``progress`` counts."""
+        return len(self.photo_sizes) * len(self.image_sizes) * _CONTENDERS * self.passes
 
 
 def input_rows(
     originals: Sequence[NDArray[np.uint8]],
     work: Path,
-    *,
-    count: int = 128,
-    passes: int = PASSES,
-    photo_sizes: Sequence[tuple[int, int]] = PHOTO_SIZES,
-    image_sizes: Sequence[int] = IMAGE_SIZES,
+    extent: Extent,
     progress: Callable[[int], None] = lambda done: None,
 ) -> list[Row]:
-    """Measure with ``count`` photos of each size, written below ``work``."""
+    """Measure with photos made of ``originals``, written below ``work``."""
     rows = []
-    for photo_size in photo_sizes:
-        root = work / f"{photo_size[0]}x{photo_size[1]}"
-        write_photos(originals, root, photo_size, count)
+    for photo_size in extent.photo_sizes:
+        root = work / _name(photo_size)
+        write_photos(originals, root, photo_size, extent.photos)
         layout = Layout.at(root)
         manifest = build_manifest(layout, layout.training_photos(), SplitSettings(folds=2))
-        for px in image_sizes:
-            rows += _scenario(photo_size, px, manifest, root, work, passes, progress)
+        for size in extent.image_sizes:
+            scenario = _scenario(manifest, root, size)
+            results = contest(scenario.contenders(), extent.passes, progress)
+            rows += _rate_rows(photo_size, size, results)
+            rows += _cost_rows(scenario, f"{_name(photo_size)} to {size} px", results)
     return rows
 
 
-def _scenario(
-    photo_size: tuple[int, int],
-    px: int,
-    manifest: Manifest,
-    root: Path,
-    work: Path,
-    passes: int,
-    progress: Callable[[int], None],
-) -> list[Row]:
-    config = _config(px)
-    assert config.cache_side is not None  # a cache was asked for, of a side that fits
-    cache = PhotoCache(work / "caches", manifest, config.cache_side)
+@dataclass(frozen=True)
+class _Scenario:
+    """Photos of one size, which are loaded as images of one size."""
+
+    config: Config
+    manifest: Manifest
+    root: Path
+    cache: PhotoCache
+
+    def contenders(self) -> dict[str, Build]:
+        """Our loader from files and from the cache, the cache without a loader, the rivals."""
+        train, augmentation = self.root / "train", self.config.augmentation
+        size = self.config.train_image_size
+        return {
+            "files": partial(_build_loader, self, from_cache=False),
+            "cache": partial(_build_loader, self, from_cache=True),
+            "bare": partial(_build_bare, self),
+            "timm": timm_loader(train, size, _BATCH, augmentation),
+            "albumentations": albumentations_loader(train, size, _BATCH, augmentation),
+        }
+
+
+def _scenario(manifest: Manifest, root: Path, size: int) -> _Scenario:
+    sizes = f"model.image_size={size} train.image_size={size}"
+    config = load_config(overrides=f"{sizes} train.batch_size={_BATCH} loader.workers=1")
+    assert config.cache_side is not None  # base.yaml asks for a cache
+    cache = PhotoCache(root.parent / "caches", manifest, config.cache_side)
     cache.write(root)
-    train, augmentation = root / "train", config.augmentation
-    contenders: dict[str, Build] = {
-        "files": partial(_build_loader, config, manifest, root, None),
-        "cache": partial(_build_loader, config, manifest, root, cache),
-        "bare": partial(_build_bare, config, manifest, root, cache),
-        "timm": timm_loader(train, px, _BATCH, augmentation),
-        "albumentations": albumentations_loader(train, px, _BATCH, augmentation),
-    }
-    results = contest(contenders, passes, progress)
-    file_bytes = np.mean([path.stat().st_size for path in train.rglob("*.jpg")])
-    return _rows(photo_size, px, results, cache.bytes_needed / cache.photo_count, float(file_bytes))
+    return _Scenario(config, manifest, root, cache)
 
 
-def _rows(
-    photo_size: tuple[int, int],
-    px: int,
-    results: dict[str, Measurement],
-    cache_bytes: float,
-    file_bytes: float,
-) -> list[Row]:
-    name = f"{photo_size[0]}x{photo_size[1]} to {px} px"
-    unit = "images/s"
+def _rate_rows(photo_size: tuple[int, int], size: int, results: Mapping[str, Measurement]) -> list[Row]:
+    name, unit = f"{_name(photo_size)} to {size} px", "images/s"
+    targets = _TARGETS.get(photo_size, {}) if size == _TARGET_SIZE else {}
+    rate = {key: result.rate for key, result in results.items()}
     rows = []
-    for own, targets in (("files", _FILES_TARGET), ("cache", _CACHE_TARGET)):
-        rate = results[own].rate
-        target = targets[photo_size] if px == 384 and photo_size in targets else None
-        rows += [
-            Row.more_is_better(
-                f"{name}, {own}",
-                rate,
-                unit,
-                "albumentations",
-                results["albumentations"].rate,
-                target,
-            ),
-            Row.more_is_better(f"{name}, {own}", rate, unit, "timm", results["timm"].rate),
-        ]
-    rows.append(
-        Row.more_is_better(
-            f"{name}, cache",
-            results["cache"].rate,
-            unit,
-            "no loader",
-            results["bare"].rate,
-            _LOADER_TARGET if px == 384 else None,
-        )
-    )
-    peaks = {key: result.memory / 2**20 for key, result in results.items()}
-    rows += [
-        Row.less_is_better(
-            f"{name}, {own}, memory", peaks[own], "MiB", "albumentations", peaks["albumentations"]
-        )
+    for own in ("files", "cache"):
+        for rival, target in (("albumentations", targets.get(own)), ("timm", None)):
+            what = f"{name}, {own}"
+            rows.append(Row.against(what, rate[own], unit, rival, rate[rival], target))
+    target = _LOADER_TARGET if size == _TARGET_SIZE else None
+    what = f"{name}, cache"
+    rows.append(Row.against(what, rate["cache"], unit, "no loader", rate["bare"], target))
+    return rows
+
+
+def _cost_rows(scenario: _Scenario, name: str, results: Mapping[str, Measurement]) -> list[Row]:
+    mib = {key: result.memory / 2**20 for key, result in results.items()}
+    rival = "albumentations"
+    rows = [
+        Row.against(f"{name}, {own}, memory", mib[own], "MiB", rival, mib[rival])
         for own in ("files", "cache")
     ]
-    rows.append(
-        Row.less_is_better(
-            f"{name}, on disk", cache_bytes / 1e3, "kB", "its JPEG", file_bytes / 1e3
-        )
-    )
+    cached = scenario.cache.bytes_needed / scenario.cache.photo_count
+    files = [path.stat().st_size for path in (scenario.root / "train").rglob("*.jpg")]
+    file_bytes = float(np.mean(files))
+    rows.append(Row.against(f"{name}, on disk", cached / 1e3, "kB", "its JPEG", file_bytes / 1e3))
     return rows
 
 
-def _config(px: int) -> Config:
-    sizes = f"model.image_size={px} train.image_size={px}"
-    return load_config(overrides=f"{sizes} train.batch_size={_BATCH} loader.workers=1")
+def _name(photo_size: tuple[int, int]) -> str:
+    return f"{photo_size[0]}x{photo_size[1]}"
 
 
-def _build_loader(
-    config: Config, manifest: Manifest, root: Path, cache: PhotoCache | None
-) -> Callable[[], int]:
-    photos = training_photos(config, manifest.usable, root, cache)
+def _build_loader(scenario: _Scenario, *, from_cache: bool) -> Callable[[], int]:
+    config, cache = scenario.config, scenario.cache if from_cache else None
+    photos = training_photos(config, scenario.manifest.usable, scenario.root, cache)
     sampler = EpochSampler(len(photos), config.seed)
     loader: Any = training_loader(photos, sampler, _BATCH, config.loader, "cpu")
 
@@ -154,11 +154,10 @@ def _build_loader(
     return run
 
 
-def _build_bare(
-    config: Config, manifest: Manifest, root: Path, cache: PhotoCache
-) -> Callable[[], int]:
-    """Decoding and augmentation alone."""
-    photos = training_photos(config, manifest.usable, root, cache)
+def _build_bare(scenario: _Scenario) -> Callable[[], int]:
+    """Decoding and augmentation alone, from the cache."""
+    config = scenario.config
+    photos = training_photos(config, scenario.manifest.usable, scenario.root, scenario.cache)
     sampler = EpochSampler(len(photos), config.seed)
 
     def run() -> int:

@@ -13,13 +13,15 @@ from sklearn.datasets import load_sample_images
 from carvision.data.photo.decode import to_rgb
 from carvision.data.photo.file import load_upright, read_photo
 
-#: Below this a photo would be enlarged so much that its JPEG decodes too easily.
-_SMALLEST = 300 * 200
+#: Smaller photos would be enlarged so much that their JPEGs decode too fast.
+_MIN_PIXELS = 300 * 200
 _QUALITY = 90
+#: Threads that write photos, each with a random generator of its own.
+_PARTS = 16
 
 
 def pictures(paths: Sequence[Path], count: int, seed: int = 0) -> list[NDArray[np.uint8]]:
-    """``count`` photos as arrays: of ``paths`` where they are large enough, else scikit-learn's."""
+    """Read ``count`` photos of ``paths`` that are large enough; without any, scikit-learn's two."""
     generator = np.random.default_rng(seed)
     found: list[NDArray[np.uint8]] = []
     for index in generator.permutation(len(paths)):
@@ -27,16 +29,16 @@ def pictures(paths: Sequence[Path], count: int, seed: int = 0) -> list[NDArray[n
             return found
         try:
             image = load_upright(read_photo(paths[index])).image
-            if image.width * image.height >= _SMALLEST:
+            if image.width * image.height >= _MIN_PIXELS:
                 found.append(np.asarray(to_rgb(image)))
-        # On a broken photo the libraries raise nearly every kind; another one will do.
+        # Broken photos make the libraries raise nearly every kind of error; take another photo.
         except Exception:
             continue
     return found or list(load_sample_images().images)
 
 
 def varied(originals: Sequence[NDArray[np.uint8]], count: int, seed: int) -> Iterator[Image.Image]:
-    """Photos that differ: another crop, turned over or not, another brightness."""
+    """Vary photos: another crop, mirrored or not, another brightness."""
     generator = np.random.default_rng(seed)
     for index in range(count):
         pixels = originals[index % len(originals)]
@@ -58,7 +60,7 @@ def write_photos(
     count: int,
     classes: int = 2,
 ) -> None:
-    """``count`` JPEG photos of ``size`` (width, height) in ``folder/train/<class>``."""
+    """Write ``count`` JPEG photos of ``size`` (width, height) to ``folder/train/<class>``."""
 
     def write(part: int) -> None:
         own = range(part, count, _PARTS)
@@ -70,6 +72,3 @@ def write_photos(
         (folder / "train" / f"class_{label:03d}").mkdir(parents=True)
     with ThreadPoolExecutor(cpu_count() or 1) as pool:
         list(pool.map(write, range(_PARTS)))
-
-
-_PARTS = 16

@@ -1,4 +1,4 @@
-"""``what=prepare``: scanning as many photos as the competition has, and a million manifest rows."""
+"""``what=prepare``: scan as many photos as the competition has, and divide a million rows."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -30,7 +30,7 @@ def preparation_rows(
     photos: int = PHOTOS,
     rows: int = ROWS,
 ) -> list[Row]:
-    """Measure a first scan, a second one, and groups, folds and fingerprint of many rows."""
+    """Measure a first and a second scan, and the groups, folds and fingerprint of many rows."""
     root = work / "photos"
     write_photos(originals, root, _SIZE, photos, classes=min(_CLASSES, photos // 2))
     cache = work / "scan.parquet"
@@ -59,7 +59,7 @@ def _build_scan(root: Path, cache: Path, *, anew: bool) -> Callable[[], int]:
 
 
 def _build_divide(rows: int) -> Callable[[], int]:
-    frame = synthetic_scan(rows)
+    frame = _synthetic_scan(rows)
     classes = ClassMap.of(frame["label"], ())
 
     def run() -> int:
@@ -69,9 +69,9 @@ def _build_divide(rows: int) -> Callable[[], int]:
     return run
 
 
-def synthetic_scan(rows: int, seed: int = 0) -> pd.DataFrame:
-    """What a scan would give: random hashes; one photo in ten nearly a copy of one of its class."""
-    generator = np.random.default_rng(seed)
+def _synthetic_scan(rows: int) -> pd.DataFrame:
+    """Make up a scan of random hashes; one photo in ten nearly copies one of its class."""
+    generator = np.random.default_rng(0)
     hashes = generator.integers(0, 2**64, rows, dtype=np.uint64)
     label = generator.integers(0, _CLASSES, rows)
     copies = np.arange(rows - rows // 10, rows)

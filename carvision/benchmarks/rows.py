@@ -6,10 +6,10 @@ from typing import Self
 
 @dataclass(frozen=True)
 class Row:
-    """A value; where there is a rival, ``ratio`` says how many times as good it is.
+    """A value; where there is a rival, ``ratio`` says how many times as good the value is.
 
-    ``holds`` is whether the target was reached: the ratio's where there is a rival, else the
-    value's upper bound. None where nothing was promised.
+    ``holds`` says whether the target was reached: by the ratio where there is a rival, else by the
+    value as its upper bound. It is None where there is no target.
     """
 
     name: str
@@ -22,7 +22,7 @@ class Row:
     holds: bool | None = None
 
     @classmethod
-    def more_is_better(
+    def against(
         cls,
         name: str,
         value: float,
@@ -31,27 +31,15 @@ class Row:
         rival_value: float,
         target: float | None = None,
     ) -> Self:
-        """A rate, which should be ``target`` times the rival's."""
-        ratio = value / rival_value
-        holds = None if target is None else ratio >= target
-        return cls(name, value, unit, rival, rival_value, ratio, target, holds)
+        """A value that should be ``target`` times as good as the rival's.
 
-    @classmethod
-    def less_is_better(
-        cls,
-        name: str,
-        value: float,
-        unit: str,
-        rival: str,
-        rival_value: float,
-        target: float | None = None,
-    ) -> Self:
-        """A cost, of which the rival should have ``target`` times as much."""
-        ratio = rival_value / value
+        More of a rate (a unit that ends in ``/s``) is better, less of everything else.
+        """
+        ratio = value / rival_value if unit.endswith("/s") else rival_value / value
         holds = None if target is None else ratio >= target
         return cls(name, value, unit, rival, rival_value, ratio, target, holds)
 
     @classmethod
     def within(cls, name: str, value: float, unit: str, target: float) -> Self:
-        """A cost that should stay below ``target``."""
+        """A cost that should not exceed ``target``."""
         return cls(name, value, unit, target=target, holds=value <= target)

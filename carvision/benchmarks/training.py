@@ -155,7 +155,7 @@ def against_timm_rows(
     px, rival_rate = config.model.image_size, result.images_per_second
     title = f"timm's script, lr {best:g}"
     return [
-        Row.more_is_better(
+        Row.against(
             f"{config.name}, training from files at {px} px",
             from_files.rate,
             "images/s",
@@ -164,9 +164,9 @@ def against_timm_rows(
             2.0,
         ),
         # Of smaller images, perhaps from a cache: no comparison of loops, so without a goal.
-        Row.more_is_better(f"{name}, training", tracker.rate, "images/s", title, rival_rate),
-        Row.less_is_better(f"{name}, log loss", loss, "nats", title, rival_loss, 1 / 0.65),
-        Row.less_is_better(f"{name}, whole", minutes, "min", title, result.minutes, 1.0),
+        Row.against(f"{name}, training", tracker.rate, "images/s", title, rival_rate),
+        Row.against(f"{name}, log loss", loss, "nats", title, rival_loss, 1 / 0.65),
+        Row.against(f"{name}, whole", minutes, "min", title, result.minutes, 1.0),
         *(
             Row(f"timm's script, lr {lr:g}, log loss", value, "nats")
             for lr, (value, _) in rivals.items()

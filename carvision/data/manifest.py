@@ -1,7 +1,7 @@
-"""The manifest: which photos there are, of which class, in which fold. It names the data.
+"""The manifest: the photos, their classes and folds. Its fingerprint identifies the data.
 
-``manifest.parquet`` holds one row a photo, ``classes.json`` the merged classes. Paths in it are
-relative, so it is the same on every machine.
+``manifest.parquet`` holds one row per photo, ``classes.json`` the merged classes. Paths are
+relative, so a manifest is the same on every machine.
 """
 
 import hashlib
@@ -39,11 +39,11 @@ COLUMNS = [
     "excluded",
 ]
 
-#: What the content hash pins already, but a library's next version may compute otherwise.
+#: Columns that follow from the content hash, and may change with the version of a library.
 _DERIVED = ["path", "format", "mode", "orientation", "width", "height", "perceptual_hash"]
 
-#: What leads out of the data's folder, or is no path: absolute ones, ``..``, NUL, and on Windows
-#: drives and the other separator, which elsewhere may stand in a name.
+#: Paths that lead out of the data's folder, or are none: absolute paths, ``..``, NUL. On Windows
+#: also drives and backslashes, which are characters of names elsewhere.
 _OUTSIDE = re.compile(
     r"\A\Z|\A/|(?:\A|/)\.\.(?:/|\Z)|\x00"
     + (r"|\A\\|(?:\A|[/\\])\.\.(?:[/\\]|\Z)|:" if os.name == "nt" else "")
@@ -52,10 +52,10 @@ _OUTSIDE = re.compile(
 
 @dataclass(frozen=True)
 class Manifest:
-    """One row a photo, sorted by ``image_id``.
+    """One row per photo, sorted by ``image_id``.
 
-    ``fold`` counts from 1. It is 0 where a photo is never validated on: excluded ones, and those
-    whose copy stands under another label.
+    ``fold`` counts from 1. It is 0 for photos that are never validated on: excluded photos, and
+    photos with a copy under another label.
     """
 
     frame: pd.DataFrame
@@ -68,7 +68,7 @@ class Manifest:
 
     @property
     def conflicts(self) -> pd.DataFrame:
-        """Usable photos that have a copy under another label; trained on, never validated on."""
+        """Usable photos with a copy under another label: trained on, but never validated on."""
         return self.usable[self.usable["fold"] == 0]
 
     @property
@@ -78,17 +78,17 @@ class Manifest:
 
     @property
     def fingerprint(self) -> str:
-        """Names the data: independent of order, machine and absolute path."""
+        """Identifies the data, whatever the order of rows, the machine and the absolute path."""
         digest = hashlib.sha256(repr(self.classes).encode())
         content = self.frame.drop(columns=_DERIVED, errors="ignore").sort_values("image_id")
-        # The reason quotes Pillow, whose words differ from version to version.
+        # Not the reason: it quotes Pillow, whose messages change with its version.
         content["excluded"] = content["excluded"] != ""
         for row in content.itertuples(index=False, name=None):
             digest.update("\0".join(map(str, row)).encode() + b"\n")
         return digest.hexdigest()[:16]
 
     def split(self, fold: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """The training and the validation rows of ``fold``."""
+        """Return the training rows and the validation rows of ``fold``."""
         rows = self.usable
         return rows[rows["fold"] != fold], rows[rows["fold"] == fold]
 
@@ -102,15 +102,15 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The inverse of :func:`write_manifest`.
+    """Read what :func:`write_manifest` wrote.
 
     Raises:
-        DataError: a file is missing or damaged, or names what is no photo below the data's root.
+        DataError: a file is missing or damaged, or a path leaves the data's folder.
     """
     try:
         frame = pd.read_parquet(folder / _TABLE)
         classes = ClassMap.from_json(read_json(folder / _CLASSES))
-        # Manifests of earlier versions say nothing of these.
+        # Manifests of earlier versions lack these columns.
         if "orientation" not in frame:
             frame = frame.assign(format="", mode="", orientation=1)
         frame = frame[COLUMNS].assign(path=paths_on_disk(frame["path"]))
@@ -121,12 +121,12 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def paths_on_disk(portable: pd.Series) -> pd.Series:
-    """As plain objects: pandas' own text refuses names that are not UTF-8."""
+    """Decode portable paths; as objects, since pandas' strings refuse names that are not UTF-8."""
     return pd.Series([path_on_disk(path) for path in portable], portable.index, dtype=object)
 
 
 def _refuse_strangers(frame: pd.DataFrame, classes: ClassMap) -> None:
-    """Refuse what no manifest of ours holds: it is read from a store, and its paths are opened.
+    """Refuse rows that no manifest can hold: anybody may write to a store.
 
     Raises:
         ValueError: a path leaves the data's folder, or a class or fold does not exist.

@@ -1,6 +1,6 @@
 """The embedded sample: scikit-learn's 1,797 scanned digits in the competition's layout.
 
-Small enough for a CPU, real enough for a score: a support vector machine reaches 99 % on it.
+It is small enough for a CPU, and its scores mean something: a support vector machine reaches 99 %.
 Source: E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI (1998).
 """
 
@@ -18,10 +18,10 @@ _NAMES = [f"digit_{digit}" for digit in range(10)]
 
 
 def write_sample(folder: Path) -> Path:
-    """Write the sample to ``folder`` unless it is there already; return ``folder``.
+    """Write the sample to ``folder`` unless it exists; return ``folder``.
 
-    Another process that wants it at the same moment waits, and takes what is there by then: the
-    photos' times are a part of what names prepared data.
+    Two processes do not write it at once: the photos' times identify prepared data, so the second
+    process waits and uses the first one's files.
     """
     if not folder.exists():
         with one_at_a_time(folder.with_name(f".{folder.name}.lock")):
@@ -32,7 +32,7 @@ def write_sample(folder: Path) -> Path:
 
 
 def _write(root: Path) -> None:
-    # Imported here: loading scikit-learn takes a second that only the first run has to pay.
+    # Imported here: scikit-learn takes a second to import, and only the first run needs it.
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
@@ -62,7 +62,7 @@ def _write(root: Path) -> None:
 
 
 def _save(image: np.ndarray, path: Path) -> None:
-    """An 8x8 image of values 0 to 16, as a JPEG photo would show it."""
+    """Save an 8x8 image of values 0 to 16 as a JPEG."""
     grey = Image.fromarray((image * (255 / 16)).astype(np.uint8))
     large = grey.resize((_SIDE, _SIDE), Image.Resampling.BICUBIC)
     large.convert("RGB").save(path, quality=95)

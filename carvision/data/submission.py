@@ -1,6 +1,7 @@
-"""A submission, written by class name against the competition's template.
+"""A submission: a table like the competition's template, filled by class name.
 
-Columns are never matched by position: their order differs between copies of the data.
+Classes and columns are matched by name, never by position: copies of the data differ in the order
+of the columns.
 """
 
 import logging
@@ -21,17 +22,19 @@ from carvision.files import replacing_output
 
 log = logging.getLogger(__name__)
 
-#: What a column gets that no trained class stands for. A zero on a true class would cost 34.5.
+#: The probability in a column without a trained class. With 0, each photo of that class would add
+#: 34.5 to the sum of the log loss.
 FLOOR_PROBABILITY = 1e-5
 
-#: Letters of an answer that are compared with the classes' names, which are folders' names.
+#: Characters of an answer that are compared with the classes' names, which are folders' names.
 _LONGEST_NAME: Final = 255
 
 #: The name of the first column.
 ID: Final = "ID"
 
-#: Nine significant digits name any float32, and are off by 5e-9 of a value at most: a log loss
-#: moves by less than 1e-8 nats, and nothing becomes zero. All digits take half as much space again.
+#: Nine significant digits identify any float32. The relative error is at most 5e-9: a log loss
+#: moves by less than 1e-8 nats, and no probability becomes zero. All digits of a float64 would make
+#: the file half as large again.
 PROBABILITY_FORMAT: Final = "%.9g"
 
 
@@ -46,10 +49,10 @@ class Template:
     def read(cls, path: Path) -> "Template":
         """Read ``sample_submission.csv``.
 
-        Its first column ``ID`` holds the IDs; another one is of a class of that name.
+        The first column ``ID`` holds the IDs; a second one belongs to a class of that name.
 
         Raises:
-            DataError: it has no column ``ID``, or a column occurs twice.
+            DataError: there is no column ``ID``, or a column or an ID occurs twice.
         """
         table = read_table(path, [ID], key=ID)
         place = list(table.columns).index(ID)
@@ -63,11 +66,11 @@ class Template:
 
     @classmethod
     def of_classes(cls, ids: tuple[str, ...], classes: ClassMap) -> "Template":
-        """The template of data that brings none: a column for every class folder."""
+        """Make a template for data without one: a column for every class folder."""
         return cls(ids, tuple(sorted(name for group in classes.folders for name in group)))
 
     def check(self, classes: ClassMap, ids: tuple[str, ...]) -> None:
-        """Compare with the trained classes and the photos ``ids`` before any work is done.
+        """Compare the template with the trained classes and the photos ``ids``.
 
         Raises:
             DataError: a trained class has no column, or rows and photos are not the same.
@@ -108,23 +111,27 @@ def build_submission(
     ids: tuple[str, ...],
     probabilities: NDArray[np.floating],
 ) -> pd.DataFrame:
-    """``probabilities`` ``[images, classes]`` of the photos ``ids`` as a table like the template.
+    """Fill a table like the template, which :meth:`Template.check` has checked.
 
-    A merged class's whole probability stands in each of its columns: that is exact whichever of
-    its names the answers keep.
+    A merged class's whole probability is written to each of its columns. That is exact whichever
+    of its names the answers use, since only the columns of the answers are scored.
 
-    The template was checked (:meth:`Template.check`).
+    Args:
+        template: The rows and columns.
+        classes: The classes of the second axis of ``probabilities``.
+        ids: The photos of the first axis.
+        probabilities: ``[images, classes]``.
 
     Raises:
-        PredictionsError: a probability is not a number.
+        PredictionsError: a probability is NaN.
     """
-    # By position, never by name: a class may be called as the ID column is.
+    # Filled by position, since a class may have the name of the ID column.
     rows = pd.Index(ids).get_indexer(pd.Index(template.ids))
     class_of = classes.index_by_folder()
     values = np.full((len(rows), len(template.columns)), FLOOR_PROBABILITY)
     for place, column in enumerate(map(nfc, template.columns)):
         if column in class_of:
-            # A mean may round to a hair above one, which the competition refuses.
+            # A mean may be rounded to slightly more than one, which the competition refuses.
             values[:, place] = probabilities[rows, class_of[column]].clip(0, 1)
     unknown = np.flatnonzero(np.isnan(values).any(axis=1))
     if len(unknown):
@@ -138,15 +145,15 @@ def build_submission(
 
 
 def class_columns(submission: pd.DataFrame) -> pd.DataFrame:
-    """The probabilities ``[images, columns]`` of what :func:`build_submission` gives."""
+    """Return the probabilities ``[images, columns]`` of a submission, without the IDs."""
     return submission.iloc[:, 1:]
 
 
 def write_submission(path: Path, submission: pd.DataFrame) -> None:
-    """Write it the way the template is written: UTF-8 with a byte-order mark.
+    """Write a submission as the template is written: UTF-8 with a byte-order mark.
 
-    Names and IDs are exactly the template's, since a program reads them: a spreadsheet may take
-    some for formulas. An earlier file of other content is kept.
+    Names and IDs are written as in the template, since a program reads them; so a spreadsheet may
+    take some for formulas. An earlier file with other content is kept under another name.
     """
     texts = [*submission.columns, *submission.iloc[:, 0]]
     with replacing_output(path) as temporary:
@@ -160,10 +167,10 @@ def write_submission(path: Path, submission: pd.DataFrame) -> None:
 
 
 def read_answers(path: Path, ids: tuple[str, ...]) -> list[str]:
-    """The true class of each of ``ids``.
+    """Read the true class of each of ``ids``.
 
     Raises:
-        DataError: an ID has no answer.
+        DataError: the file cannot be read, or an ID has no answer or several.
     """
     table = read_table(path, [ID, "label"])
     refuse_repeated(table[ID].tolist(), path)
@@ -177,7 +184,7 @@ def read_answers(path: Path, ids: tuple[str, ...]) -> list[str]:
 
 
 def answers_for(path: Path, template: Template, classes: ClassMap) -> list[str]:
-    """:func:`read_answers` of a template's photos, each of them a class that can be scored.
+    """Read the true class of each of a template's photos, and check that it can be scored.
 
     Raises:
         DataError: an ID has no answer, or one that is neither a column nor a trained class.
@@ -190,7 +197,7 @@ def answers_for(path: Path, template: Template, classes: ClassMap) -> list[str]:
         nearest = get_close_matches(nfc(answer)[:_LONGEST_NAME], known, n=1)
         hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
         raise DataError(
-            f"{path}: {len(strange)} answers are no class of the submission, the first, of "
+            f"{path}: {len(strange)} answers are no class of the submission; the first, of "
             f"{shortened(identifier)}: {quoted(answer)}{hint}"
         )
     return answers

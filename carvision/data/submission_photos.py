@@ -1,4 +1,4 @@
-"""The photos to predict: from ``test.csv``, from a folder, or from a list of the user's own."""
+"""The photos of a submission: from ``test.csv``, from a folder, or from a list of the user."""
 
 import logging
 import os
@@ -17,25 +17,25 @@ from carvision.errors import DataError
 
 log = logging.getLogger(__name__)
 
-#: Set to 1 by whoever trusts the input: it may then name any file of this machine.
+#: A user who trusts the input sets this variable to 1: the input may then name any file.
 ALLOW_PATHS: Final = "CARVISION_ALLOW_PATHS"
 
 
 @dataclass(frozen=True)
 class SubmissionPhotos:
-    """IDs as the submission spells them, and the file of each."""
+    """The photos to predict: their IDs as the submission spells them, and their files."""
 
     ids: tuple[str, ...]
     paths: tuple[Path, ...]
 
     @classmethod
     def of(cls, layout: Layout | None, test: str = "", root: Path | None = None) -> Self:
-        """``test`` (a folder or a CSV), or the layout's own ``test.csv`` or ``test/``.
+        """Find the photos of ``test`` (a folder or a CSV), or else those of the layout.
 
-        A CSV may list what lies below its own folder, or below ``root``.
+        A CSV may list photos below its own folder, and below ``root``.
 
         Raises:
-            DataError: there is nothing of the kind, or a listed photo is missing.
+            DataError: there are no such photos, or a listed one is missing.
         """
         source = Path(test) if test else layout.test if layout else None
         if source is None:
@@ -84,18 +84,18 @@ class SubmissionPhotos:
 
 
 class _ListFolder:
-    """The folder that the paths of a list start from; they may also lead to below ``root``."""
+    """The folder that a list's paths are relative to; they may also lead below ``root``."""
 
     def __init__(self, folder: Path, root: Path | None) -> None:
         self._folder = folder.resolve()
-        # As each is called, too: an absolute path may lead through links.
+        # Also as they were given: an absolute path in the list may lead through links.
         given = [path for path in (folder, root) if path is not None]
         spelled = [os.path.abspath(path) for path in given]  # noqa: PTH100
         self._roots = [Path(nfc(path)) for path in (*spelled, *(str(p.resolve()) for p in given))]
         self._spellings: dict[Path, dict[str, str]] = {}
 
     def find(self, name: str) -> Path:
-        """The file that a list means by ``name``; Windows writes ``\\`` for ``/``.
+        """Find the file that a list calls ``name``; Windows writes ``\\`` for ``/``.
 
         Raises:
             DataError: there is no such file, or it lies outside and that is not allowed.
@@ -113,7 +113,7 @@ class _ListFolder:
         raise DataError(f"the photo {quoted(name)} is missing{what}")
 
     def _inside(self, name: str) -> Path:
-        """Where ``name`` is; links count as what they are called: photos may be on another disk."""
+        """Return the path of ``name``, without following links: photos may be on another disk."""
         path = Path(os.path.normpath(self._folder / name))
         inside = any(map(Path(nfc(str(path))).is_relative_to, self._roots))
         if inside or os.environ.get(ALLOW_PATHS) == "1":
@@ -124,7 +124,7 @@ class _ListFolder:
         )
 
     def _as_on_disk(self, path: Path) -> Path:
-        """The same path in the Unicode form, or the Korean bytes, that the disk uses for a part."""
+        """Respell the path's parts as on the disk: in another Unicode form, or in Korean bytes."""
         found = Path(path.anchor)
         for part in path.parts[1:]:
             if not (found / part).exists() and found.is_dir():
@@ -137,7 +137,7 @@ class _ListFolder:
 
 
 def _reason(error: Exception, name: str) -> str:
-    """What is wrong with a list's entry."""
+    """Say what is wrong with a list's entry."""
     if isinstance(error, DataError):
         return str(error)
     detail = error.strerror if isinstance(error, OSError) else error

@@ -1,4 +1,4 @@
-"""CSV files: the user's own, read as text; and those that people open in a spreadsheet."""
+"""CSV files: those of the user, read as text, and those that people open in a spreadsheet."""
 
 import re
 from io import StringIO
@@ -12,26 +12,28 @@ from carvision.data.text import decoded
 from carvision.errors import DataError
 from carvision.files import replacing_output
 
-#: A spreadsheet computes a cell that begins with one of these, and a formula may send the sheet's
-#: content to a stranger. See OWASP, "CSV Injection". The wide forms count in East Asian locales.
+#: A spreadsheet takes a cell that begins with one of these for a formula, and a formula may send
+#: the sheet's content to a stranger. See OWASP, "CSV Injection". The wide forms count in East Asian
+#: locales.
 _FORMULA: Final = r"[=+\-@\t\r\n＝＋－＠]"
-#: An apostrophe makes a cell plain text. One that stands there already is told apart by a second.
+#: An apostrophe makes a cell plain text. A text that begins with one already gets a second.
 _NEEDS_MARK: Final = re.compile(f"^(?='*{_FORMULA})")
 _MARKED: Final = re.compile(f"^'(?='*{_FORMULA})")
 
-#: pandas quotes what is part of a line's end: with these, a lone carriage return in a name, too.
+#: pandas quotes a cell that holds a character of the line's end: here also a carriage return.
 WINDOWS_LINES: Final = "\r\n"
 
 
 def read_table(path: Path, columns: list[str], *, key: str | None = None) -> pd.DataFrame:
-    """A CSV as text, with or without a byte-order mark, indexed by line number.
+    """Read a CSV as text, indexed by line number; empty lines are left out.
 
-    It may be in UTF-8, or as older Excel writes it: in UTF-16 or, in Korea, in cp949 (EUC-KR).
-    The first column called ``key`` may have a namesake: a class may be called as the ID column is.
+    It may be in UTF-8, with or without a byte-order mark, or in the encodings of older Excel:
+    UTF-16 and, in Korea, cp949 (EUC-KR). A second column called ``key`` is allowed, since a class
+    may have the name of the ID column.
 
     Raises:
-        DataError: it cannot be read, a row has too many fields, a column occurs twice, or one of
-            ``columns`` is missing.
+        DataError: the file cannot be read, a row has too many fields, a column occurs twice, or
+            one of ``columns`` is missing.
     """
     try:
         if path.exists() and not path.is_file():  # a pipe may never end
@@ -39,7 +41,7 @@ def read_table(path: Path, columns: list[str], *, key: str | None = None) -> pd.
         raw = _rows(path)
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
-    # pandas fills rows that are shorter than the header.
+    # pandas fills rows that are shorter than the header with NaN.
     raw = raw.fillna("")
     names = pd.Index(raw.iloc[0])
     others = names.delete(names.get_indexer_for([key])[0]) if key in names else names
@@ -66,8 +68,8 @@ def _rows(path: Path) -> pd.DataFrame:
 
 
 def _parsed(source: Path | StringIO) -> pd.DataFrame:
-    # The header is read as a row: pandas would rename a column that occurs twice, and take the
-    # first for an index where rows are longer than the header.
+    # Read the header as a row: pandas would rename a column that occurs twice, and would take the
+    # first column for an index where rows are longer than the header.
     return pd.read_csv(
         source,
         encoding="utf-8-sig",
@@ -79,7 +81,7 @@ def _parsed(source: Path | StringIO) -> pd.DataFrame:
 
 
 def refuse_repeated(ids: list[str], source: Path) -> None:
-    """Refuse IDs that would overwrite each other.
+    """Refuse IDs that are not unique.
 
     Raises:
         DataError: an ID occurs more than once in ``source``.
@@ -90,10 +92,9 @@ def refuse_repeated(ids: list[str], source: Path) -> None:
 
 
 def spreadsheet_csv(table: pd.DataFrame, float_format: str | None = None) -> str:
-    """A CSV for people: no cell is a formula, and Korean names are read right.
+    """Format a CSV for a spreadsheet: no cell is a formula, and Korean names are decoded right.
 
-    Text that a spreadsheet would compute gets an apostrophe in front, which
-    :func:`plain_cell` takes away again.
+    Text that would be a formula gets an apostrophe in front; :func:`plain_cell` removes it.
     """
     safe = table.copy()
     for place in range(len(safe.columns)):
@@ -101,7 +102,7 @@ def spreadsheet_csv(table: pd.DataFrame, float_format: str | None = None) -> str
         if not pd.api.types.is_numeric_dtype(column):
             safe.isetitem(place, [_safe_cell(value) for value in column])
     text: str = safe.to_csv(index=False, float_format=float_format, lineterminator=WINDOWS_LINES)
-    # The mark makes spreadsheets read UTF-8.
+    # The byte-order mark makes spreadsheets read UTF-8.
     return "\ufeff" + text
 
 
@@ -112,7 +113,7 @@ def write_spreadsheet_csv(path: Path, table: pd.DataFrame, float_format: str | N
 
 
 def plain_cell(text: str) -> str:
-    """The text that :func:`spreadsheet_csv` was given for a cell."""
+    """Return a cell's text as it was before :func:`spreadsheet_csv`."""
     return _MARKED.sub("", text)
 
 

@@ -1,4 +1,4 @@
-"""Bytes that should be text: UTF-8, or cp949, in which Korean Windows and older Excel write."""
+"""Decode text in UTF-8, UTF-16, or cp949, the encoding of Korean Windows and older Excel."""
 
 import codecs
 
@@ -6,11 +6,11 @@ from carvision.errors import DataError
 
 
 def looks_korean(text: str) -> bool:
-    """Whether ``text``, decoded from cp949, was meant as Korean.
+    """Whether ``text``, which was decoded from cp949, is likely to be Korean.
 
-    cp949 also decodes much that is not Korean: ``ën`` in cp437 is the syllable 뎝. Such accidents
-    give the rare syllables that cp949 adds to KS X 1001, while most of any Korean text is in KS X
-    1001, both of whose bytes are above 0xA0.
+    Bytes of other encodings are often valid cp949, too: ``ën`` in cp437 is the syllable 뎝. They
+    decode to rare syllables, which cp949 adds to KS X 1001. Most of any Korean text is in KS X
+    1001, where both bytes of a syllable are above 0xA0.
     """
     foreign = {character for character in text if not character.isascii()}
     common = [character for character in foreign if min(character.encode("cp949")) > 0xA0]
@@ -18,10 +18,10 @@ def looks_korean(text: str) -> bool:
 
 
 def decoded(raw: bytes, what: str) -> str:
-    """The text of a file: UTF-8 or UTF-16 (with its byte-order mark), or else cp949 (EUC-KR).
+    """Decode a file: UTF-8, UTF-16 where it has a byte-order mark, or else cp949 (EUC-KR).
 
     Raises:
-        DataError: it is none of these; ``what`` names the file.
+        DataError: the file, which is called ``what`` in the message, is in none of these.
     """
     if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         encodings = ["utf-16"]

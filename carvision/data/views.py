@@ -1,4 +1,4 @@
-"""Views for test-time augmentation, on a batch that is already on the device."""
+"""Views of test-time augmentation, computed on the device."""
 
 import torch
 
@@ -6,7 +6,7 @@ from carvision.contracts import VIEWS
 
 
 def apply_view(images: torch.Tensor, view: str) -> torch.Tensor:
-    """``images`` ``[B, C, H, W]`` as the named view shows them; ``rot90`` needs squares.
+    """Flip or turn ``images`` ``[B, C, H, W]`` as the view says; ``rot90`` needs squares.
 
     Raises:
         KeyError: the view is not one of ``VIEWS``.

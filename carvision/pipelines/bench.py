@@ -26,17 +26,11 @@ from carvision.tracking.outbox.steps import recorded
 
 
 def _input(prepared: PreparedData, work: Path) -> list[Row]:
-    from carvision.benchmarks.input import (
-        CONTENDERS,
-        IMAGE_SIZES,
-        PASSES,
-        PHOTO_SIZES,
-        input_rows,
-    )
+    from carvision.benchmarks.input import Extent, input_rows
 
-    total = len(PHOTO_SIZES) * len(IMAGE_SIZES) * CONTENDERS * PASSES
-    with progress("measuring", total) as advance:
-        return input_rows(_pictures(prepared), work, progress=advance)
+    extent = Extent()
+    with progress("measuring", extent.measurements) as advance:
+        return input_rows(_pictures(prepared), work, extent, advance)
 
 
 def _prepare(prepared: PreparedData, work: Path) -> list[Row]:

@@ -6,13 +6,12 @@ from carvision.benchmarks.rows import Row
 
 
 @pytest.mark.parametrize(("target", "holds"), [(None, None), (2.0, True), (2.1, False)])
-def test_more_is_better(target, holds):
-    row = Row.more_is_better("files", 100.0, "images/s", "timm", 50.0, target)
+@pytest.mark.parametrize(
+    ("unit", "value", "rival_value"), [("images/s", 100.0, 50.0), ("MiB", 50.0, 100.0)]
+)
+def test_against_a_rival(unit, value, rival_value, target, holds):
+    row = Row.against("files", value, unit, "timm", rival_value, target)
     assert (row.ratio, row.target, row.holds) == (2.0, target, holds)
-
-
-def test_less_is_better():
-    assert Row.less_is_better("memory", 50.0, "MiB", "timm", 100.0).ratio == 2.0
 
 
 @pytest.mark.parametrize(("value", "holds"), [(119.0, True), (120.0, True), (121.0, False)])

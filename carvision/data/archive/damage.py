@@ -1,4 +1,4 @@
-"""What reading a damaged archive raises."""
+"""The errors that reading a damaged archive raises."""
 
 import lzma
 import struct
@@ -6,8 +6,8 @@ import zipfile
 import zlib
 from typing import Final
 
-#: What zipfile and its decompressors raise of damaged archives; NotImplementedError and
-#: RecursionError are RuntimeErrors, UnicodeDecodeError is a ValueError.
+#: Errors of zipfile and its decompressors. NotImplementedError and RecursionError are
+#: RuntimeErrors, UnicodeDecodeError is a ValueError.
 DAMAGE: Final = (
     zipfile.BadZipFile,
     zlib.error,

@@ -1,4 +1,4 @@
-"""What a zip's table of contents may say: names, kinds, sizes and places of its entries."""
+"""Check a zip's table of contents: names, kinds, sizes and places of its entries."""
 
 import stat
 import zipfile
@@ -9,18 +9,18 @@ from pathlib import Path, PurePosixPath
 from carvision.data.archive.entry_names import entry_names
 from carvision.errors import DataError
 
-#: Formats that are compressed themselves: hardly any such photo shrinks at all.
+#: Formats that are compressed themselves, so that a zip makes them hardly smaller.
 _COMPRESSED_PHOTOS = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif"})
 _LARGEST_RATIO = 200
-#: Ratios of less than this many bytes say nothing.
+#: Bytes; the ratio of a smaller entry has no meaning.
 _SMALL = 1024
 #: Tables and bitmaps may shrink by any ratio (a template of zeros: 1,000 times by deflate, 20,000
-#: times by bzip2). They may come to this much whatever the archive's size (100,000 rows of 2,000
-#: classes, "0.0," each, are 0.8 GB), and beyond it to ``_LARGEST_RATIO`` times that size.
+#: times by bzip2). An archive may unpack to this many bytes (100,000 rows of 2,000 classes, "0.0,"
+#: each, are 0.8 GB) plus ``_LARGEST_RATIO`` times its own size.
 _FREE_SIZE = 2**30
-#: The layout has three levels; beyond a thousand, Python's own functions fail.
+#: Folders; a layout has three levels, and Python's own functions fail beyond a thousand.
 _DEEPEST = 50
-#: Bytes of a file's or folder's name on every file system in use.
+#: Bytes that every file system allows for the name of a file or folder.
 _LONGEST_NAME = 255
 _LONGEST_PATH = 2_000
 _FILE_HEADER = 30
@@ -43,14 +43,14 @@ class Entry:
 
 
 def checked_entries(archive: Path, content: zipfile.ZipFile) -> list[Entry]:
-    """The files of an archive, each at a safe path of its own.
+    """Return the files of an archive, each with a safe path of its own.
 
-    Folders, and what macOS adds (``__MACOSX``, ``.DS_Store``, ``._*``), are left out.
+    Folders are left out, and so are files that macOS adds (``__MACOSX``, ``.DS_Store``, ``._*``).
 
     Raises:
-        DataError: an entry leaves the target folder, is a link, a device or encrypted, has a name
-            that no file can have or that of another, is compressed in an unknown way, grows more
-            than its kind can, or shares bytes with another.
+        DataError: an entry leaves the target folder; is a link, a device, or encrypted; has a name
+            that no file can have, or the name of another entry; is compressed by an unknown
+            method; grows more than its kind can; or shares bytes with another entry.
     """
     infos = content.infolist()
     _refuse_shared_bytes(archive, infos)
@@ -70,7 +70,7 @@ def checked_entries(archive: Path, content: zipfile.ZipFile) -> list[Entry]:
 
 
 def _safe_path(archive: Path, name: str) -> PurePosixPath:
-    """An entry's path; it has no parts where the name says none (``./``, or nothing)."""
+    """Return an entry's path; it has no parts where the name has none (``./``, or empty)."""
     path = PurePosixPath(name)
     parts = path.parts
     if not name.strip("/"):
@@ -104,8 +104,8 @@ def _refuse_special(archive: Path, info: zipfile.ZipInfo, name: str) -> None:
 
 
 def _is_folder(info: zipfile.ZipInfo, name: str) -> bool:
-    said = info.external_attr & _DOS_FOLDER or stat.S_ISDIR(info.external_attr >> 16)
-    return name.endswith("/") or bool(said and not info.file_size)
+    marked = info.external_attr & _DOS_FOLDER or stat.S_ISDIR(info.external_attr >> 16)
+    return name.endswith("/") or bool(marked and not info.file_size)
 
 
 def _is_macos_extra(path: PurePosixPath) -> bool:
@@ -127,7 +127,7 @@ def _refuse_unreadable(archive: Path, info: zipfile.ZipInfo, name: str) -> None:
 
 
 def _refuse_growth(archive: Path, entries: Sequence[Entry]) -> None:
-    """Refuse what only a bomb does; :func:`_refuse_shared_bytes` makes these sums reliable."""
+    """Refuse growth as of a zip bomb; :func:`_refuse_shared_bytes` makes the sizes reliable."""
     size = archive.stat().st_size
     photos, total = 0, 0
     for info, path in ((entry.info, entry.path) for entry in entries):
@@ -148,9 +148,9 @@ def _refuse_growth(archive: Path, entries: Sequence[Entry]) -> None:
 
 
 def _refuse_shared_bytes(archive: Path, infos: Sequence[zipfile.ZipInfo]) -> None:
-    """Refuse entries that overlap, the trick of archives that unpack to gigabytes.
+    """Refuse entries that overlap, by which small archives unpack to gigabytes.
 
-    With it refused, all entries' compressed sizes together are no more than the archive's size.
+    Without overlaps, the sum of all compressed sizes is at most the archive's size.
     """
     end, before = 0, ""
     size = archive.stat().st_size
@@ -170,7 +170,7 @@ def _refuse_shared_bytes(archive: Path, infos: Sequence[zipfile.ZipInfo]) -> Non
 
 
 def _refuse_twins(archive: Path, entries: Sequence[Entry]) -> None:
-    """Refuse two entries of one path, and a file that is also a folder of another."""
+    """Refuse two entries with one path, and a file that is also a folder of another entry."""
     paths: set[PurePosixPath] = set()
     for path in (entry.path for entry in entries):
         if path in paths:

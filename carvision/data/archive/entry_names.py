@@ -1,15 +1,15 @@
-"""The names of a zip's entries, most of which do not say what encoding they are in.
+"""Decode the names of a zip's entries, most of which do not state their encoding.
 
-An entry with the UTF-8 flag, or with Info-ZIP's Unicode path field (0x7075), says it. Programs in
-Korea write cp949 and others cp437 (the standard), cp850 or cp852 without a word. So the encoding of
-all other names of an archive is decided for all of them together:
+An entry with the UTF-8 flag, or with Info-ZIP's Unicode path field (0x7075), states it. Others do
+not: programs in Korea write cp949, elsewhere cp437 (the standard), cp850 or cp852. Their encoding
+is chosen for all such names of an archive together:
 
-1. UTF-8, where every name is (macOS sets no flag).
-2. Else the class columns and photo paths of the archive's own ``sample_submission.csv`` and
-   ``test.csv`` decide, where there are any: the encoding whose names occur most often there.
-3. Else cp949, where every name decodes and they look Korean. Where not, names that are UTF-8 are
-   taken for that, and the others are in the first of cp437, cp850, cp852 and cp1252 that gives
-   Latin letters alone, or in cp437.
+1. UTF-8, if every name is valid UTF-8 (macOS sets no flag).
+2. Else, if the archive has a ``sample_submission.csv`` or ``test.csv``: the encoding by which most
+   names occur among their class columns and photo paths.
+3. Else cp949, if it decodes every name and they look Korean. If not, names that are valid UTF-8 are
+   UTF-8, and the others are in the first of cp437, cp850, cp852 and cp1252 that gives only Latin
+   letters, or in cp437.
 """
 
 import csv
@@ -40,47 +40,47 @@ _UNREADABLE: Final = (*DAMAGE, csv.Error, DataError)
 
 
 def entry_names(content: zipfile.ZipFile) -> list[str]:
-    """The names of ``content.infolist()`` in NFC, with ``/`` between folders."""
+    """Return the names of ``content.infolist()`` in NFC, with ``/`` between folders."""
     infos = content.infolist()
-    said = [_said(info) for info in infos]
-    # zipfile reads names without the flag as cp437, in which every byte stands for a character.
+    stated = [_stated(info) for info in infos]
+    # zipfile reads names without the flag as cp437, in which every byte is a character.
     raws = [
         info.orig_filename.encode("cp437") if name is None else b""
-        for info, name in zip(infos, said, strict=True)
+        for info, name in zip(infos, stated, strict=True)
     ]
     unclear = sorted({raw for raw in raws if _text(raw, "ascii") is None})
     utf8 = _all_in("utf-8", unclear)
     if utf8 is None:
         listed = _listed(content)
         found = _decoded(unclear, listed)
-        _say_guess(found, listed)
+        _warn_of_guess(found, listed)
     else:
         found = utf8
     texts = (
         found.get(raw, raw.decode("cp437")) if name is None else name
-        for raw, name in zip(raws, said, strict=True)
+        for raw, name in zip(raws, stated, strict=True)
     )
     return [nfc(text.replace("\\", "/")) for text in texts]
 
 
-def _say_guess(found: Mapping[bytes, str], listed: set[str]) -> None:
-    """Tell how names are read whose encoding neither the archive nor its lists say."""
-    unsettled = sorted(_parts(found.values()) - listed)
-    if unsettled:
+def _warn_of_guess(found: Mapping[bytes, str], listed: set[str]) -> None:
+    """Warn of names whose encoding neither the archive nor its lists determine."""
+    guessed = sorted(_parts(found.values()) - listed)
+    if guessed:
         log.warning(
             "%d names in the archive do not say their encoding and are read as %s …: if that is "
             "wrong, pack it again with names in UTF-8",
-            len(unsettled),
-            ", ".join(unsettled[:3]),
+            len(guessed),
+            ", ".join(guessed[:3]),
         )
 
 
-def _said(info: zipfile.ZipInfo) -> str | None:
-    """The name of an entry that tells its encoding."""
+def _stated(info: zipfile.ZipInfo) -> str | None:
+    """Return the name of an entry that states its encoding, and None for others."""
     if info.flag_bits & _UTF8_FLAG:
         return info.orig_filename
     for kind, field in _extra_fields(info.extra):
-        # Its version, the CRC of the name that it belongs to, and the name in UTF-8.
+        # The field's version, the CRC of the name that it belongs to, and the name in UTF-8.
         if kind == _UNICODE_PATH and field[:5] == b"\1" + _sum_of(info.orig_filename):
             return _text(field[5:], "utf-8")
     return None
@@ -98,7 +98,7 @@ def _extra_fields(extra: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _decoded(raws: Sequence[bytes], listed: set[str]) -> dict[bytes, str]:
-    """The text of each name, by the second and third point of the rule."""
+    """Decode the names by the second and third rule."""
     mixed = {raw: text for raw in raws if (text := _text(raw, "utf-8")) is not None}
     others = [raw for raw in raws if raw not in mixed]
     tried = [(_KOREAN, {}, raws), (_KOREAN, mixed, others)]
@@ -110,7 +110,8 @@ def _decoded(raws: Sequence[bytes], listed: set[str]) -> dict[bytes, str]:
             likely = _looks_right("".join(found.values()), encoding)
             rank = 0 if likely else 2 if encoding == _KOREAN else 1
             readings.append((rank, known | found))
-    # Stable: in the order of the third point, from which max takes the first of equals.
+    # A stable sort by the third rule; among readings that are equal by the second, max takes the
+    # first.
     readings.sort(key=lambda reading: reading[0])
     return max(
         (reading[1] for reading in readings),
@@ -126,7 +127,7 @@ def _looks_right(text: str, encoding: str) -> bool:
 
 
 def _listed(content: zipfile.ZipFile) -> set[str]:
-    """Column names and parts of paths of the archive's own lists; no list that is damaged."""
+    """Collect the column names and parts of paths in the archive's own lists."""
     found: set[str] = set()
     for info in content.infolist():
         if info.filename.replace("\\", "/").rpartition("/")[2].lower() not in _LISTS:
@@ -134,18 +135,18 @@ def _listed(content: zipfile.ZipFile) -> set[str]:
         try:
             with content.open(info) as file:
                 head = file.read(_LIST_BYTES)
-            # Up to a line's end, where no character is cut in two.
+            # Up to a line's end, so that no character is cut in two.
             head = head[: head.rfind(b"\n") + 1] or head
             for row in csv.reader(StringIO(decoded(head, info.filename))):
                 found.update(_parts(row))
-        # A list that is damaged settles nothing; that it is damaged is said when it is unpacked.
+        # A damaged list is left out here, and reported when it is unpacked.
         except _UNREADABLE:
             continue
     return found
 
 
 def _parts(paths: Iterable[str]) -> set[str]:
-    """The names of folders and files in ``paths`` that are not plain ASCII."""
+    """Return the names of folders and files in ``paths`` that are not ASCII."""
     parts = {part for path in paths for part in path.replace("\\", "/").split("/")}
     return {nfc(part) for part in parts if not part.isascii()}
 

@@ -1,4 +1,4 @@
-"""What a file is that was taken for a zip, by its first and last bytes."""
+"""Recognise archives by the first bytes of their files."""
 
 from pathlib import Path
 
@@ -20,10 +20,10 @@ _TAR = (257, b"ustar")
 
 
 def archive_kind(path: Path) -> str | None:
-    """What kind of archive a file is; None where it is none.
+    """Return the kind of archive that a file is; None where it is none.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     head = _head(path)
     if head[_TAR[0] :].startswith(_TAR[1]):
@@ -32,10 +32,10 @@ def archive_kind(path: Path) -> str | None:
 
 
 def why_no_zip(path: Path) -> str:
-    """Why ``path`` cannot be opened as a zip, and what to do.
+    """Say why ``path`` cannot be opened as a zip, and what to do.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     head = _head(path)
     if not head:

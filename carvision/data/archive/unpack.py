@@ -1,7 +1,7 @@
-"""Unpack a zip of photos, trusting nothing that is written in it.
+"""Unpack a zip of photos, which may be damaged or malicious.
 
-A folder of unpacked photos is named after what its archive holds, so an archive that was touched,
-moved or renamed is not unpacked again.
+The folder's name contains a digest of the archive's content, so an archive that was touched, moved
+or renamed is not unpacked again.
 """
 
 import logging
@@ -27,10 +27,10 @@ from carvision.files import one_at_a_time, replacing_folder
 
 log = logging.getLogger(__name__)
 
-#: The competition's archive is below 10 GB; what unpacks to more than this is a mistake or a bomb.
+#: In bytes. The competition's archive is below 10 GB; a larger total is a mistake or a bomb.
 LARGEST_TOTAL = 200 * 2**30
 _CHUNK = 2**20
-#: Characters of the archive's own name that its folder begins with: a name has room for more.
+#: Characters of the archive's name that the folder's name begins with.
 _STEM = 40
 _DIGITS = 12
 _INTERRUPTED = re.compile(r"\..*-[0-9a-f]{12}\.\w{8}")
@@ -39,7 +39,7 @@ _INNER = frozenset({".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".egg", ".alz"
 
 @dataclass(frozen=True)
 class Unpacking:
-    """What is to be unpacked, and where."""
+    """The files to unpack from an archive, and their folder."""
 
     archive: Path
     folder: Path
@@ -50,8 +50,9 @@ class Unpacking:
         """Read and check an archive's table of contents, unless it was unpacked before.
 
         Raises:
-            DataError: it is no zip, holds nothing, more than ``LARGEST_TOTAL`` bytes, or an entry
-                that :func:`~carvision.data.archive.entries.checked_entries` refuses.
+            DataError: the archive is no zip, is empty, unpacks to more than ``LARGEST_TOTAL``
+                bytes, or has an entry that
+                :func:`~carvision.data.archive.entries.checked_entries` refuses.
         """
         with _opened(archive) as content:
             digits = _digest(content)
@@ -69,11 +70,13 @@ class Unpacking:
 
     @property
     def size(self) -> int:
-        """Bytes that are going to be written; 0 when it was unpacked before."""
+        """The bytes to write; 0 where the archive was unpacked before."""
         return sum(entry.info.file_size for entry in self.entries)
 
     def run(self, progress: Callable[[int], None] = lambda done: None) -> Path:
-        """Unpack, and return the folder of the content; ``progress`` gets the bytes just written.
+        """Unpack, and return the folder of the content.
+
+        ``progress`` is called with the number of bytes just written.
 
         Raises:
             DataError: the disk has too little room, or an entry is damaged.
@@ -97,47 +100,25 @@ class Unpacking:
         with _opened(self.archive) as content, replacing_folder(self.folder) as temporary:
             for entry in self.entries:
                 _write(self.archive, content, entry, temporary, progress)
-        _tell_inner_archives(self.archive, self.entries)
-        _tell_superseded(self.archive, self.folder)
-
-
-def unpacked(
-    archive: Path, below: Path, progress: Callable[[int], None] = lambda done: None
-) -> Path:
-    """The folder of ``archive``'s content; unpacked into ``below`` unless that was done before.
-
-    ``progress`` gets the number of bytes just written; :func:`unpacked_size` tells the total.
-
-    Raises:
-        DataError: the archive is broken, or not safe to unpack (see :class:`Unpacking`).
-    """
-    return Unpacking.of(archive, below).run(progress)
-
-
-def unpacked_size(archive: Path, below: Path) -> int:
-    """Bytes that :func:`unpacked` is going to write; 0 when it was done before.
-
-    Raises:
-        DataError: as :func:`unpacked`.
-    """
-    return Unpacking.of(archive, below).size
+        _warn_of_inner_archives(self.archive, self.entries)
+        _warn_of_superseded(self.archive, self.folder)
 
 
 def _earlier_folder(archive: Path, below: Path) -> Path:
-    """The name that earlier versions gave: by the archive's path, size and time."""
+    """Return the folder that earlier versions used, named by the archive's path, size and time."""
     status = archive.stat()
     key = f"{archive.resolve()}\0{status.st_size}\0{status.st_mtime_ns}"
     return below / f"{archive.stem}-{sha256(os.fsencode(key)).hexdigest()[:_DIGITS]}"
 
 
 def _folders(entries: Sequence[Entry]) -> set[PurePosixPath]:
-    """The folders of an archive; earlier versions left out what begins with a dot."""
+    """Return an archive's folders, without hidden ones, which earlier versions left out."""
     folders = {entry.path.parent for entry in entries}
     return {path for path in folders if not any(part.startswith(".") for part in path.parts)}
 
 
 def _digest(content: zipfile.ZipFile) -> str:
-    """What tells one archive's content from another's without reading gigabytes."""
+    """Identify an archive's content by its table of contents, without reading gigabytes."""
     digest = sha256()
     for info in content.infolist():
         line = (info.orig_filename, info.CRC, info.file_size, info.date_time)
@@ -179,13 +160,13 @@ def _write(
         while chunk := _copied(archive, entry, source, written):
             progress(chunk)
     size = target.stat().st_size
-    # zipfile stops at the size that the archive tells, but is content with less.
+    # zipfile stops at the size in the table of contents, and accepts less without an error.
     if size != entry.info.file_size:
         raise DataError(
             f"{archive}: {str(entry.path)!r} unpacks to {size:,} bytes instead of "
             f"{entry.info.file_size:,}: download the archive again"
         )
-    # The time in the archive: a second unpacking lists the same.
+    # The time in the archive, so that unpacking again gives the same listing.
     seconds = _modified(entry.info)
     os.utime(target, (seconds, seconds))
 
@@ -218,19 +199,19 @@ def _alone_in(below: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            # While it is held: who waits for a removed lock notices, and takes a new one.
+            # Remove it while it is held: a process that waits for a removed lock makes a new one.
             with suppress(PermissionError):  # Windows keeps a file that is open
                 lock.unlink(missing_ok=True)
 
 
 def _clear_interrupted(below: Path) -> None:
-    """Remove what killed processes had unpacked; nobody else unpacks while the lock is held."""
+    """Remove the files of killed processes; no other process unpacks while the lock is held."""
     for folder in below.iterdir():
         if _INTERRUPTED.fullmatch(folder.name):
             shutil.rmtree(folder)
 
 
-def _tell_inner_archives(archive: Path, entries: Sequence[Entry]) -> None:
+def _warn_of_inner_archives(archive: Path, entries: Sequence[Entry]) -> None:
     inner = [str(entry.path) for entry in entries if entry.path.suffix.lower() in _INNER]
     if inner:
         log.warning(
@@ -240,8 +221,8 @@ def _tell_inner_archives(archive: Path, entries: Sequence[Entry]) -> None:
         )
 
 
-def _tell_superseded(archive: Path, folder: Path) -> None:
-    """Name what archives of this name were unpacked to before: it may be gigabytes."""
+def _warn_of_superseded(archive: Path, folder: Path) -> None:
+    """Name the folders of earlier archives with this name, which may take gigabytes."""
     pattern = re.compile(re.escape(_stem(archive)) + rf"-[0-9a-f]{{{_DIGITS}}}")
     for old in sorted(folder.parent.iterdir()):
         if old != folder and old.is_dir() and pattern.fullmatch(old.name):
@@ -257,7 +238,7 @@ def _tell_superseded(archive: Path, folder: Path) -> None:
 
 
 def _without_wrapper(folder: Path) -> Path:
-    """Archives often wrap everything in one folder, which says nothing."""
+    """Skip a single folder that wraps everything, as archives often have it."""
     inside = [path for path in folder.iterdir() if not path.name.startswith(".")]
     if len(inside) == 1 and inside[0].is_dir() and inside[0].name not in ("train", "test"):
         return inside[0]

@@ -1,10 +1,9 @@
-"""A cache of resized photos: what each epoch of each backbone would otherwise decode again.
+"""A cache of resized photos, which every epoch of every backbone would otherwise decode again.
 
-Every photo is squashed into a square once and kept as planar YUV 4:2:0, the form that is inside a
-JPEG: half the size of RGB, about one level of 255 away from it in a real photo, and far quicker to
-read than a JPEG is to decode. All photos lie in one file, in records of one size, beside the list
-of their content hashes: a photo is found by its content, so other folds, labels or names need no
-other cache.
+Each photo is squashed to a square once and stored as planar YUV 4:2:0, the form inside a JPEG: half
+the size of RGB, about one level of 255 away from it in a real photo, and much faster to read than a
+JPEG is to decode. All photos lie in one file, in records of one size, beside the list of their
+content hashes. A photo is found by its content, so one cache serves other folds, labels and names.
 """
 
 import os
@@ -32,9 +31,9 @@ from carvision.files import read_json, replacing_folder, write_json
 
 _RECORDS = "photos.yuv420"
 _INDEX = "index.json"
-#: Photos that are decoded before they are written; so memory stays small on a slow disk.
+#: Photos that are decoded before they are written: a limit of memory where the disk is slow.
 _CHUNK = 64
-#: Changes whenever the same photo would be stored otherwise.
+#: To be changed whenever the same photo would be stored differently.
 _FORMAT = "1"
 
 
@@ -52,14 +51,14 @@ class CachedPhotos:
         return len(self._records)
 
     def __getstate__(self) -> dict[str, Any]:
-        # A worker process opens the file itself.
+        # Each worker process opens the file itself.
         return self.__dict__ | {"_descriptor": None}
 
     def crop(self, index: int, size: int, box: Box) -> NDArray[np.uint8]:
-        """The part ``box`` of a photo, squashed into ``[size, size, 3]``, RGB.
+        """Read the part ``box`` of a photo, squashed to ``[size, size, 3]``, RGB.
 
         Raises:
-            DataError: the cache is gone, or was cut short.
+            DataError: the cache was removed or cut short.
         """
         if self._descriptor is None:
             try:
@@ -67,7 +66,7 @@ class CachedPhotos:
             except OSError as error:
                 raise DataError(f"the cache {self._path} cannot be read: {error}") from error
         length = _record_length(self._side)
-        # Not a memory map: where that fails, the process dies without a word.
+        # Not a memory map: an I/O error on one raises SIGBUS, which kills the process.
         content = os.pread(self._descriptor, length, self._records[index] * length)
         if len(content) < length:
             raise DataError(f"the cache {self._path} was cut short; remove its folder")
@@ -78,14 +77,14 @@ class CachedPhotos:
         return resized(part, size, self._interpolation)
 
     def name(self, index: int) -> str:
-        """Where the photo lies."""
+        """Return the place of the photo."""
         return f"{self._path}, record {self._records[index]}"
 
 
 class PhotoCache:
     """A manifest's photos, resized to ``side``, below a folder of caches.
 
-    Photos that the user left out are cached too: a changed list must not make it anew.
+    Photos that the user excluded are cached, too, so that another list needs no other cache.
     """
 
     def __init__(self, below: Path, manifest: Manifest, side: int) -> None:
@@ -101,16 +100,16 @@ class PhotoCache:
 
     @property
     def photo_count(self) -> int:
-        """Photos of different content."""
+        """The number of photos with different content."""
         return len(self._hashes)
 
     @property
     def bytes_needed(self) -> int:
-        """The size on disk."""
+        """The size on disk in bytes."""
         return len(self._hashes) * _record_length(self.side)
 
     def is_written(self) -> bool:
-        """Whether there is such a cache, whole."""
+        """Whether the cache exists and is complete."""
         records = self.folder / _RECORDS
         try:
             return (
@@ -121,13 +120,13 @@ class PhotoCache:
             return False
 
     def write(self, root: Path, progress: Callable[[int], None] = lambda done: None) -> None:
-        """Decode each photo once, unless that was done before.
+        """Write the cache unless it exists; another process that wants the same cache waits.
 
-        Another process that wants the same cache waits. What a killed one left half-written lies
-        under another name, is never read, and goes when the next cache is written.
+        A killed process leaves its files under another name. They are never read, and are removed
+        when the next cache is written.
 
         Raises:
-            DataError: a photo is gone, or is not what was scanned; the disk refuses.
+            DataError: a photo was removed or changed since it was scanned, or the disk refuses.
         """
         try:
             self._below.mkdir(parents=True, exist_ok=True)
@@ -146,7 +145,7 @@ class PhotoCache:
             ) from error
 
     def photos(self, rows: pd.DataFrame, interpolation: str = "bicubic") -> CachedPhotos:
-        """The cached photos of a manifest's rows, which are resized by ``interpolation``.
+        """Return the cached photos of a manifest's rows.
 
         Raises:
             KeyError: a row's content is not in the cache.
@@ -156,13 +155,13 @@ class PhotoCache:
         return CachedPhotos(self.folder, self.side, records, interpolation)
 
     def fits(self) -> bool:
-        """Whether it takes no more than half of the free disk: checkpoints need room, too."""
+        """Whether the cache needs at most half of the free disk; checkpoints need the rest."""
         self._below.mkdir(parents=True, exist_ok=True)
         return self.bytes_needed <= disk_usage(self._below).free // 2
 
     def _write_records(self, root: Path, path: Path, progress: Callable[[int], None]) -> None:
         sources = list(zip(self._rows["path"].map(root.joinpath), self._hashes, strict=True))
-        # Decoding releases the interpreter's lock, so threads do the work of processes.
+        # Threads decode in parallel, since Pillow releases the GIL.
         with path.open("wb") as file, ThreadPoolExecutor(os.cpu_count() or 1) as pool:
             for start in range(0, len(sources), _CHUNK):
                 chunk = sources[start : start + _CHUNK]
@@ -174,7 +173,7 @@ class PhotoCache:
 
 
 def _planes(path: Path, content_hash: str, side: int) -> bytes:
-    """A photo's record; found by its content later, so its content is looked at now."""
+    """Make a photo's record, after a check that its content is what was scanned."""
     try:
         content = read_photo(path)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Which part of a photo training shows."""
+"""Draw the part of a photo that training sees."""
 
 from math import sqrt
 
@@ -9,8 +9,8 @@ from carvision.data.photo.decode import Box
 
 
 def random_crop(generator: np.random.Generator, config: AugmentationConfig) -> Box:
-    """A random box of a photo: of its own shape, or with ``part_crop.p`` a half of the car."""
-    # Not drawn where it cannot happen, so that the samples of older runs stay as they were.
+    """Draw a box of nearly the photo's shape, or with probability ``part_crop.p`` a side of it."""
+    # No number is drawn at probability 0, so that samples stay those of older runs.
     if config.part_crop.p and generator.random() < config.part_crop.p:
         return part_crop(generator, config.part_crop.share)
     return shape_keeping_crop(generator, config.crop_scale, config.crop_jitter)
@@ -19,11 +19,11 @@ def random_crop(generator: np.random.Generator, config: AugmentationConfig) -> B
 def shape_keeping_crop(
     generator: np.random.Generator, scale: tuple[float, float], jitter: float
 ) -> Box:
-    """A random box of a share ``scale`` of the photo's area, of nearly the photo's own shape.
+    """Draw a box of a share ``scale`` of the photo's area, of nearly the photo's aspect ratio.
 
-    The whole photo is squashed into a square at test; a crop of the photo's own shape is squashed
-    just as much, so training sees the distortion that testing will show. (Torchvision's random
-    resized crop draws shapes near a square instead.)
+    At test the whole photo is squashed to a square. A crop of the same aspect ratio is squashed as
+    much, so training sees the same distortion. (Torchvision's random resized crop draws boxes that
+    are nearly square.)
     """
     area = generator.uniform(*scale)
     shape = np.exp(generator.uniform(-1, 1) * np.log1p(jitter))
@@ -35,10 +35,10 @@ def shape_keeping_crop(
 
 
 def part_crop(generator: np.random.Generator, share: tuple[float, float]) -> Box:
-    """The front, the rear, the roof or the wheels: ``share`` of the photo's width or height.
+    """Draw the front, rear, roof or wheels: ``share`` of the photo's width or height.
 
-    Strong teams of the used-car competition showed the network halves of a car, so that it does
-    not live on the outline alone.
+    Strong teams of the used-car competition trained on halves of cars, so that the network does not
+    depend on the outline alone.
     """
     kept = generator.uniform(*share)
     match generator.integers(4):

@@ -1,7 +1,7 @@
-"""Photos in batches of uint8; the device normalises them.
+"""Load photos in batches of uint8, which the device normalises.
 
-A training sampler yields ``(epoch, index)``, so that an augmented sample needs no state in the
-workers, and persistent workers see the right epoch.
+A training sampler yields ``(epoch, index)``: augmentation needs no state in the workers, and
+persistent workers know the epoch.
 """
 
 import os
@@ -26,7 +26,7 @@ Item = TypeVar("Item", covariant=True)
 
 
 class _Photos(Protocol):
-    """A data set that can name its photos."""
+    """A data set of photos of one size, each with a name."""
 
     @property
     def size(self) -> int: ...
@@ -36,9 +36,9 @@ class _Photos(Protocol):
 
 
 class PhotoLoader(Generic[Item]):
-    """A DataLoader whose errors name the photo, also when a worker died without a word.
+    """A DataLoader whose errors name the photo, even where a worker process was killed.
 
-    A batch holds until the next one is asked for: with workers, its memory is used again.
+    A batch is valid until the next one is requested: with workers, its memory is used again.
     """
 
     def __init__(
@@ -56,13 +56,14 @@ class PhotoLoader(Generic[Item]):
             prefetch = settings["prefetch_factor"]
             options["collate_fn"] = SharedBatches(workers, prefetch, batch_size, shape)
         options.setdefault("worker_init_fn", start_worker)
-        # Which photo each worker holds: its process and the photo's position.
+        # For each worker: its process ID, and the index of the photo that it loads.
         self._held = torch.full((max(1, workers), 2), -1, dtype=torch.int64).share_memory_()
         self._photos = photos
         self._loader: DataLoader[Any] = DataLoader(
             _Watched(photos, self._held),  # type: ignore[arg-type]
             batch_size=batch_size,
-            # Its own: a loader that starts draws a number, which would shift what dropout draws.
+            # A generator of its own: the loader draws a number from the default one when it
+            # starts, which would change the numbers that dropout draws.
             generator=torch.Generator(),
             **settings,
             **options,
@@ -75,14 +76,17 @@ class PhotoLoader(Generic[Item]):
         try:
             yield from self._loader
         except CarvisionError as error:
-            # torch puts the worker's traceback in front.
+            # torch puts the worker's traceback in front of the message.
             raise type(error)(str(error).rpartition("DataError: ")[2].strip()) from None
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """The block that goes over the batches: a worker that dies stops it with a reason.
+        """Explain the death of a worker in a block that iterates over the batches.
 
-        torch notices by a signal, which strikes wherever the main process happens to compute.
+        torch learns of it by a signal, which raises wherever the main process is at that moment.
+
+        Raises:
+            DataError: a worker died; the error names its photo.
         """
         try:
             yield
@@ -101,12 +105,12 @@ class PhotoLoader(Generic[Item]):
         ]
         return DataError(
             f"a process that loads photos died ({error}); it held {', '.join(held) or 'no photo'}. "
-            "Where memory was short, set a smaller loader.workers"
+            "If memory was short, set a smaller loader.workers"
         )
 
 
 class _Watched:
-    """Notes in shared memory which photo this worker is at."""
+    """Notes in shared memory which photo this worker loads."""
 
     def __init__(self, photos: _Photos, held: torch.Tensor) -> None:
         self._photos = photos
@@ -139,14 +143,15 @@ def start_worker(worker: int) -> None:
 
 
 def channels_first(image: NDArray[np.uint8]) -> torch.Tensor:
-    """``[H, W, 3]`` to ``[3, H, W]``."""
+    """Turn ``[H, W, 3]`` into a tensor ``[3, H, W]``."""
     return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
 
 
 def loader_settings(config: LoaderConfig, device: str) -> dict[str, Any]:
-    """What DataLoader is told on ``device``, as far as ``config`` does not say otherwise.
+    """Choose DataLoader's arguments for ``device``; settings of ``config`` take precedence.
 
-    No workers for MPS, where they deadlock; on a CPU one core decodes while the others compute.
+    There are no workers for MPS, where they deadlock. On a CPU, one core decodes while the others
+    compute.
     """
     cores = os.cpu_count() or 1
     chosen = {"cuda": min(8, cores - 1), "mps": 0}.get(device, min(1, cores - 1))
@@ -154,7 +159,7 @@ def loader_settings(config: LoaderConfig, device: str) -> dict[str, Any]:
     pinned = device == "cuda" if config.pin_memory is None else config.pin_memory
     settings: dict[str, Any] = {"num_workers": workers, "pin_memory": pinned}
     if workers:
-        # DataLoader refuses these where there are none.
+        # DataLoader refuses these arguments without workers.
         persistent = config.persistent_workers
         settings["persistent_workers"] = True if persistent is None else persistent
         settings["multiprocessing_context"] = config.start_method

@@ -1,4 +1,4 @@
-"""What training sees: a sheet of augmented photos."""
+"""A sheet of augmented photos, as training sees them."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +12,9 @@ _SIDE = 160
 
 
 def augmentation_preview(photos: TrainingPhotos, seed: int) -> NDArray[np.uint8]:
-    """The first 32 photos of the first epoch in a grid, ``[rows, columns, 3]``.
+    """Show the first 32 samples of training in a grid, ``[height, width, 3]``.
 
-    Fewer photos than that are shown in the epochs that follow, too.
+    Where there are fewer photos, samples of the following epochs fill the grid.
     """
     keys: list[tuple[int, int]] = []
     sampler = EpochSampler(len(photos), seed)

@@ -1,8 +1,8 @@
-"""Batches that worker processes write into shared memory that is there already.
+"""Batches that worker processes write into a ring of shared buffers.
 
-torch's own collation asks for new shared memory for each batch. Where a page costs much (in a
-virtual machine: 0.4 ms for a photo of 384 px, as long as it takes to augment it), a ring of
-buffers that are used again is several times as fast.
+torch's own collation allocates new shared memory for each batch. Where new memory pages are
+expensive (in a virtual machine 0.4 ms for a photo of 384 px, as long as its augmentation), buffers
+that are used again are several times as fast.
 """
 
 from collections.abc import Sequence
@@ -16,29 +16,29 @@ from carvision.errors import DataError
 
 
 class SharedBatches:
-    """Collates images, alone or beside a target, ``[3, H, W]`` each, all of one size.
+    """Collates images ``[3, H, W]`` of one size, alone or with a target.
 
-    A batch holds until the next one is asked for.
+    A batch is valid until the next one is requested.
     """
 
     def __init__(
         self, workers: int, prefetch: int, batch_size: int, shape: tuple[int, int, int]
     ) -> None:
-        # One batch is in use, `prefetch` are waiting, and one is being written.
+        # One batch is in use, `prefetch` batches wait, and one is being written.
         self._slots = prefetch + 2
         size = (workers, self._slots, batch_size, *shape)
         try:
             self._buffer = torch.empty(size, dtype=torch.uint8).share_memory_()
         except RuntimeError as error:
             raise DataError(
-                f"{prod(size) / 2**20:,.0f} MiB of shared memory cannot be had for the batches of "
-                f"{workers} workers: set a smaller loader.workers or loader.prefetch, or give the "
-                "container more (docker run --shm-size=4g)"
+                f"{prod(size) / 2**20:,.0f} MiB of shared memory are not available for the batches "
+                f"of {workers} workers: set a smaller loader.workers or loader.prefetch, or give "
+                "the container more (docker run --shm-size=4g)"
             ) from error
         self._written = 0
 
     def __call__(self, samples: Sequence[Any]) -> Any:
-        """A batch of ``samples`` in this worker's next slot."""
+        """Write ``samples`` as a batch into this worker's next slot."""
         worker = get_worker_info()
         if worker is None:
             raise RuntimeError("shared batches are written by worker processes")

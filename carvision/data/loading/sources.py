@@ -1,4 +1,4 @@
-"""Where a training photo's pixels come from: its file, or the cache of resized photos."""
+"""The source of a training photo's pixels: its file, or the cache of resized photos."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,10 +17,10 @@ class PhotoSource(Protocol):
         """The number of photos."""
 
     def crop(self, index: int, size: int, box: Box) -> NDArray[np.uint8]:
-        """The part ``box`` of a photo, squashed into ``[size, size, 3]``, RGB."""
+        """Load the part ``box`` of a photo, squashed to ``[size, size, 3]``, RGB."""
 
     def name(self, index: int) -> str:
-        """What an error calls the photo."""
+        """Return the photo's name in an error."""
 
 
 class OriginalPhotos:
@@ -34,13 +34,13 @@ class OriginalPhotos:
         return len(self._paths)
 
     def crop(self, index: int, size: int, box: Box) -> NDArray[np.uint8]:
-        """The part ``box`` of a photo, squashed into ``[size, size, 3]``, RGB.
+        """Load the part ``box`` of a photo, squashed to ``[size, size, 3]``, RGB.
 
         Raises:
-            DataError: the file is gone, or cannot be read any more.
+            DataError: the file cannot be read, or was removed.
         """
         return decode(self._paths[index], size, box, interpolation=self._interpolation)
 
     def name(self, index: int) -> str:
-        """The photo's path."""
+        """Return the photo's path."""
         return str(self._paths[index])

@@ -36,20 +36,20 @@ class TrainingPhotos(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         return channels_first(self.image(*key)), self._targets[key[1]]
 
     def image(self, epoch: int, index: int) -> NDArray[np.uint8]:
-        """The photo as training sees it in ``epoch``, ``[size, size, 3]``."""
+        """Return the photo as training sees it in ``epoch``, ``[size, size, 3]``."""
         draw = self._augmenter.draw(self._ids[index], epoch)
         pixels = self._source.crop(index, self.size, draw.box)
         return self._augmenter.apply(pixels, draw)
 
     def name(self, index: int) -> str:
-        """What an error calls the photo."""
+        """Return the photo's name in an error."""
         return f"{self._ids[index]} ({self._source.name(index)})"
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
-    """Each index once an epoch, in an order drawn from (seed, epoch).
+    """Yields each index once an epoch, in an order drawn from (seed, epoch).
 
-    ``start`` leaves out so many, for training that goes on in the middle of an epoch.
+    The first ``start`` indices are left out, to resume in the middle of an epoch.
     """
 
     def __init__(self, length: int, seed: int) -> None:
@@ -65,7 +65,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
         return ((self.epoch, int(index)) for index in self.order()[self.start :])
 
     def order(self) -> NDArray[np.int64]:
-        """The indices of the whole epoch."""
+        """Return the indices of the whole epoch."""
         return np.random.default_rng([self._seed, self.epoch]).permutation(self._length)
 
 

@@ -1,4 +1,4 @@
-"""Photos are decoded once before hours are spent on them."""
+"""Find unreadable photos before a long prediction begins."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,17 +10,17 @@ from typing import Final
 from carvision.data.photo.decode import decode
 from carvision.errors import DataError
 
-#: Pixels; a JPEG is read to its end even where an eighth of its pixels are computed.
+#: In pixels. A JPEG is read to its end, even if it is decoded at an eighth of its size.
 _SIDE: Final = 32
 
 
 def unreadable_photos(
     paths: Sequence[Path], progress: Callable[[int], None] = lambda done: None
 ) -> dict[int, str]:
-    """Why each photo that cannot be decoded cannot, by its position in ``paths``.
+    """Decode each photo; return the reason for each failure by its position in ``paths``.
 
-    Decoding releases the interpreter's lock, so threads do the work of processes. Sound photos are
-    not decoded again by this process while their size and time stay the same.
+    Photos are decoded in threads, since Pillow releases the GIL. A photo that was decoded is not
+    decoded again by this process while its size and time stay the same.
     """
     found: dict[int, str] = {}
     pool = ThreadPoolExecutor(cpu_count() or 1)
@@ -35,7 +35,7 @@ def unreadable_photos(
 
 
 def _fault(path: Path) -> str:
-    """Why a photo cannot be decoded, or nothing."""
+    """Say why a photo cannot be decoded; an empty text where it can."""
     try:
         status = path.stat()
         if not path.is_file():
@@ -48,5 +48,5 @@ def _fault(path: Path) -> str:
 
 @cache
 def _decoded(path: Path, size: int, modified: int) -> None:
-    """Decode a photo; what it raises is not remembered, so that a repaired photo is tried again."""
+    """Decode a photo; the cache keeps no failure, so a photo that was repaired is tried again."""
     decode(path, _SIDE)

@@ -1,4 +1,4 @@
-"""A photo file as an RGB image of the wanted size, the whole of it or a crop."""
+"""Decode a photo, or a crop of it, to an RGB image of the wanted size."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,24 +28,31 @@ def decode(
     interpolation: str = "bicubic",
     name: str | None = None,
 ) -> NDArray[np.uint8]:
-    """The part ``box`` of a photo, squashed into a square: ``[size, size, 3]``, RGB.
+    """Decode the part ``box`` of a photo and squash it to a square: ``[size, size, 3]``, RGB.
 
-    Squashing keeps every pixel of the car in sight, and training crops are squashed alike. A JPEG
-    is decoded straight to the nearest scale that still covers ``size`` (DCT scaling).
+    Squashing keeps the whole car in the image; training crops are squashed as much. A JPEG is
+    decoded at the nearest scale that still has ``size`` pixels (DCT scaling).
+
+    Args:
+        source: A path, or the encoded bytes.
+        size: Side of the image in pixels.
+        box: The part of the photo.
+        interpolation: ``bicubic`` or ``bilinear``.
+        name: The photo's name in an error; by default its path or number of bytes.
 
     Raises:
         DataError: the photo cannot be read; the error names it.
     """
     with _naming(source, name):
         image = _shown(source, ceil(size / min(box[2] - box[0], box[3] - box[1])))
-        # Cropped before it becomes an array, which costs by the pixel.
+        # Crop first: the time to make an array depends on the number of pixels.
         part = image.crop(in_pixels(box, *image.size)) if box != WHOLE else image
         pixels = np.asarray(to_rgb(part))
     return resized(pixels, size, interpolation)
 
 
 def thumbnail(source: Path, longest: int) -> bytes:
-    """A small JPEG of the whole photo in its own shape.
+    """Encode a small JPEG of the whole photo, with its aspect ratio.
 
     Raises:
         DataError: the photo cannot be read; the error names it.
@@ -59,14 +66,14 @@ def thumbnail(source: Path, longest: int) -> bytes:
 
 
 def _shown(source: Path | bytes, needed: int) -> Image.Image:
-    """A photo as it is shown, not much larger than ``needed``."""
+    """Load a photo as it is shown; a JPEG at a scale not much larger than ``needed``."""
     content = source if isinstance(source, bytes) else read_photo(source)
     return load_upright(content, needed).image
 
 
 @contextmanager
 def _naming(source: Path | bytes, name: str | None) -> Iterator[None]:
-    """Errors name the photo: on a broken one the libraries below raise nearly every kind."""
+    """Name the photo in errors: broken photos make the libraries raise nearly every kind."""
     try:
         yield
     except Exception as error:
@@ -77,9 +84,9 @@ def _naming(source: Path | bytes, name: str | None) -> Iterator[None]:
 
 
 def in_pixels(box: Box, width: int, height: int) -> tuple[int, int, int, int]:
-    """The smallest box of whole pixels around ``box``; never empty."""
+    """Return the smallest box of whole pixels around ``box``; it is never empty."""
     left, upper = floor(box[0] * width), floor(box[1] * height)
-    # Shares are sums, which may end a last bit outside the photo.
+    # Rounded sums of shares may lie slightly outside of the photo.
     right, lower = min(width, ceil(box[2] * width)), min(height, ceil(box[3] * height))
     return (
         min(left, width - 1),
@@ -90,7 +97,7 @@ def in_pixels(box: Box, width: int, height: int) -> tuple[int, int, int, int]:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """``image`` in RGB; 16-bit grey is scaled to 8 bits, where Pillow's own conversion clips it."""
+    """Convert to RGB; 16-bit grey is scaled to 8 bits, since Pillow's own conversion clips it."""
     if image.mode.startswith("I;16"):
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     return image if image.mode == "RGB" else image.convert("RGB")

@@ -1,4 +1,4 @@
-"""A photo's file: read where it is a regular file, and loaded the way it is shown."""
+"""Read a photo's file, and load it the way up that it is shown."""
 
 import hashlib
 import os
@@ -13,14 +13,13 @@ from carvision.data.names import printable
 from carvision.data.photo.metadata import without_metadata
 from carvision.data.photo.orientation import is_turned_when_loaded, orientation_of, turned
 
-#: A pipe is opened without waiting for somebody to write into it. (Windows has neither flag, or
-#: the other one.)
+#: O_NONBLOCK, so that opening a pipe does not wait for a writer; O_BINARY for Windows.
 _FLAGS: Final = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _LONGEST_REASON: Final = 200
 
 
 class Upright(NamedTuple):
-    """A loaded photo as it is shown, and what its file says of itself."""
+    """A loaded photo as it is shown, and the format, mode and orientation of its file."""
 
     image: Image.Image
     format: str
@@ -29,10 +28,10 @@ class Upright(NamedTuple):
 
 
 def read_photo(path: Path) -> bytes:
-    """The content of a regular file; a pipe or a device may never end.
+    """Read a regular file; a pipe or a device is refused, since it may never end.
 
     Raises:
-        OSError: there is no such file, it cannot be read, or is none.
+        OSError: the file does not exist, cannot be read, or is not a regular file.
     """
     descriptor = os.open(path, _FLAGS)
     try:
@@ -45,17 +44,19 @@ def read_photo(path: Path) -> bytes:
 
 
 def hash_of(content: bytes) -> str:
-    """What names a photo's content: the first 128 bits of its SHA-256."""
+    """Return the hash that identifies a photo's content: the first 128 bits of its SHA-256."""
     return hashlib.sha256(content).hexdigest()[:32]
 
 
 def load_upright(content: bytes, needed: int | None = None) -> Upright:
-    """Decode a photo and turn it as its orientation says, whatever else its metadata say.
+    """Decode a photo and turn it as its EXIF orientation says.
 
-    A JPEG that is larger than ``needed`` pixels may come at the nearest scale that covers it.
+    Where Pillow fails, the photo is tried again without its other metadata, which may be damaged.
+    A JPEG of more than ``needed`` pixels a side may be decoded at the nearest scale that still has
+    ``needed`` pixels (DCT scaling).
 
     Raises:
-        Exception: Pillow and its codecs raise nearly every kind on broken files.
+        Exception: Pillow and its codecs raise nearly every kind of error on broken files.
     """
     try:
         return _loaded(content, content, needed)
@@ -72,7 +73,7 @@ def load_upright(content: bytes, needed: int | None = None) -> Upright:
 
 
 def reason_of(error: Exception) -> str:
-    """Why a photo cannot be read, on one line and without its path."""
+    """Say on one line, without the photo's path, why it cannot be read."""
     if isinstance(error, UnidentifiedImageError):
         return "not an image"
     words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
@@ -86,7 +87,7 @@ def _loaded(content: bytes, metadata: bytes, needed: int | None) -> Upright:
     if needed is not None:
         image.draft("RGB", (needed, needed))
     image.load()
-    # Only now: a PNG may say it behind its pixels.
+    # After loading: a PNG may have its orientation behind the pixels.
     orientation = orientation_of(image, metadata)
     shown = image if turned_by_pillow else turned(image, orientation)
     return Upright(shown, form, mode, orientation)

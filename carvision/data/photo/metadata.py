@@ -1,7 +1,7 @@
-"""A photo's file without its metadata: texts, colour profiles and cameras' notes decide nothing.
+"""Remove metadata from a photo's file: texts, colour profiles and cameras' notes.
 
-Pillow reads them when it opens a photo, and refuses the whole photo where one is larger than its
-limits, or wrong. What is left here is what the pixels need. Sources: PNG 3rd edition, 5; JPEG
+Pillow reads metadata when it opens a photo, and refuses the whole photo where some of it is wrong
+or larger than its limits. What remains is what the pixels need. Sources: PNG 3rd edition, 5; JPEG
 (T.81), B.1.1; TIFF 6.0, 2.
 """
 
@@ -14,14 +14,15 @@ _PNG: Final = b"\x89PNG\r\n\x1a\n"
 _JPEG: Final = b"\xff\xd8\xff"
 _TIFF: Final = {b"II*\0": "<", b"MM\0*": ">"}
 
-#: JPEG markers: those without a length, the start of the pixels, JFIF, EXIF, Adobe, a comment.
+#: JPEG markers: those without a length; then the start of the pixels, JFIF, EXIF, Adobe, the last
+#: APP marker, a comment.
 _ALONE: Final = frozenset({0x01, *range(0xD0, 0xD9)})
 _SCAN, _APP0, _APP1, _ADOBE, _APP15, _COMMENT = 0xDA, 0xE0, 0xE1, 0xEE, 0xEF, 0xFE
-#: Shorter ones hold no colour transform, and nothing that says what the colours are.
+#: The least length of a segment that describes the colours: a shorter one is left out.
 _SHORTEST: Final = {_APP0: 14, _ADOBE: 12}
 
-#: TIFF tags that tell of the picture and not how to decode it: texts, resolution, orientation,
-#: colour profile, and the directories of EXIF, GPS, IPTC, XMP and Photoshop.
+#: TIFF tags that are not needed to decode the pixels: texts, resolution, orientation, colour
+#: profile, and the directories of EXIF, GPS, IPTC, XMP and Photoshop.
 _TIFF_NOTES: Final = frozenset(
     {269, 270, 271, 272, 274, 282, 283, 285, 286, 287, 296, 305, 306, 315, 316, 700}
     | {33432, 33723, 34377, 34665, 34675, 34853, 37510, 37724, 40965}
@@ -36,7 +37,7 @@ class Bare(NamedTuple):
 
 
 def without_metadata(content: bytes) -> Bare | None:
-    """``content`` without metadata; None where it is of a kind that needs no such thing."""
+    """Remove the metadata of a PNG, JPEG or TIFF; return None for other formats."""
     try:
         if content.startswith(_PNG):
             return _bare_png(content)
@@ -52,7 +53,7 @@ def without_metadata(content: bytes) -> Bare | None:
 def _bare_png(content: bytes) -> Bare:
     parts, exif = [_PNG], b""
     for kind, chunk in _chunks(content):
-        # A capital first letter means that no pixel can be shown without it.
+        # A capital first letter marks a critical chunk, which decoders need.
         if kind[:1].isupper() or kind == b"tRNS":
             parts.append(chunk)
         elif kind == b"eXIf" and zlib.crc32(chunk[4:-4]) == int.from_bytes(chunk[-4:], "big"):
@@ -61,7 +62,7 @@ def _bare_png(content: bytes) -> Bare:
 
 
 def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Kind and bytes of each chunk, its length and checksum included."""
+    """Yield the kind of each chunk, and its bytes with length and checksum."""
     at = len(_PNG)
     while at + 8 <= len(content):
         length, kind = struct.unpack_from(">I4s", content, at)
@@ -91,9 +92,9 @@ def _bare_jpeg(content: bytes) -> Bare:
 
 
 def _bare_tiff(content: bytes) -> Bare | None:
-    """Its first picture's directory, shortened in place, so that nothing else moves.
+    """Shorten the first picture's directory in place, so that no offset changes.
 
-    None where the directory itself is damaged: its tags ascend.
+    Return None where the tags do not ascend: then the directory itself is damaged.
     """
     order = _TIFF[content[:4]]
     (start,) = struct.unpack_from(f"{order}I", content, 4)

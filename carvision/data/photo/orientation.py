@@ -1,9 +1,9 @@
-"""How a photo was turned by its camera: the EXIF orientation, and nothing else of the metadata.
+"""Read the EXIF orientation of a photo, without the rest of its metadata, and turn it upright.
 
-Cameras and editors write the tag in other types than the standard's SHORT, and other tags wrong.
-Pillow reads and rewrites the whole block when it turns a photo; one wrong value there ends it. So
-the tag is read here alone: EXIF is a TIFF header and a directory of 12-byte entries (EXIF 2.32,
-4.6.2).
+Cameras and editors write this tag in other types than the standard's SHORT, and write other tags
+wrong. Pillow reads and rewrites the whole EXIF block when it turns a photo, and fails on any wrong
+value. So this one tag is read here: EXIF is a TIFF header and a directory of 12-byte entries
+(EXIF 2.32, 4.6.2).
 """
 
 import re
@@ -16,9 +16,9 @@ _ORIENTATION: Final = 0x0112
 _HEADER: Final = b"Exif\0\0"
 _XMP: Final = re.compile(rb'tiff:Orientation(?:="|>)([0-9])')
 
-#: The second of each is wrong, and written nevertheless.
+#: The second spelling of each is wrong, but some programs write it.
 _ORDERS: Final = {b"II*\0": "<", b"II\0*": "<", b"MM\0*": ">", b"MM*\0": ">"}
-#: By TIFF's number of a type, what ``struct`` calls it.
+#: The format character of ``struct`` for each of TIFF's types.
 _NUMBERS: Final = {1: "B", 6: "B", 3: "H", 8: "H", 4: "I", 9: "I", 11: "f", 12: "d"}
 _BYTES_OF: Final = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
 _ASCII: Final = 2
@@ -37,9 +37,9 @@ _TURNS: Final = {
 
 
 def orientation_of(image: Image.Image, metadata: bytes) -> int:
-    """The orientation, 1 to 8, of an opened photo; 1 where nothing, or nothing valid, says it.
+    """Return the orientation of an opened photo, 1 to 8; 1 where there is no valid one.
 
-    ``metadata`` is a TIFF file, or the EXIF block of a photo that was opened without its own.
+    ``metadata`` is the content of a TIFF, or the EXIF block that was removed from the photo.
     """
     exif = _exif_of(image) or metadata
     found = orientation_in(exif)
@@ -50,13 +50,13 @@ def orientation_of(image: Image.Image, metadata: bytes) -> int:
 
 
 def is_turned_when_loaded(image: Image.Image) -> bool:
-    """Whether Pillow turns it by itself, as it does with a TIFF whose tag is as it should be."""
+    """Whether Pillow turns the photo itself, as it does with a TIFF whose tag is valid."""
     tags = getattr(image, "tag_v2", {})
     return tags.get(_ORIENTATION) in _TURNS
 
 
 def orientation_in(exif: bytes) -> int | None:
-    """What an EXIF block, or a TIFF file, says in its orientation tag; None where it has none."""
+    """Read the orientation tag of an EXIF block or a TIFF file; None where there is none."""
     while exif.startswith(_HEADER):
         exif = exif.removeprefix(_HEADER)
     order = _ORDERS.get(exif[:4])
@@ -70,13 +70,13 @@ def orientation_in(exif: bytes) -> int | None:
             (tag,) = struct.unpack_from(f"{order}H", exif, at)
             if tag == _ORIENTATION:
                 found = _value(exif, at, order)
-    except struct.error:  # cut short; what came before holds
+    except struct.error:  # cut short: keep what was found before
         pass
     return found
 
 
 def turned(image: Image.Image, orientation: int) -> Image.Image:
-    """``image`` as it is shown; the same object where it need not be turned."""
+    """Turn ``image`` upright; return the same object where its orientation is 1."""
     turn = _TURNS.get(orientation)
     return image if turn is None else image.transpose(turn)
 
@@ -100,7 +100,7 @@ def _xmp_of(image: Image.Image) -> bytes:
 
 
 def _value(exif: bytes, at: int, order: str) -> int:
-    """The first value of the directory entry at ``at``, as a whole number; 0 is none."""
+    """Read the first value of the directory entry at ``at`` as an integer; 0 where it is none."""
     kind, count = struct.unpack_from(f"{order}HI", exif, at + 2)
     if count == 0 or kind not in _BYTES_OF:
         return 0

@@ -1,6 +1,6 @@
-"""Resizing of RGB arrays: Pillow's antialiased filters, in torch's vectorised form.
+"""Resize RGB arrays by torch's vectorised form of Pillow's antialiased filters.
 
-It gives Pillow's pixels to within rounding, in a fifth of the time.
+The pixels are Pillow's up to rounding, in a fifth of the time.
 """
 
 import numpy as np
@@ -12,14 +12,14 @@ from torch.nn.functional import interpolate
 def resized(
     pixels: NDArray[np.uint8], size: int, interpolation: str = "bicubic"
 ) -> NDArray[np.uint8]:
-    """``pixels`` ``[H, W, 3]`` squashed into ``[size, size, 3]``; a copy, also at equal size.
+    """Squash ``pixels`` ``[H, W, 3]`` to ``[size, size, 3]``; return a copy, also at equal size.
 
     ``interpolation`` is ``bicubic`` or ``bilinear``.
     """
     if pixels.shape[:2] == (size, size):
         return pixels.copy()
-    # A contiguous [H, W, 3] seen as channels-last [1, 3, H, W] takes the fast path, and comes out
-    # as it went in.
+    # A contiguous [H, W, 3] is a channels-last [1, 3, H, W]: torch has a fast path for it, and
+    # returns the same layout.
     images = torch.from_numpy(np.ascontiguousarray(pixels))[None].permute(0, 3, 1, 2)
     squashed = interpolate(images, (size, size), mode=interpolation, antialias=True)
     return squashed[0].permute(1, 2, 0).numpy()

@@ -1,4 +1,4 @@
-"""The manifest of a folder's photos: scanned, labelled, copies grouped, folds dealt out."""
+"""Build the manifest of a folder's photos: scan, label, group copies, assign folds."""
 
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
@@ -30,13 +30,19 @@ def build_manifest(
     exclusions: Mapping[str, str] = MappingProxyType({}),
     scan_cache: Path | None = None,
 ) -> Manifest:
-    """Scan ``photos`` and deal out the folds.
+    """Scan ``photos`` and assign them to folds.
 
-    ``exclusions`` gives the reason for each ``image_id`` that the user leaves out.
+    Args:
+        layout: The folder that holds the photos.
+        photos: Its training photos.
+        split: The number of folds, their seed, and the classes that count as one.
+        progress: Called with the number of photos just scanned.
+        exclusions: The reason for each ``image_id`` that the user leaves out.
+        scan_cache: A file that remembers the scan (:func:`scan_photos`).
 
     Raises:
-        DataError: no photo, no readable photo, fewer than two classes, or a class with fewer
-            photos than folds.
+        DataError: there is no photo, no readable photo, fewer than two classes, or a class with
+            fewer photos than folds.
     """
     if not photos:
         raise DataError(
@@ -66,7 +72,7 @@ def build_manifest(
 
 
 def divided(frame: pd.DataFrame, classes: ClassMap, split: SplitSettings) -> Manifest:
-    """Group the copies among scanned and labelled photos, and deal out the folds.
+    """Group the copies among scanned and labelled photos, and assign folds.
 
     ``frame`` is what :func:`~carvision.data.preparation.scan.scan_photos` returns, with a column
     ``label``.

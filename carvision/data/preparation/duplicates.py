@@ -1,8 +1,8 @@
-"""Groups of photos that show the same: equal content, or nearly equal perceptual hashes.
+"""Group photos that are copies: equal content, or nearly equal perceptual hashes.
 
-A photo and its copy in the other fold would let validation see what training has seen. The hash is
-imagehash's ``phash`` (64 bits of a DCT); copies that were scaled or compressed again differ in a
-few bits, photos of different things in about 32. A mirrored copy is one, too: training mirrors.
+A copy in another fold would be in training and in validation at once. The hash is imagehash's
+``phash`` (64 bits of a DCT): copies that were scaled or compressed again differ in a few bits,
+photos of different things in about 32. A mirrored photo is a copy, too, since training mirrors.
 """
 
 from itertools import pairwise
@@ -13,31 +13,33 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-#: Bits in which copies may differ. On real cars, the nearest photos of different cars differ in 8.
+#: The most bits in which copies of one class differ. On real cars, the nearest photos of different
+#: cars differ in 8.
 LARGEST_DISTANCE = 6
-#: The same under two labels: a copy beyond doubt, since it costs both photos their validation.
+#: The most bits in which copies of two classes differ. It is smaller, since neither photo of such a
+#: pair is validated on.
 LARGEST_DISTANCE_OF_LABELS = 4
-#: Mirroring a photo turns the sign of every second column of its DCT, and so the bits that say
-#: whether a value lies above the median, which is nearly 0.
+#: Mirroring a photo changes the sign of every second column of its DCT. A bit says whether a value
+#: lies above the median, which is nearly 0, so that flips the bits of these columns.
 _MIRRORED = np.uint64(0x5555555555555555)
 
 
 def group_duplicates(frame: pd.DataFrame) -> pd.Series:
-    """The group of each row: the smallest ``image_id`` among its exact and near duplicates.
+    """Return each row's group: the smallest ``image_id`` among its exact and near duplicates.
 
     ``frame`` has the columns ``image_id``, ``class_index``, ``content_hash`` and
     ``perceptual_hash`` (16 hexadecimal digits).
     """
-    # Equal hashes are one from here on: a thousand blank photos are one comparison, not a million.
+    # Distinct hashes alone are compared: a thousand blank photos would be half a million pairs.
     content, _ = pd.factorize(frame["content_hash"])
     hashes = np.array([int(value, 16) for value in frame["perceptual_hash"]], dtype=np.uint64)
     distinct, first_seen, seen_as = np.unique(hashes, return_index=True, return_inverse=True)
     label = frame["class_index"].to_numpy()[first_seen]
     first, second = _copies(distinct, label)
-    # One graph of rows, contents and hashes; each row is tied to its content and its hash.
+    # One graph of rows, contents and hashes; each row is linked to its content and its hash.
     rows = np.arange(len(frame))
     contents = len(frame) + content
-    looks = len(frame) + len(frame) + seen_as
+    looks = 2 * len(frame) + seen_as
     near_from, near_to = 2 * len(frame) + first, 2 * len(frame) + second
     sources = np.concatenate([rows, rows, near_from])
     targets = np.concatenate([contents, looks, near_to])
@@ -50,10 +52,10 @@ def group_duplicates(frame: pd.DataFrame) -> pd.Series:
 def _copies(
     hashes: NDArray[np.uint64], labels: NDArray[np.integer]
 ) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
-    """Indices of the pairs of different hashes that are copies.
+    """Return the indices of pairs of different hashes that are copies.
 
-    The wider search, which also looks into the mirror, is made within each class: over all of them
-    it would cost minutes at a million photos.
+    The larger distance and mirrored copies are searched within each class alone: over all classes
+    that would take minutes at a million photos.
     """
     pairs = [near_pairs(hashes, LARGEST_DISTANCE_OF_LABELS)]
     order = np.argsort(labels, kind="stable")
@@ -68,10 +70,10 @@ def _copies(
 def near_pairs(
     hashes: NDArray[np.uint64], distance: int
 ) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
-    """Indices of all pairs of ``hashes`` ``[n]`` that differ in at most ``distance`` bits.
+    """Return the indices of all pairs of ``hashes`` ``[n]`` within ``distance`` bits.
 
-    Split into ``distance + 1`` pieces, two such hashes agree in one piece at least: only hashes
-    that share a piece are compared (multi-index hashing, Norouzi et al., arXiv 1307.2982).
+    Of ``distance + 1`` pieces, two such hashes have at least one in common, so only hashes that
+    share a piece are compared (multi-index hashing, Norouzi et al., arXiv 1307.2982).
     """
     found: list[NDArray[np.integer]] = [np.empty((0, 2), dtype=np.int64)]
     edges = np.linspace(0, 64, distance + 2).astype(int)
@@ -90,10 +92,10 @@ def _within_runs(
     order: NDArray[np.integer],
     distance: int,
 ) -> list[NDArray[np.integer]]:
-    """Near pairs inside each run of equal pieces; all arrays are sorted by piece.
+    """Find near pairs in each run of equal pieces; all arrays are sorted by piece.
 
-    Every hash is compared with the next of its run, then with the one after, until no run is as
-    long: as many steps as the longest run, each over whole arrays.
+    Every hash is compared with the next one of its run, then with the one after that, and so on.
+    Each step works on whole arrays; there are as many steps as the longest run has hashes.
     """
     found: list[NDArray[np.integer]] = []
     left = np.arange(len(hashes))

@@ -1,4 +1,4 @@
-"""The user's own list of photos to leave out: ``exclude=list.csv``."""
+"""The user's list of photos to leave out: ``exclude=list.csv``."""
 
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
@@ -18,7 +18,7 @@ _FILE = "exclusions.json"
 
 
 def read_exclusions(path: Path) -> dict[str, str]:
-    """Why each photo of a list is excluded, by ``image_id``; a column ``reason`` may say more.
+    """Read a list: why each photo is excluded, by ``image_id``. A column ``reason`` is optional.
 
     Raises:
         DataError: the list cannot be read, or names a photo twice.
@@ -34,18 +34,18 @@ def read_exclusions(path: Path) -> dict[str, str]:
 
 
 def write_exclusions(folder: Path, exclusions: Mapping[str, str]) -> None:
-    """Keep a list beside a manifest, photos included that are not there or cannot be read."""
+    """Write a list beside a manifest, with photos that do not exist or cannot be read."""
     write_json(folder / _FILE, dict(exclusions))
 
 
 def kept_exclusions(folder: Path, frame: pd.DataFrame) -> dict[str, str]:
-    """The list that :func:`write_exclusions` kept beside the manifest of the rows ``frame``.
+    """Read what :func:`write_exclusions` wrote beside the manifest of the rows ``frame``.
 
     Raises:
-        DataError: it is damaged.
+        DataError: the file is damaged.
     """
     path = folder / _FILE
-    if not path.exists():  # of an earlier version
+    if not path.exists():  # an earlier version wrote the manifest alone
         return _listed_in(frame)
     try:
         kept = read_json(path)
@@ -55,7 +55,7 @@ def kept_exclusions(folder: Path, frame: pd.DataFrame) -> dict[str, str]:
 
 
 def exclusions_digest(exclusions: Mapping[str, str]) -> str:
-    """Equal when two lists exclude the same photos, whatever their reasons."""
+    """Digest a list: equal when two lists exclude the same photos, whatever their reasons."""
     return sha256("\n".join(sorted(exclusions)).encode()).hexdigest()[:16]
 
 
@@ -65,10 +65,10 @@ def _listed_in(frame: pd.DataFrame) -> dict[str, str]:
 
 
 def refuse_unknown(exclusions: Mapping[str, str], image_ids: Collection[str]) -> None:
-    """Refuse a list that names photos which are not there.
+    """Refuse a list that names photos which do not exist.
 
     Raises:
-        DataError: with the nearest ``image_id`` that is.
+        DataError: the list names such a photo; the message has the nearest ``image_id``.
     """
     unknown = sorted(set(exclusions) - set(image_ids))
     if unknown:

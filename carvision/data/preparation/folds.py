@@ -1,4 +1,4 @@
-"""Stratified folds in which a group of equal photos is never split."""
+"""Stratified folds that never split a group of equal photos."""
 
 import warnings
 
@@ -13,10 +13,11 @@ from carvision.errors import DataError
 def assign_folds(
     frame: pd.DataFrame, class_names: tuple[str, ...], folds: int, seed: int
 ) -> NDArray[np.int64]:
-    """The fold of each row, ``[images]``, counted from 1.
+    """Assign each row to a fold: ``[images]``, counted from 1.
 
-    ``frame`` has the columns ``class_index`` and ``group``. Groups are dealt out, not photos, each
-    with the class of its first photo; so memory grows with the groups, not with groups x classes.
+    ``frame`` has the columns ``class_index`` and ``group``. Whole groups are assigned, each with
+    the class of its first photo. (scikit-learn's StratifiedGroupKFold needs memory for groups x
+    classes.)
 
     Raises:
         DataError: a class has fewer groups than there are folds.

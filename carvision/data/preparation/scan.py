@@ -1,4 +1,4 @@
-"""Look at each photo once: size, content hash, perceptual hash, and whether it can be read."""
+"""Scan photos: size, content hash, perceptual hash, and whether each can be read."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -25,12 +25,19 @@ def scan_photos(
     progress: Callable[[int], None] = lambda done: None,
     cache: Path | None = None,
 ) -> pd.DataFrame:
-    """One row a photo: ``image_id``, ``path`` (:func:`~carvision.data.names.portable_path`),
-    ``format``, ``mode`` and EXIF ``orientation`` (as stored), ``width`` and ``height`` (as shown),
-    ``content_hash``, ``perceptual_hash`` and ``excluded`` (empty, or why it cannot be used).
+    """Scan photos in threads, which decode in parallel since Pillow releases the GIL.
 
-    ``cache`` is a file that remembers the scan: photos of the same size and time are not read
-    again. Decoding releases the interpreter's lock, so threads do the work of processes.
+    Args:
+        root: The folder that the photos' paths are relative to.
+        photos: The photos.
+        progress: Called with the number of photos just scanned.
+        cache: A file that remembers the scan: photos of the same size and time are not read again.
+
+    Returns:
+        One row per photo: ``image_id``, ``path`` (:func:`~carvision.data.names.portable_path`),
+        ``format``, ``mode`` and EXIF ``orientation`` (as stored), ``width`` and ``height`` (as
+        shown), ``content_hash``, ``perceptual_hash`` and ``excluded`` (empty, or why the photo
+        cannot be used).
     """
     known = _remembered(cache)
     rows = []
@@ -52,12 +59,12 @@ def _remembered(cache: Path | None) -> dict[tuple[str, int, int], dict[str, Any]
     try:
         rows = pd.read_parquet(cache).to_dict("records")
         if rows and "orientation" not in rows[0]:
-            return {}  # of an earlier version, which looked at less
-        # A photo that could not be read may have been out of reach for a moment only.
+            return {}  # an earlier version wrote fewer columns
+        # A photo that could not be read is tried again: its disk may have been away.
         sound = ({str(k): v for k, v in row.items()} for row in rows if not row["excluded"])
         return {(r["path"], r.pop("size"), r.pop("modified")): r for r in sound}
     except (OSError, ValueError, KeyError) as error:
-        log.warning("the remembered scan %s cannot be read and is made anew: %s", cache, error)
+        log.warning("the remembered scan %s cannot be read; scanning again: %s", cache, error)
         return {}
 
 
@@ -86,7 +93,7 @@ def _scan(root: Path, photo: Photo) -> dict[str, Any]:
         row["format"], row["mode"] = shown.format, shown.mode
         row["orientation"] = shown.orientation
         row["width"], row["height"] = shown.image.size
-    # On a broken photo the libraries raise nearly every kind.
+    # Broken photos make the libraries raise nearly every kind of error.
     except Exception as error:
         row["excluded"] = f"unreadable: {reason_of(error)}"
     return row

@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from carvision.data.archive.entries import checked_entries
-from carvision.data.archive.unpack import unpacked
 from carvision.errors import DataError
-from tests.data.archive.zips import write_zip
+from tests.data.archive.zips import unpacked, write_zip
 
 
 def _paths(path: Path) -> list[str]:

@@ -14,8 +14,9 @@ from random import Random
 import pytest
 
 from carvision.data.archive import unpack
-from carvision.data.archive.unpack import unpacked, unpacked_size
+from carvision.data.archive.unpack import Unpacking
 from carvision.errors import DataError
+from tests.data.archive.zips import unpacked
 
 
 def _zip(path: Path, entries: dict[str, bytes]) -> Path:
@@ -34,11 +35,12 @@ def test_content_and_progress(tmp_path: Path) -> None:
     content = {"train/a/1.jpg": b"one", "train/b/2.jpg": b"three", "test.csv": b"ID"}
     path = _zip(tmp_path / "open.zip", content)
     done: list[int] = []
-    assert unpacked_size(path, tmp_path / "work") == 10
-    folder = unpacked(path, tmp_path / "work", done.append)
+    unpacking = Unpacking.of(path, tmp_path / "work")
+    assert unpacking.size == 10
+    folder = unpacking.run(done.append)
     assert _files(folder) == content
     assert sum(done) == 10
-    assert unpacked_size(path, tmp_path / "work") == 0
+    assert Unpacking.of(path, tmp_path / "work").size == 0
     assert unpacked(path, tmp_path / "work") == folder
 
 
@@ -135,7 +137,7 @@ def test_the_same_archive_is_not_unpacked_again(how: str, tmp_path: Path) -> Non
         other = tmp_path / ("renamed.zip" if how == "renamed" else "elsewhere/open.zip")
         other.parent.mkdir(exist_ok=True)
         path = path.rename(other)
-    assert unpacked_size(path, tmp_path / "work") == 0
+    assert Unpacking.of(path, tmp_path / "work").size == 0
     assert unpacked(path, tmp_path / "work") == folder
     assert len(list((tmp_path / "work").iterdir())) == 1
 
@@ -206,7 +208,7 @@ def test_a_failure_to_show_progress_is_not_blamed_on_the_archive(tmp_path: Path)
 
     path = _zip(tmp_path / "a.zip", {"train/a/1.jpg": b"1"})
     with pytest.raises(BrokenPipeError):
-        unpacked(path, tmp_path / "work", fail)
+        Unpacking.of(path, tmp_path / "work").run(fail)
     assert _files(tmp_path).keys() == {"a.zip"}
 
 

@@ -4,6 +4,8 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from carvision.data.archive.unpack import Unpacking
+
 
 class RawName(zipfile.ZipInfo):
     """An entry whose name is written as these bytes, without the UTF-8 flag."""
@@ -23,3 +25,8 @@ def write_zip(path: Path, entries: Mapping[str | bytes, bytes]) -> Path:
             info = RawName(name) if isinstance(name, bytes) else zipfile.ZipInfo(name)
             written.writestr(info, content, zipfile.ZIP_DEFLATED)
     return path
+
+
+def unpacked(archive: Path, below: Path) -> Path:
+    """The folder that an archive is unpacked to."""
+    return Unpacking.of(archive, below).run()
