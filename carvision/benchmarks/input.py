@@ -108,7 +108,9 @@ def _scenario(manifest: Manifest, root: Path, size: int) -> _Scenario:
     return _Scenario(config, manifest, root, cache)
 
 
-def _rate_rows(photo_size: tuple[int, int], size: int, results: Mapping[str, Measurement]) -> list[Row]:
+def _rate_rows(
+    photo_size: tuple[int, int], size: int, results: Mapping[str, Measurement]
+) -> list[Row]:
     name, unit = f"{_name(photo_size)} to {size} px", "images/s"
     targets = _TARGETS.get(photo_size, {}) if size == _TARGET_SIZE else {}
     rate = {key: result.rate for key, result in results.items()}
