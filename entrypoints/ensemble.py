@@ -4,7 +4,14 @@ from pathlib import Path
 
 import typer
 
-from carvision.config import data_source, load_run_settings, output_path, path_text, whole_number
+from carvision.config import (
+    data_source,
+    load_run_settings,
+    output_path,
+    path_text,
+    step_setting_names,
+    whole_number,
+)
 from carvision.pipelines.entry_point import run_entry_point
 
 
@@ -30,4 +37,4 @@ def command(
 
 
 if __name__ == "__main__":
-    run_entry_point(command)
+    run_entry_point(command, step_setting_names("ensemble"))

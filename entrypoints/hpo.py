@@ -10,6 +10,7 @@ from carvision.config import (
     fold_numbers,
     load_config,
     output_path,
+    setting_names,
     stripped,
     whole_number,
 )
@@ -47,4 +48,4 @@ def command(
 
 
 if __name__ == "__main__":
-    run_entry_point(command)
+    run_entry_point(command, setting_names())

@@ -2,7 +2,7 @@
 
 import typer
 
-from carvision.config import data_source, load_run_settings, path_text
+from carvision.config import data_source, load_run_settings, path_text, step_setting_names
 from carvision.pipelines.entry_point import run_entry_point
 
 
@@ -23,4 +23,4 @@ def command(
 
 
 if __name__ == "__main__":
-    run_entry_point(command)
+    run_entry_point(command, step_setting_names("prepare"))

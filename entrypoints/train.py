@@ -2,7 +2,14 @@
 
 import typer
 
-from carvision.config import DEFAULT_MODEL, choice, data_source, fold_numbers, load_configs
+from carvision.config import (
+    DEFAULT_MODEL,
+    choice,
+    data_source,
+    fold_numbers,
+    load_configs,
+    setting_names,
+)
 from carvision.pipelines.entry_point import run_entry_point
 
 
@@ -32,4 +39,4 @@ def command(
 
 
 if __name__ == "__main__":
-    run_entry_point(command)
+    run_entry_point(command, setting_names())

@@ -8,6 +8,7 @@ from carvision.config import (
     load_run_settings,
     number,
     split_models,
+    step_setting_names,
     whole_number,
 )
 from carvision.pipelines.entry_point import run_entry_point
@@ -43,4 +44,4 @@ def command(
 
 
 if __name__ == "__main__":
-    run_entry_point(command)
+    run_entry_point(command, step_setting_names("tune"))

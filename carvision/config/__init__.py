@@ -19,7 +19,7 @@ from carvision.config.parameters import (
 from carvision.config.presets import DEFAULT_MODEL, list_models, list_recipes, split_models
 from carvision.config.run_settings import LoaderConfig, RunSettings, SplitSettings
 from carvision.config.schema import Config, LossConfig
-from carvision.config.step_settings import load_run_settings
+from carvision.config.step_settings import load_run_settings, step_setting_names
 from carvision.config.variation import as_settings_file, with_settings
 
 __all__ = [
@@ -47,6 +47,7 @@ __all__ = [
     "restored_config",
     "setting_names",
     "split_models",
+    "step_setting_names",
     "stripped",
     "whole_number",
     "with_settings",

@@ -6,7 +6,7 @@ from functools import reduce
 from typing import Any, Final
 
 from carvision.config.layers import flat, merged, nested
-from carvision.config.messages import listed, unknown_keys, validated
+from carvision.config.messages import listed, setting_names, unknown_keys, validated
 from carvision.config.overrides import command_line_settings
 from carvision.config.presets import base_settings, with_named_classes
 from carvision.config.run_settings import RunSettings
@@ -56,6 +56,11 @@ def load_run_settings(
         *(nested(name, value) for name, value in (used | given).items()),
     ]
     return validated(RunSettings, with_named_classes(reduce(merged, layers)))
+
+
+def step_setting_names(step: str) -> list[str]:
+    """The full names of the settings that ``step`` uses."""
+    return [name for name in setting_names() if any(_holds(used, name) for used in _USED[step])]
 
 
 def _uses(step: str, name: str) -> bool:

@@ -99,54 +99,6 @@ def test_help_is_no_error(
     assert "Train backbones." in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    ("option", "told"),
-    [
-        ("--mdoel", "--mdoel (did you mean 'model'?)"),
-        ("--tta-step", "--tta-step (did you mean 'tta_steps'?)"),
-        ("--tta_step", "--tta_step (did you mean 'tta_steps'?)"),
-        ("--settings", "--settings (did you mean 'set'?)"),
-        ("--epochs", '(did you mean the setting train.epochs? -P set="train.epochs=VALUE")'),
-        ("--train.epochs", 'the setting train.epochs? -P set="train.epochs=VALUE")'),
-        ("--batch-size", "(did you mean the setting train.batch_size?"),
-        ("--xyzzy", "No such option: --xyzzy\nThe parameters are"),
-    ],
-)
-def test_a_parameter_that_there_is_not(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, option: str, told: str
-) -> None:
-    def command(model: str = "", tta_steps: int = 5, overrides: str = typer.Option("", "--set")):
-        raise AssertionError("it was run all the same")
-
-    monkeypatch.setattr("sys.argv", ["command", option, "3"])
-    with pytest.raises(SystemExit):
-        run_entry_point(command)
-    assert told in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    ("arguments", "settings"),
-    [
-        ([], ""),
-        (["--set", "a=1"], "a=1"),
-        (["--set", "a=1", "--model", "x", "--set", "b=2"], "a=1 b=2"),
-        (["--set=a=1", "--set", "b=2", "--set=c=3"], "a=1 b=2 c=3"),
-    ],
-)
-def test_settings_given_twice_add_up(
-    monkeypatch: pytest.MonkeyPatch, arguments: list[str], settings: str
-) -> None:
-    seen = []
-
-    def command(model: str = "", overrides: str = typer.Option("", "--set")) -> None:
-        seen.append(overrides)
-
-    monkeypatch.setattr("sys.argv", ["command", *arguments])
-    with pytest.raises(SystemExit) as caught:
-        run_entry_point(command)
-    assert (caught.value.code, seen) == (0, [settings])
-
-
 @pytest.mark.parametrize("error", [BrokenPipeError(32, "Broken pipe"), OSError(28, "No space")])
 def test_output_that_fails_is_no_failure(error: OSError, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*arguments: object) -> int:
