@@ -33,16 +33,6 @@ STUDIES: Final = Path("optuna.db")
 STUDY_STORAGE: Final = f"sqlite:///{STUDIES}"
 
 
-def set_folder(set_id: str) -> Path:
-    """The folds of a fold set that MLflow does not have yet."""
-    return FOLDS / set_id
-
-
-def fold_folder(set_id: str, fold: int) -> Path:
-    """One fold's files until MLflow has them: checkpoints, event log, result."""
-    return set_folder(set_id) / f"fold{fold}"
-
-
 def fold_lock(folder: Path) -> Path:
     """The lock of a fold's folder."""
     return LOCKS / f"{folder.parent.name}-{folder.name}"

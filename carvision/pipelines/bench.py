@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from carvision.benchmarks.rows import Row
 from carvision.config import SplitSettings, list_models, load_config, load_run_settings
+from carvision.data.loading.cache_choice import chosen_cache
 from carvision.data.preparation.build import divided
 from carvision.errors import ConfigError
 from carvision.files import check_writable, replacing_output, scratch_folder, write_json
-from carvision.pipelines.caching import chosen_cache
 from carvision.pipelines.command import command_run, show_address
 from carvision.pipelines.prepare.prepared_data import PreparedData, check_data, prepared_data
 from carvision.reporting.console import announce, progress
@@ -49,7 +49,7 @@ def _train(prepared: PreparedData, work: Path) -> list[Row]:
     # Dealt for this run alone: the user's own folds stay as they are.
     frame, classes = prepared.manifest.frame, prepared.manifest.classes
     quarters = divided(frame, classes, SplitSettings(folds=4))
-    root, cache = prepared.layout.root, chosen_cache(config, prepared)
+    root, cache = prepared.layout.root, chosen_cache(config, prepared.manifest)
     side = None if cache is None else cache.side
     # A cache of its own, so that writing it is a part of what is measured.
     return step_rows(config) + against_timm_rows(config, quarters, root, side, work)

@@ -1,11 +1,10 @@
-"""Fold sets: the folds of one backbone, trained with one configuration on one data set.
+"""The folds of fold sets, as the tracking store keeps them: their runs, metrics and files.
 
-The set's name is made of everything that changes the result, so folds that were trained on
-different days or machines find each other in the tracking store.
+A fold set is one backbone's folds, trained with one configuration on one data set. Its identity
+(:attr:`carvision.training.job.FoldJob.set_id`) is a tag of each fold's run, so folds that were
+trained on different days or machines find each other.
 """
 
-import hashlib
-import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,7 +14,6 @@ import numpy as np
 from mlflow.entities import Run
 from numpy.typing import NDArray
 
-from carvision.config import Config
 from carvision.contracts import (
     Predictions,
     TrueClass,
@@ -25,13 +23,12 @@ from carvision.contracts import (
 )
 from carvision.contracts.sums import SUMS, damage, files_below
 from carvision.errors import PredictionsError, WeightsError
-from carvision.files import sha256_of
-from carvision.inference import resolved_precision
 from carvision.store.artifacts import fetch, has_artifact
 from carvision.store.client import client
 from carvision.store.runs import find_runs
-from carvision.store.tags import FOLD, SET
+from carvision.store.tags import DATA, FOLD, MODEL, SET, STUDY
 from carvision.training import FoldResult
+from carvision.training.job import FoldJob
 
 log = logging.getLogger(__name__)
 
@@ -50,22 +47,15 @@ BATCH_SIZE: Final = "train/batch_size"
 _SECONDS = "predict/seconds_per_1000"
 
 
-def set_name(
-    config: Config, fingerprint: str, cache_side: int | None, precision: str | None = None
-) -> str:
-    """The identity of a fold set.
+def set_tags(job: FoldJob) -> dict[str, str]:
+    """The tags that the runs of a job's fold set are found by."""
+    tags = {MODEL: job.config.name, SET: job.set_id, DATA: job.manifest.fingerprint}
+    return tags | ({STUDY: job.study} if job.study else {})
 
-    ``cache_side`` is the side of the cached photos that training reads, if it does: a photo that
-    was resized twice has other last bits. Without a ``precision`` it is what the configuration's
-    means on this machine.
-    """
-    machine = {"cache_side": cache_side, "precision": precision or resolved_precision(config)}
-    settings = config.result_settings() | machine
-    if config.model.weights is not None:
-        # What is in the file counts, not what it is called.
-        settings["model"]["weights"] = sha256_of(config.model.weights)
-    content = json.dumps(settings | {"fingerprint": fingerprint}, sort_keys=True)
-    return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+def fold_tags(job: FoldJob) -> dict[str, str]:
+    """The tags that the runs of a job's fold are found by."""
+    return set_tags(job) | {FOLD: str(job.fold)}
 
 
 def best_metrics(result: FoldResult) -> dict[str, float]:
@@ -75,21 +65,21 @@ def best_metrics(result: FoldResult) -> dict[str, float]:
     return best | which | {BATCH_SIZE: float(result.batch_size)} | result.measured
 
 
-def finished_folds(name: str, stage: str = STAGE_FOLD) -> dict[int, Run]:
+def finished_folds(set_id: str, stage: str = STAGE_FOLD) -> dict[int, Run]:
     """The newest finished run of each fold of a set."""
     runs: dict[int, Run] = {}
-    for fold, run in _fold_runs(name, stage):
+    for fold, run in _fold_runs(set_id, stage):
         runs.setdefault(fold, run)
     return dict(sorted(runs.items()))
 
 
-def usable_folds(name: str) -> dict[int, Run]:
-    """The newest finished run of each fold of a set that has its weights and predictions still.
+def usable_folds(set_id: str) -> dict[int, Run]:
+    """The newest finished run of each fold of a set that still has its weights and predictions.
 
-    One whose files were removed counts as not trained, which a log line says.
+    One whose files were removed counts as not trained; a warning names it.
     """
     runs: dict[int, Run] = {}
-    for fold, run in _fold_runs(name, STAGE_FOLD):
+    for fold, run in _fold_runs(set_id, STAGE_FOLD):
         if fold in runs:
             continue
         gone = [path for path in _NEEDED if not has_artifact(run.info.run_id, path)]
@@ -101,9 +91,9 @@ def usable_folds(name: str) -> dict[int, Run]:
     return dict(sorted(runs.items()))
 
 
-def _fold_runs(name: str, stage: str) -> Iterator[tuple[int, Run]]:
-    """Each fold and a finished run of it, the newest first; runs that name no fold are said."""
-    for run in find_runs(stage, {SET: name}):
+def _fold_runs(set_id: str, stage: str) -> Iterator[tuple[int, Run]]:
+    """Each fold and a finished run of it, the newest first; a warning names runs without a fold."""
+    for run in find_runs(stage, {SET: set_id}):
         fold = run.data.tags.get(FOLD, "")
         if fold.isdecimal() and int(fold) >= 1:
             yield int(fold), run
@@ -111,11 +101,11 @@ def _fold_runs(name: str, stage: str) -> Iterator[tuple[int, Run]]:
             log.warning("run %s is passed over: its tag %s is %r", run.info.run_id, FOLD, fold)
 
 
-def batch_size_of(name: str) -> int | None:
-    """What ``train.batch_size=auto`` came to in a set's newest finished fold, if it has one."""
+def batch_size_of(set_id: str) -> int | None:
+    """The batch size of a set's newest finished fold; None if it has no finished fold."""
     sizes = {
         run.info.start_time: int(run.data.metrics[BATCH_SIZE])
-        for run in finished_folds(name).values()
+        for run in finished_folds(set_id).values()
         if BATCH_SIZE in run.data.metrics
     }
     return sizes[max(sizes)] if sizes else None

@@ -8,6 +8,8 @@ FOLD: Final = "carvision.fold"
 SET: Final = "carvision.set"
 #: The fingerprint of the manifest.
 DATA: Final = "carvision.data"
+#: The search that a run belongs to.
+STUDY: Final = "carvision.study"
 #: The process that works at a run.
 PROCESS: Final = "carvision.process"
 #: MLflow's own: the run that a run is a child of.

@@ -1,4 +1,7 @@
-"""How two fold identities differ: which checkpoint a training may go on from."""
+"""Comparison of two fold identities: whether a training may go on from a checkpoint.
+
+An identity is :attr:`carvision.training.job.FoldJob.identity`.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,14 +10,16 @@ from typing import Any
 from carvision.config.layers import flat
 from carvision.errors import ConfigError
 
+_WEIGHTS = "model.weights"
+
 
 def refuse_another(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    """Refuse a checkpoint of another identity.
+    """Refuse the checkpoint ``path`` if its identity ``found`` is not the one ``wanted``.
 
     Raises:
-        ConfigError: with the settings that differ.
+        ConfigError: it is another one; the message names the settings that differ.
     """
-    if found.get("checkpoint") != wanted["checkpoint"]:
+    if not is_of_this_version(found, wanted):
         raise ConfigError(
             f"the checkpoint {path} was written by another version of carvision, which this one "
             "cannot go on from; resume=never trains the fold anew, or remove the checkpoint's "
@@ -28,21 +33,30 @@ def refuse_another(path: Path, found: Mapping[str, Any], wanted: Mapping[str, An
         )
 
 
+def is_of_this_version(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Whether two identities are of checkpoints of the same format."""
+    return bool(found.get("checkpoint") == wanted["checkpoint"])
+
+
 def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    """The first five settings that differ between two identities: ``key: found → wanted``.
+    """List the first five settings that differ, each as ``key: found → wanted``.
 
     Data and classes come first: where they differ, other settings matter little.
     """
     before, now = dict(flat(found)), dict(flat(wanted))
     changed = [key for key in before | now if before.get(key) != now.get(key)]
     changed.sort(key=lambda key: (key not in ("data", "classes"), key))
-    return [f"{key}: {_told(before.get(key), now.get(key))}" for key in changed[:5]]
+    return [f"{key}: {_change(key, before.get(key), now.get(key))}" for key in changed[:5]]
 
 
-def _told(before: Any, now: Any) -> str:
-    """How a value changed; of a list, which may have hundreds of names, what came and went."""
+def _change(key: str, before: Any, now: Any) -> str:
+    if key == _WEIGHTS:
+        # SHA-256 sums mean nothing to a reader.
+        before, now = ("a file" if value else value for value in (before, now))
+        return "another file" if before == now else f"{before} → {now}"
     if not (isinstance(before, list) and isinstance(now, list)):
         return f"{before} → {now}"
+    # A list may have hundreds of class names.
     gone = [name for name in before if name not in now]
     new = [name for name in now if name not in before]
     return f"{len(before)} → {len(now)}, without {gone[:3]}, with {new[:3]}"

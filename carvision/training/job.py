@@ -6,12 +6,14 @@ neither MLflow nor the machine what the fold is.
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Self
 
 from carvision.config import Config
 from carvision.data.loading.cache import PhotoCache
+from carvision.data.loading.cache_choice import chosen_cache
 from carvision.data.manifest import Manifest
 from carvision.files import sha256_of
 from carvision.inference import resolved_precision
@@ -106,4 +108,23 @@ class FoldJob:
     @property
     def folder(self) -> Path:
         """The fold's files until MLflow has them: checkpoints, event log, result."""
-        return self.home / self.set_id / f"fold{self.fold}"
+        return self.set_folder / f"fold{self.fold}"
+
+    @property
+    def set_folder(self) -> Path:
+        """The folders of the set's folds."""
+        return self.home / self.set_id
+
+
+def fold_jobs(
+    config: Config, manifest: Manifest, root: Path, folds: Sequence[int]
+) -> tuple[FoldJob, ...]:
+    """The jobs of training ``folds``; they read from a cache of photos where one is worth it.
+
+    Raises:
+        CarvisionError: the device or the precision is not available here; the cache takes too much
+            of the disk.
+        OSError: the file ``model.weights`` cannot be read.
+    """
+    first = FoldJob.of(config, manifest, root, folds[0], chosen_cache(config, manifest))
+    return tuple(first.of_fold(fold) for fold in folds)

@@ -6,15 +6,13 @@ from pathlib import Path
 
 import mlflow
 import pytest
-from mlflow.entities import Run, RunData, RunInfo
 
 from carvision.config import load_config
-from carvision.pipelines.train.begun_folds import announce_others, begun_after
 from carvision.pipelines.train.step import train
 from carvision.store.client import client
 from carvision.store.runs import find_runs
 from carvision.store.tags import PARENT
-from carvision.tracking.event_log import EVENTS_FILE, EventLog, read_events, run_named_in
+from carvision.tracking.event_log import read_events, run_named_in
 from carvision.tracking.progress_bar import TrainingProgress
 from tests.conftest import write_photos
 
@@ -114,16 +112,6 @@ def test_never_that_was_stopped_goes_on(
     assert not list(Path("work/folds").glob("*"))
 
 
-def test_a_fold_that_was_finished_elsewhere_meanwhile_is_taken_over(tmp_path: Path) -> None:
-    events = EventLog(tmp_path / EVENTS_FILE, None)
-    events.run_started("lite0 fold 1", 10)
-    (begun,) = read_events(events.path)
-    for seconds, anew in ((-60, True), (60, False)):
-        ended = int(1000 * (begun.time + seconds))
-        info = RunInfo("id", "0", "user", "FINISHED", 0, ended, "active")
-        assert begun_after(Run(info, RunData()), tmp_path) == anew
-
-
 def test_other_settings_are_named_before_a_fold_is_trained_anew(
     store: Path,
     tmp_path: Path,
@@ -168,44 +156,3 @@ def test_a_run_that_was_deleted_is_followed_by_one_that_has_all_epochs(
     (run_id,) = [run.info.run_id for run in runs]
     assert run_id != begun
     assert [m.step for m in client().get_metric_history(run_id, "val/log_loss")] == [1, 2]
-
-
-@pytest.mark.parametrize("checkpoints", [0, 1])
-def test_only_what_can_go_on_is_named(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, checkpoints: int
-) -> None:
-    """Equal settings in two folders differ in the weights' content."""
-    identity = {"name": "lite0", "data": "x", "model": {"weights": "a sum"}}
-    other, folder = tmp_path / "a" / "fold1", tmp_path / "b" / "fold1"
-    announce_others("lite0 fold 1", other, identity)
-    if checkpoints:
-        (other / "step00000001.pt").touch()
-    with caplog.at_level(logging.INFO, "carvision"):
-        announce_others("lite0 fold 1", folder, identity)
-        announce_others("lite0 fold 1", folder, identity | {"name": "lite1"})
-    assert caplog.text.count("model.weights: another file") == checkpoints
-    assert caplog.text.count("is trained anew") == checkpoints
-
-
-def test_other_data_and_classes_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """First, however much else differs: one photo excluded, two classes merged."""
-    settings = {f"a{i}": 0 for i in range(6)}
-    before = {"name": "lite0", "data": "x", "classes": ["K5", "K5_Hybrid"], **settings}
-    now = {"name": "lite0", "data": "y", "classes": ["K5"], **dict.fromkeys(settings, 1)}
-    begun = tmp_path / "a" / "fold1"
-    announce_others("lite0 fold 1", begun, before)
-    (begun / "step00000001.pt").touch()
-    with caplog.at_level(logging.INFO, "carvision"):
-        announce_others("lite0 fold 1", tmp_path / "b" / "fold1", now)
-    (told,) = caplog.messages
-    assert "classes: 2 → 1, without ['K5_Hybrid'], with [], data: x → y, a0: 0 → 1" in told
-    assert str(begun) in told
-
-
-@pytest.mark.parametrize("content", ["", "[]", "null", '"x"', "[" * 100_000])
-def test_damaged_settings_of_another_fold_are_passed_over(content: str, tmp_path: Path) -> None:
-    begun = tmp_path / "a" / "fold1"
-    begun.mkdir(parents=True)
-    (begun / "settings.json").write_text(content)
-    (begun / "step00000001.pt").touch()
-    announce_others("lite0 fold 1", tmp_path / "b" / "fold1", {"name": "lite0"})

@@ -1,10 +1,8 @@
 """Training while the tracking server is away: nothing stops, nothing is lost, nothing twice."""
 
 import logging
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import mlflow
 import pytest
@@ -15,15 +13,19 @@ from mlflow.exceptions import MlflowException
 from carvision.config import load_config
 from carvision.errors import TrackingError
 from carvision.pipelines.sync import sync
-from carvision.pipelines.train import fold_run
+from carvision.pipelines.train import description, fold_run
+from carvision.pipelines.train.description import log_description
+from carvision.pipelines.train.fold_set import FoldSet
 from carvision.pipelines.train.step import train
 from carvision.store.open_runs import tracked_run_if_reachable
 from carvision.store.runs import find_runs
 from carvision.store.versions import MemberVersion
+from carvision.tracking.event_log import read_events, run_named_in
 from carvision.tracking.outbox import delivery
 from carvision.tracking.outbox.events import pending
 from carvision.tracking.progress_bar import TrainingProgress
 from tests.conftest import write_photos
+from tests.jobs import job_of
 from tests.tracking_server import Server, points, wait_until
 
 _SETTINGS = "data.folds=2 model.image_size=32 train.epochs=2 device=cpu precision=fp32"
@@ -39,16 +41,14 @@ def test_a_server_that_refuses_what_describes_a_run(
 ) -> None:
     """Its store of artifacts fails in its own ways; training hangs on none of them."""
     caplog.set_level(logging.INFO, "carvision")
-    module = sys.modules["carvision.pipelines.train.step"]
 
     def refuse(*arguments: object, **named: object) -> None:
         raise error
 
-    monkeypatch.setattr(module, "log_settings", refuse)
-    monkeypatch.setattr(module, "require_server", lambda: None)
+    monkeypatch.setattr(description, "log_settings", refuse)
+    monkeypatch.setattr(description, "require_server", lambda: None)
     monkeypatch.setattr(mlflow, "set_tags", lambda tags: None)
-    fold_set = SimpleNamespace(config=load_config(), prepared=None, tags={})
-    module._describe(fold_set, [1])
+    log_description(FoldSet((job_of(),), {}, anew=False))
     assert f"the run lacks its settings, and training goes on: {error}" in caplog.text
     monkeypatch.setattr(mlflow, "start_run", refuse)
     with tracked_run_if_reachable("fold", "fold 1") as run:
@@ -135,7 +135,7 @@ def test_away_from_the_first_fold_on(
     assert "fold 2 goes on without an MLflow run" in caplog.text
     assert not list(_FOLDS.glob("*/*/*.pt"))
     (log,) = _FOLDS.glob("*/fold1/events.jsonl")
-    begun = fold_run.run_named_in(fold_run.read_events(log))
+    begun = run_named_in(read_events(log))
     assert client.get_run(begun).info.status == "RUNNING"
     remote.start()
     mlflow.set_tracking_uri(remote.uri)

@@ -1,13 +1,11 @@
-"""The name of a fold set: everything that changes the result, and nothing else."""
+"""A fold set's runs, and what is fetched from them."""
 
 from pathlib import Path
 
 import mlflow
 import numpy as np
 import pytest
-import torch
 
-from carvision.config import load_config
 from carvision.errors import PredictionsError, WeightsError
 from carvision.store.client import client
 from carvision.store.fold_sets import (
@@ -17,57 +15,12 @@ from carvision.store.fold_sets import (
     fetch_true_class,
     fetch_weights,
     finished_folds,
-    set_name,
     usable_folds,
 )
 from carvision.store.tags import FOLD, SET
 from carvision.tracking.outbox.folds import deliver, write_finished
 from carvision.training import FoldResult
 from tests.fold_results import fold_result
-
-
-@pytest.mark.parametrize(
-    ("overrides", "fingerprint", "same"),
-    [
-        ("device=cpu loader.workers=0 inference.batch_size=3", "data", True),
-        ("optimizer.lr=1e-4", "data", False),
-        ("seed=1", "data", False),
-        ("", "other data", False),
-    ],
-)
-def test_identity(overrides: str, fingerprint: str, same: bool) -> None:
-    name = set_name(load_config(overrides=overrides), fingerprint, None)
-    assert (name == set_name(load_config(), "data", None)) is same
-
-
-@pytest.mark.parametrize("native", [True, False])
-def test_the_precision_that_auto_means_counts(native: bool, monkeypatch) -> None:
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: native)
-    auto, bf16, fp32 = (
-        set_name(load_config(device="cpu", overrides=f"precision={precision}"), "data", None)
-        for precision in ("auto", "bf16", "fp32")
-    )
-    assert bf16 != fp32
-    assert auto == (bf16 if native else fp32)
-
-
-def test_the_content_of_a_weights_file_counts(tmp_path: Path) -> None:
-    names = []
-    for folder, content in {"here": b"a", "there": b"a", "elsewhere": b"b"}.items():
-        file = tmp_path / folder / "weights.pth"
-        file.parent.mkdir()
-        file.write_bytes(content)
-        names.append(set_name(load_config(overrides=f"model.weights={file}"), "data", None))
-    assert names[0] == names[1] != names[2]
-    assert names[0] != set_name(load_config(), "data", None)
-
-
-def test_the_cache_that_is_really_used_counts() -> None:
-    config = load_config(overrides="data.cache=256")
-    # The same setting, with photos that are and are not worth a cache.
-    assert set_name(config, "data", 256) != set_name(config, "data", None)
-    off = load_config(overrides="data.cache=off")
-    assert set_name(config, "data", None) == set_name(off, "data", None)
 
 
 def _logged(result: FoldResult, name: str) -> str:

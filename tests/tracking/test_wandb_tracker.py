@@ -10,7 +10,6 @@ import pytest
 
 from carvision.config import load_config
 from carvision.errors import ConfigError
-from carvision.store.fold_sets import set_name
 from carvision.tracking.wandb_tracker import WandbRun, WandbTracker, check_wandb, wandb_tracker
 
 
@@ -162,5 +161,3 @@ def test_the_setting() -> None:
     assert config.tracking.wandb == "offline"
     with pytest.raises(ConfigError, match=r"tracking\.wandb"):
         load_config(overrides="tracking.wandb=sometimes")
-    # Who is told changes no result.
-    assert set_name(config, "data", None) == set_name(load_config(), "data", None)

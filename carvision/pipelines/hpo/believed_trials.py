@@ -1,7 +1,7 @@
-"""Whether a trial of a search was really trained: its result stands in the run that it names.
+"""Which finished trials of a search count: those whose runs in MLflow have the same result.
 
-A study lies in a file to which anybody may write. A training cannot be computed again as a mixture
-can, so the study's word is compared with the tracking store's.
+A study lies in a file that anybody may write to. A log loss cannot be checked by computing it
+again, as that of a mixture can, so it is compared with the one in the tracking store.
 """
 
 import logging
@@ -17,31 +17,31 @@ from carvision.config.layers import flat
 from carvision.contracts.names import is_run_id
 from carvision.store.client import client
 from carvision.store.runs import as_parameter
+from carvision.store.tags import STUDY
 from carvision.training.hyperparameter_space import configured, is_of_space
 
-#: The tag of a trial's run, and its attribute in the study.
-STUDY: Final = "carvision.study"
+#: The attribute of a trial that names its run.
 RUN_ID: Final = "run_id"
 BEST: Final = "best/val_log_loss"
-
-#: A run has these as they were given, and here they are what that means.
+#: Result settings that differ from what the run logged: they are resolved, the run's are as given.
 _RESOLVED: Final = ("model.weights", "train.image_size")
 
 log = logging.getLogger(__name__)
 
 
 class BelievedTrials:
-    """Asks the store once for each finished trial; what is not believed is named."""
+    """Check each finished trial once against its run; warn of those that do not count."""
 
     def __init__(self, study_name: str, config: Config) -> None:
         self._study_name = study_name
         self._config = config
-        self._reasons: dict[int, str] = {}
+        self._believed: dict[int, bool] = {}
 
     def __call__(self, trial: FrozenTrial) -> bool:
-        """Whether a finished trial has the log loss that the study says."""
-        if trial.number not in self._reasons:
-            self._reasons[trial.number] = reason = self._why_not(trial)
+        """Whether a finished trial's run has the log loss that the study says."""
+        if trial.number not in self._believed:
+            reason = self._objection(trial)
+            self._believed[trial.number] = not reason
             if reason:
                 log.warning(
                     "trial %d of the study %s does not count: %s",
@@ -49,9 +49,10 @@ class BelievedTrials:
                     self._study_name,
                     reason,
                 )
-        return not self._reasons[trial.number]
+        return self._believed[trial.number]
 
-    def _why_not(self, trial: FrozenTrial) -> str:
+    def _objection(self, trial: FrozenTrial) -> str:
+        """Why a trial does not count; empty if it does."""
         if not is_of_space(self._config, trial.params):
             return "its settings are not of this search"
         run_id = run_named_by(trial.user_attrs)
@@ -78,6 +79,6 @@ class BelievedTrials:
 
 
 def run_named_by(attributes: Mapping[str, Any]) -> str:
-    """The run that a trial names; empty where it names none."""
+    """The ID of the run that a trial's attributes name; empty if they name none."""
     run_id = attributes.get(RUN_ID, "")
     return run_id if isinstance(run_id, str) and is_run_id(run_id) else ""

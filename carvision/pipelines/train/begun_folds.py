@@ -1,10 +1,10 @@
-"""Folds that were begun and not finished: which one goes on, and which one cannot.
+"""What earlier processes left of a fold: the run to go on in, the batch size, other beginnings.
 
-A fold goes on from checkpoints of its own settings and data alone. One setting changed, one photo
-excluded names another folder, and without a word hours of training would seem to be gone.
+A fold goes on only from checkpoints of its own settings and data. If one setting changes, or one
+photo is excluded, the fold gets another folder, and hours of training would seem to be lost; so
+what was begun elsewhere is announced.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,46 +12,89 @@ from mlflow.entities import Run
 
 from carvision.files import read_json, write_json
 from carvision.reporting.console import announce
-from carvision.tracking.event_log import EVENTS_FILE, read_events
-from carvision.training.identity import differences
+from carvision.store.fold_sets import BATCH_SIZE, batch_size_of
+from carvision.store.killed_runs import close_abandoned
+from carvision.store.server import TRACKING_ERRORS, require_server
+from carvision.tracking.event_log import EVENTS_FILE, read_events, run_named_in
+from carvision.tracking.outbox.folds import waiting_metrics
+from carvision.training.checkpoint import peek_checkpoint
+from carvision.training.identity import differences, is_of_this_version
+from carvision.training.job import FoldJob
 
 _SETTINGS = "settings.json"
 _CHECKPOINTS = "step*.pt"
 
 
-def begun_after(finished: Run, folder: Path) -> bool:
-    """Whether the fold in ``folder`` was begun anew when it had ``finished``, and stopped.
+def begun_run(job: FoldJob) -> str:
+    """The ID of the run that a fold was begun in; empty if there is none."""
+    return run_named_in(read_events(job.folder / EVENTS_FILE))
 
-    What was begun before, another machine may have finished from its own beginning.
+
+def begun_after(job: FoldJob, finished: Run) -> bool:
+    """Whether a fold was begun anew after its run ``finished``, and stopped.
+
+    What was begun before that is of no use: another machine finished the fold meanwhile.
     """
-    begun = min((event.time for event in read_events(folder / EVENTS_FILE)), default=0.0)
+    events = read_events(job.folder / EVENTS_FILE)
+    begun = min((event.time for event in events), default=0.0)
     return 1000 * begun > finished.info.end_time
 
 
-def announce_others(name: str, folder: Path, identity: Mapping[str, Any]) -> None:
-    """Note what is trained in ``folder``; if it begins there, name what was begun elsewhere.
+def begun_batch_size(job: FoldJob) -> int | None:
+    """The batch size that ``train.batch_size=auto`` chose for a fold of the job's set, if any.
 
-    ``identity`` is :attr:`carvision.training.job.FoldJob.identity` of the fold ``name``.
+    Folds on the disk are asked first: that needs no server.
     """
-    begins = not any(folder.glob(_CHECKPOINTS))
-    write_json(folder / _SETTINGS, identity)
+    for folder in sorted(job.set_folder.glob("fold*")):
+        if (size := waiting_metrics(folder).get(BATCH_SIZE)) is not None:
+            return int(size)
+        if (state := peek_checkpoint(folder)) is not None and "batch_size" in state:
+            return int(state["batch_size"])
+    try:
+        require_server()
+        return batch_size_of(job.set_id)
+    except TRACKING_ERRORS as error:
+        announce(f"train.batch_size=auto is looked for anew: {error}")
+        return None
+
+
+def close_begun_run(job: FoldJob) -> None:
+    """End the run that a killed process left open for a fold, and the runs around it.
+
+    The caller holds the fold's folder, so no other process trains the fold.
+    """
+    if not (run_id := begun_run(job)):
+        return
+    try:
+        require_server()
+        for closed in close_abandoned(run_id):
+            announce(f"run {closed.info.run_name} was killed before; it is marked so")
+    except TRACKING_ERRORS as error:
+        announce(f"what was killed before may show as RUNNING: {error}")
+
+
+def announce_others(job: FoldJob) -> None:
+    """Note a job's identity in its folder; if the fold begins there, name what began elsewhere."""
+    begins = not any(job.folder.glob(_CHECKPOINTS))
+    write_json(job.folder / _SETTINGS, job.identity)
     if not begins:
         return
-    for other in sorted(folder.parents[1].glob(f"*/{folder.name}")):
+    for other in sorted(job.home.glob(f"*/{job.folder.name}")):
         found = _settings(other)
-        if other == folder or found is None or not any(other.glob(_CHECKPOINTS)):
+        if other == job.folder or found is None or not any(other.glob(_CHECKPOINTS)):
             continue
-        if found.get("name") == identity["name"]:
-            # The content of a weights file is in the folder's name alone.
-            changed = differences(found, identity) or ["model.weights: another file"]
+        if found.get("name") == job.config.name:
+            how = "To go on with that, give what it had"
+            if not is_of_this_version(found, job.identity):
+                how = "Another version of carvision began it, and only that one can go on with it"
             announce(
-                f"{name} is trained anew. It was begun with other settings or data before, and is "
-                f"not finished: {', '.join(changed)}. To go on with that, give what it had; its "
+                f"{job.name} is trained anew. It was begun with other settings or data before, and "
+                f"is not finished: {', '.join(differences(found, job.identity))}. {how}; its "
                 f"checkpoints are kept in {other}, until you remove them"
             )
 
 
-def _settings(folder: Path) -> dict[str, object] | None:
+def _settings(folder: Path) -> dict[str, Any] | None:
     try:
         settings = read_json(folder / _SETTINGS)
     except (OSError, ValueError, RecursionError):

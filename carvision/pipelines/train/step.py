@@ -1,39 +1,34 @@
 """manifest -> out-of-fold predictions and a registered model, for each backbone.
 
-A run for the backbone, a child run for each fold. Folds that an earlier run finished with the same
-settings are taken over; whoever trains the rest registers the version. Only the beginning and the
-registration need the tracking server: while it is away, training goes on, and results wait. A fold
-that fails ends none of the others: what is finished is registered, and the error comes at the end.
+A backbone has a run, and each of its folds a child run. Folds that an earlier run finished with the
+same settings are taken over; whoever trains the rest registers the version. Only the beginning and
+the registration need the tracking server: while it is away, training goes on, and results wait. A
+fold that fails ends none of the others: what is finished is registered, and the error comes at the
+end.
 """
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
-import mlflow
 from mlflow.entities import Run
 
 from carvision.config import Config
-from carvision.data.loading.cache import PhotoCache
-from carvision.data.loading.preview import augmentation_preview
 from carvision.errors import CarvisionError, ConfigError, IncompleteError, TrackingError
 from carvision.inference import resolve_device
 from carvision.inference.cuda import refuse_unfit_card
 from carvision.models import build_model, ensure_weights
 from carvision.pipelines.caching import write_cache
 from carvision.pipelines.command import command_run, command_to_go_on, show_address
-from carvision.pipelines.prepare.prepared_data import PreparedData, check_data, prepared_data
+from carvision.pipelines.prepare.prepared_data import check_data, prepared_data
+from carvision.pipelines.train.description import log_description
 from carvision.pipelines.train.fold_run import train_in_own_run
-from carvision.pipelines.train.fold_set import FoldSet, fold_set_of, register_if_reachable
+from carvision.pipelines.train.fold_set import FoldSet, fold_set_of
+from carvision.pipelines.train.registration import register_if_reachable
 from carvision.reporting.console import announce
 from carvision.store.open_runs import tracked_run_if_reachable
-from carvision.store.prepared import log_data_input
-from carvision.store.runs import log_settings
-from carvision.store.server import TRACKING_ERRORS, require_server
 from carvision.store.versions import MemberVersion
 from carvision.tracking.outbox.folds import is_finished
 from carvision.tracking.wandb_tracker import check_wandb
-from carvision.training import training_photos
-from carvision.workspace import fold_folder
 
 STAGE_TRAIN = "train"
 
@@ -57,9 +52,10 @@ def train(configs: Sequence[Config], data: str, fold: str, resume: str) -> list[
     with command_run(STAGE_TRAIN, f"train {names}") as run:
         prepared = prepared_data(configs[0], data)
         folds = parse_folds(fold, prepared.manifest.folds)
-        # Before the first one: a disk that is too small shows, and the server may go away.
-        fold_sets = [fold_set_of(config, prepared, resume) for config in configs]
-        versions = _train_each(run, fold_sets, folds, resume)
+        # All of them before the first is trained: a disk that is too small is refused now, and the
+        # server may go away later.
+        fold_sets = [fold_set_of(config, prepared, folds, resume) for config in configs]
+        versions = _train_each(run, fold_sets)
         if len(fold_sets) > 1:  # a single backbone's run is this one, and shown already
             show_address(run)
         return versions
@@ -77,15 +73,13 @@ def check_trainable(configs: Sequence[Config]) -> None:
         check_wandb(config.tracking.wandb)
         refuse_unfit_card(resolve_device(config.device))
         ensure_weights(config)
-        # Built once and thrown away: a size or a file that does not fit shows here, not after the
-        # backbones before it were trained for hours.
+        # Built once and thrown away: a size or a file that does not fit is refused here, and not
+        # after the backbones before it were trained for hours.
         build_model(config, classes=2, pretrained=config.model.pretrained)
 
 
-def _train_each(
-    run: Run, fold_sets: Sequence[FoldSet], folds: Sequence[int], resume: str
-) -> list[MemberVersion]:
-    """Train the backbones one after the other; several each in a run of its own.
+def _train_each(run: Run, fold_sets: Sequence[FoldSet]) -> list[MemberVersion]:
+    """Train the backbones one after the other; if there are several, each gets a run of its own.
 
     Raises:
         IncompleteError: at the end, what failed and why.
@@ -99,7 +93,7 @@ def _train_each(
             own = tracked_run_if_reachable(STAGE_TRAIN, f"train {name}")
         try:
             with own as child:
-                versions.append(_train_backbone(child, fold_set, folds, resume))
+                versions.append(_train_backbone(fold_set, child, parent=child or run))
         except CarvisionError as error:
             if len(fold_sets) > 1:
                 announce(f"{name} is not complete: {error}")
@@ -110,7 +104,7 @@ def _train_each(
 
 
 def _what_failed(failed: Mapping[str, CarvisionError]) -> CarvisionError:
-    """One error for all of a night: ``failed`` by the backbone's name."""
+    """One error for all backbones that ``failed``, by their names."""
     errors = list(failed.values())
     if len(errors) == 1 and not isinstance(errors[0], IncompleteError):
         return errors[0]
@@ -125,24 +119,23 @@ def _what_failed(failed: Mapping[str, CarvisionError]) -> CarvisionError:
     )
 
 
-def _train_backbone(
-    run: Run | None, fold_set: FoldSet, folds: Sequence[int], resume: str
-) -> MemberVersion:
-    """Train what is missing of ``folds``, and register what the set has by then.
+def _train_backbone(fold_set: FoldSet, run: Run | None, parent: Run) -> MemberVersion:
+    """Train the folds that are missing, and register what the set has by then.
+
+    ``run`` is the backbone's, None if it could not be opened; ``parent`` gets the folds' runs.
 
     Raises:
         IncompleteError: folds failed, each with its reason; what is finished is registered, or the
             message says why not.
         TrackingError: all is trained, and cannot be registered now.
     """
-    missing = [fold for fold in folds if fold not in fold_set.done]
-    if missing and fold_set.cache is not None:
-        write_cache(fold_set.cache, fold_set.prepared.layout.root)
+    if fold_set.missing:
+        write_cache(fold_set.jobs[0])
     if run is not None:
-        _describe(fold_set, missing)
-    failed = _train_folds(fold_set, folds, resume)
+        log_description(fold_set)
+    failed = _train_folds(fold_set, parent)
     try:
-        version = register_if_reachable(run, fold_set)
+        version = register_if_reachable(fold_set.jobs[0], run)
     except TrackingError as error:
         if failed:
             raise IncompleteError("\n".join([*failed, str(error)])) from error
@@ -154,61 +147,35 @@ def _train_backbone(
     return version
 
 
-def _train_folds(fold_set: FoldSet, folds: Sequence[int], resume: str) -> list[str]:
-    """Train those that are not finished; which of them failed, and why."""
-    name, failed = fold_set.config.name, []
-    batch_size = None
-    for fold in folds:
-        folder = fold_folder(fold_set.set_id, fold)
-        if fold in fold_set.done:
+def _train_folds(fold_set: FoldSet, parent: Run) -> list[str]:
+    """Train the folds that are not finished; return which of them failed, and why."""
+    failed, batch_size = [], None
+    for job in fold_set.jobs:
+        if (finished := fold_set.finished.get(job.fold)) is not None:
             announce(
-                f"{name} fold {fold}: finished before with these settings, in run "
-                f"{fold_set.done[fold].info.run_id}; taken over (resume=never trains it again)"
+                f"{job.name}: finished before with these settings, in run "
+                f"{finished.info.run_id}; taken over (resume=never trains it again)"
             )
-        elif is_finished(folder):
-            announce(f"{name} fold {fold}: finished before, and waits to be logged")
+        elif is_finished(job.folder):
+            announce(f"{job.name}: finished before, and waits to be logged")
         else:
             try:
                 batch_size = train_in_own_run(
-                    fold_set.config,
-                    fold_set.prepared,
-                    fold_set.cache,
-                    fold,
-                    fold_set.tags,
-                    anew=resume == "never",
-                    batch_size=batch_size,
+                    job, parent.info.run_id, anew=fold_set.anew, batch_size=batch_size
                 )
             except CarvisionError as error:
-                # Hours of the other folds do not hang on this one.
-                failed.append(f"{name} fold {fold} failed: {error}")
+                # The other folds' hours of training do not depend on this one.
+                failed.append(f"{job.name} failed: {error}")
                 announce(failed[-1])
     return failed
 
 
-def _describe(fold_set: FoldSet, missing: Sequence[int]) -> None:
-    """Tell the open run what is trained; training does not hang on that."""
-    prepared = fold_set.prepared
-    try:
-        require_server()
-        mlflow.set_tags(fold_set.tags)
-        log_settings(fold_set.config.model_dump(mode="json"))
-        log_data_input(prepared.manifest, prepared.layout.root, "training")
-        if missing:
-            _log_preview(fold_set.config, prepared, missing[0], fold_set.cache)
-    except TRACKING_ERRORS as error:
-        announce(f"the run lacks its settings, and training goes on: {error}")
-
-
-def _log_preview(
-    config: Config, prepared: PreparedData, fold: int, cache: PhotoCache | None
-) -> None:
-    """Log a sheet of 32 photos as training sees them: wrong augmentation is seen, not computed."""
-    rows, _ = prepared.manifest.split(fold)
-    photos = training_photos(config, rows, prepared.layout.root, cache)
-    mlflow.log_image(augmentation_preview(photos, config.seed), "augmentation.jpg")
-
-
 def parse_folds(fold: str, folds: int) -> list[int]:
+    """Read ``all``, ``2`` or ``1,3``, of data that has ``folds`` folds.
+
+    Raises:
+        ConfigError: it is none of these, or there is no such fold.
+    """
     everything = list(range(1, folds + 1))
     if fold == "all":
         return everything

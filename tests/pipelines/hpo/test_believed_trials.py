@@ -10,8 +10,9 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 from optuna.trial import FrozenTrial
 
 from carvision.config import load_config
-from carvision.pipelines.hpo import believed_trials, step
+from carvision.pipelines.hpo import believed_trials
 from carvision.pipelines.hpo.believed_trials import BelievedTrials, run_named_by
+from carvision.pipelines.hpo.report import trial_report
 from carvision.training.hyperparameter_space import configured, distributions, starting_values
 from tests.hostile_names import HOSTILE
 
@@ -115,7 +116,7 @@ def test_a_new_trial_that_is_not_believed_ends_no_search(
     caplog.set_level(logging.INFO, "carvision")
     _store(monkeypatch, study="another")
     study, believe = optuna.create_study(study_name="s"), BelievedTrials("s", CONFIG)
-    report = step._Progress(study, 3, believe)
+    report = trial_report(study, 3, believe)
     study.add_trial(_trial())
     report(study.trials[0])
     assert "trial 0: log loss 0.5000; 0 of 3 done" in caplog.text

@@ -262,7 +262,7 @@ def test_a_killed_search_goes_on(store: Path, photos: Path) -> None:
     environment = {
         "MLFLOW_TRACKING_URI": f"sqlite:///{store}/mlflow.db",
         "MLFLOW_EXPERIMENT_NAME": "tests",
-        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "PYTHONPATH": str(Path(__file__).parents[3]),
     }
     killed = subprocess.run(
         [sys.executable, "-c", _KILLED, str(photos)],

@@ -1,17 +1,15 @@
 """When a cache of resized photos is worth its room on the disk."""
 
-from types import SimpleNamespace
-
 import pandas as pd
 import pytest
 
 from carvision.config import load_config
 from carvision.contracts import ClassMap
+from carvision.data.loading.cache_choice import chosen_cache
 from carvision.data.manifest import Manifest
-from carvision.pipelines.caching import chosen_cache
 
 
-def _prepared(photos: int, width: int, height: int) -> SimpleNamespace:
+def _manifest(photos: int, width: int, height: int) -> Manifest:
     frame = pd.DataFrame(
         {
             "width": width,
@@ -21,7 +19,7 @@ def _prepared(photos: int, width: int, height: int) -> SimpleNamespace:
         }
     )
     classes = ClassMap(("a", "b"), (("a",), ("b",)))
-    return SimpleNamespace(manifest=Manifest(frame, classes))
+    return Manifest(frame, classes)
 
 
 @pytest.mark.parametrize(
@@ -38,13 +36,13 @@ def _prepared(photos: int, width: int, height: int) -> SimpleNamespace:
 )
 def test_auto_weighs_what_it_saves_against_its_size(model, photos, size, side, monkeypatch):
     monkeypatch.setattr("carvision.data.loading.cache.PhotoCache.fits", lambda self: True)
-    cache = chosen_cache(load_config(model), _prepared(photos, *size))
+    cache = chosen_cache(load_config(model), _manifest(photos, *size))
     assert (cache and cache.side) == side
 
 
 def test_a_cache_that_is_asked_for_is_not_weighed(monkeypatch):
     monkeypatch.setattr("carvision.data.loading.cache.PhotoCache.fits", lambda self: True)
     config = load_config("convnext_large", overrides="data.cache=512")
-    cache = chosen_cache(config, _prepared(33_137, 690, 437))
+    cache = chosen_cache(config, _manifest(33_137, 690, 437))
     assert cache is not None
     assert cache.side == 512
