@@ -1,7 +1,7 @@
-"""Scores in plain numpy: the competition's log loss, and what a validation epoch reports.
+"""Scores in numpy: the competition's log loss, and the metrics of a validation epoch.
 
 Array arguments: ``log_probabilities`` is ``[images, classes]`` in nats, ``targets`` is ``[images]``
-with class indices. Nothing is changed in place.
+with class indices. No argument is changed in place.
 """
 
 from collections.abc import Sequence
@@ -21,12 +21,11 @@ MIN_PROBABILITY = float(np.finfo(np.float64).tiny)
 
 
 def competition_log_loss(answers: Sequence[str], submission: pd.DataFrame) -> float:
-    """The competition's metric: multiclass log loss in nats over the classes of the answers.
+    """Compute the competition's metric: log loss in nats over the classes of the answers.
 
-    ``answers`` holds the true class of each row of ``submission``, whose columns are class names;
-    columns that no answer names are ignored. Of two columns of one name the last is the class: the
-    first holds the IDs, as a class may be called. Each row is divided by its sum over the scored
-    classes, and only then clipped.
+    ``answers`` holds the true class of each row of ``submission``, whose columns are class names.
+    Columns that no answer names are ignored. Of two columns with one name, the last is the class's:
+    the first holds the IDs. Each row is divided by its sum over the scored classes, then clipped.
 
     Raises:
         DataError: a scored class has no column, a value is NaN or outside [0, 1], a row sums to
@@ -55,7 +54,7 @@ def competition_log_loss(answers: Sequence[str], submission: pd.DataFrame) -> fl
 
 
 def log_loss_of_true_class(log_probabilities: NDArray[np.floating]) -> float:
-    """Log loss in nats from the true class's log-probability alone, ``[images]``."""
+    """Compute the log loss in nats from the true class's log-probability, ``[images]``."""
     clipped = np.maximum(log_probabilities.astype(np.float64), np.log(CLIP))
     return float(-clipped.mean())
 
@@ -63,7 +62,7 @@ def log_loss_of_true_class(log_probabilities: NDArray[np.floating]) -> float:
 def true_class_column(
     log_probabilities: NDArray[np.floating], targets: NDArray[np.integer]
 ) -> NDArray[np.floating]:
-    """The true class's log-probability, ``[..., images]`` from ``[..., images, classes]``."""
+    """Select the true class's log-probability, ``[..., images]`` of ``[..., images, classes]``."""
     index = np.broadcast_to(targets[..., None], (*log_probabilities.shape[:-1], 1))
     return np.take_along_axis(log_probabilities, index, axis=-1)[..., 0]
 
@@ -71,7 +70,7 @@ def true_class_column(
 def accuracy(
     log_probabilities: NDArray[np.floating], targets: NDArray[np.integer], top: int = 1
 ) -> float:
-    """Share of images whose true class is among the ``top`` most probable ones."""
+    """Compute the share of images whose true class is among the ``top`` most probable ones."""
     if top >= log_probabilities.shape[1]:
         return 1.0
     best = np.argpartition(-log_probabilities, top - 1, axis=1)[:, :top]
@@ -79,7 +78,8 @@ def accuracy(
 
 
 def entropy(log_probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Entropy in nats of each image's prediction, ``[images]``; a zero probability adds nothing."""
+    """Compute the entropy of each image's prediction in nats, ``[images]``."""
+    # A finite number for -inf, so that a probability of 0 adds 0.
     finite = np.maximum(log_probabilities, np.finfo(log_probabilities.dtype).min)
     return -(np.exp(finite) * finite).sum(axis=1, dtype=np.float64)
 
@@ -87,10 +87,10 @@ def entropy(log_probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
 def expected_calibration_error(
     log_probabilities: NDArray[np.floating], targets: NDArray[np.integer], bins: int = 15
 ) -> float:
-    """Expected calibration error with equal-width bins (Guo et al., arXiv 1706.04599)."""
+    """Compute the expected calibration error in equal-width bins (Guo et al., arXiv 1706.04599)."""
     confidence = np.exp(log_probabilities.max(axis=1).astype(np.float64))
     correct = log_probabilities.argmax(axis=1) == targets
-    # Bins are (low, high], as in the paper.
+    # A bin is (low, high], as in the paper.
     which = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
     gaps = np.bincount(which, weights=correct - confidence, minlength=bins)
     return float(np.abs(gaps).sum() / len(targets))
@@ -99,7 +99,7 @@ def expected_calibration_error(
 def validation_metrics(
     log_probabilities: NDArray[np.floating], targets: NDArray[np.integer]
 ) -> dict[str, float]:
-    """What an epoch reports of its validation photos, by the metrics' names in the tracker."""
+    """Compute the metrics of a validation epoch, by their names in the tracker."""
     return {
         "val/log_loss": log_loss_of_true_class(true_class_column(log_probabilities, targets)),
         "val/accuracy": accuracy(log_probabilities, targets),

@@ -1,7 +1,7 @@
-"""Class names, and which folders count as one class.
+"""Class names, and the folders that count as one class.
 
-Training, predictions and models speak merged classes; only the submission expands them to the
-template's columns. A merged class takes the first name of its group.
+Training, predictions and models use merged classes; only the submission expands them to the
+template's columns. A merged class has the first name of its group.
 """
 
 import unicodedata
@@ -13,25 +13,25 @@ from carvision.errors import DataError
 
 
 def nfc(name: str) -> str:
-    """``name`` in Unicode NFC: macOS hands out Korean names decomposed."""
+    """Normalise a name to Unicode NFC: macOS returns Korean names decomposed."""
     return unicodedata.normalize("NFC", name)
 
 
 @dataclass(frozen=True)
 class ClassMap:
-    """Merged class names in index order, each with the folders (and columns) that it stands for."""
+    """Merged class names in index order, each with its folders (and columns)."""
 
     names: tuple[str, ...]
     folders: tuple[tuple[str, ...], ...]
 
     @classmethod
     def of(cls, labels: Iterable[str], same_classes: Sequence[Sequence[str]] = ()) -> Self:
-        """The classes of ``labels`` (folder names) after merging; sorted by merged name.
+        """Merge the classes of ``labels`` (folder names), and sort them by merged name.
 
-        A group's folders that hold no photo keep their column in the submission.
+        A folder of a group that holds no photo still has its column in the submission.
 
         Raises:
-            DataError: a group names no folder at all that holds photos.
+            DataError: no folder of a group holds photos.
         """
         present = {nfc(label) for label in labels}
         merged: dict[str, tuple[str, ...]] = {}
@@ -46,19 +46,19 @@ class ClassMap:
         return cls(tuple(ordered), tuple(merged[name] for name in ordered))
 
     def index_by_folder(self) -> dict[str, int]:
-        """The class index of every folder name."""
+        """Return the class index of every folder name."""
         return {folder: i for i, group in enumerate(self.folders) for folder in group}
 
     def to_json(self) -> dict[str, Any]:
-        """As plain values, for a JSON file."""
+        """Return plain values for a JSON file."""
         return {"names": list(self.names), "folders": [list(group) for group in self.folders]}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
-        """The inverse of :meth:`to_json`.
+        """Read what :meth:`to_json` returned.
 
         Raises:
-            ValueError: it is not what :meth:`to_json` gives.
+            ValueError: it is something else.
         """
         names, folders = value["names"], value["folders"]
         if not isinstance(names, list) or not isinstance(folders, list):
@@ -71,10 +71,10 @@ class ClassMap:
 def checked_classes(
     names: Sequence[str], folders: Sequence[Sequence[str]]
 ) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
-    """Class names and the folders of each, as they were stored, where they can be a class map.
+    """Check stored class names and the folders of each.
 
     Raises:
-        ValueError: there is none, a name occurs twice, or the lengths differ.
+        ValueError: there is no class, a name is empty or occurs twice, or the lengths differ.
     """
     if not names or len(names) != len(folders):
         raise ValueError(f"{len(names)} class names and folders of {len(folders)} classes")

@@ -1,11 +1,11 @@
-"""Stored predictions of one backbone, the same for out-of-fold and for test photos.
+"""Stored predictions of one backbone, in the same format for out-of-fold and for test photos.
 
-A folder with ``index.parquet`` (``image_id``, ``class_index``, ``fold``), ``views.json``,
+A folder holds ``index.parquet`` (``image_id``, ``class_index``, ``fold``), ``views.json``,
 ``log_probabilities.npy`` (float32 ``[views, images, classes]``, memory-mapped on reading) and,
-where labels are known, ``true_class.npy`` (``[views, images]``): 4.6 MB at the competition's size,
-where the whole is 260 MB. A log loss needs no more than the latter.
+where labels are known, ``true_class.npy`` (``[views, images]``). A log loss needs the latter alone:
+4.6 MB at the competition's size, where the whole is 260 MB.
 
-Without labels ``class_index`` is -1; ``fold`` is the fold a photo was held out of, 0 for none.
+Without labels, ``class_index`` is -1. ``fold`` is the fold that held a photo out, 0 for none.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ _COLUMNS = ["image_id", "class_index", "fold"]
 
 @dataclass(frozen=True)
 class TrueClass:
-    """The true class's log-probability, ``[views, images]``, and the photos it is of."""
+    """The true class's log-probability, ``[views, images]``, and the index of the photos."""
 
     index: pd.DataFrame
     views: tuple[str, ...]
@@ -34,7 +34,7 @@ class TrueClass:
 
 @dataclass(frozen=True)
 class Predictions:
-    """Log-probabilities ``[views, images, classes]`` and the photos they are of."""
+    """Log-probabilities ``[views, images, classes]`` and the index of the photos."""
 
     index: pd.DataFrame
     views: tuple[str, ...]
@@ -46,7 +46,7 @@ class Predictions:
         return bool((self.index["class_index"] >= 0).all())
 
     def true_class(self) -> TrueClass:
-        """What a log loss needs of these predictions.
+        """Look up each photo's true class.
 
         Raises:
             PredictionsError: the photos have no labels.
@@ -59,10 +59,10 @@ class Predictions:
 
 
 def write_predictions(folder: Path, predictions: Predictions) -> None:
-    """Write the folder whole or not at all.
+    """Write the folder completely or not at all.
 
     Raises:
-        PredictionsError: the shapes disagree, an id is repeated, or a value is NaN.
+        PredictionsError: the shapes disagree, an ID is repeated, or a value is NaN.
     """
     _check(predictions)
     with replacing_folder(folder) as temporary:
@@ -75,7 +75,7 @@ def write_predictions(folder: Path, predictions: Predictions) -> None:
 
 
 def read_predictions(folder: Path) -> Predictions:
-    """Read a folder; the log-probabilities stay on disk until they are used.
+    """Read a folder; the log-probabilities are memory-mapped.
 
     Raises:
         PredictionsError: a file is missing or does not fit the others.
@@ -86,7 +86,7 @@ def read_predictions(folder: Path) -> Predictions:
 
 
 def read_true_class(folder: Path) -> TrueClass:
-    """Read only what a log loss needs.
+    """Read the true class's log-probabilities alone.
 
     Raises:
         PredictionsError: a file is missing or does not fit the others.
@@ -97,10 +97,10 @@ def read_true_class(folder: Path) -> TrueClass:
 
 
 def concatenated(parts: Sequence[TrueClass]) -> TrueClass:
-    """The parts' photos one after the other.
+    """Concatenate the photos of ``parts``.
 
     Raises:
-        PredictionsError: there is no part, or the parts are of different views.
+        PredictionsError: there is no part, or the parts have different views.
     """
     if len({part.views for part in parts}) != 1:
         raise PredictionsError(f"predictions of different views: {[part.views for part in parts]}")

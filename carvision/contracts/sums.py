@@ -1,7 +1,7 @@
-"""SHA-256 sums of stored files, which stand apart from them: in a tag of their version or run.
+"""SHA-256 sums of stored files, kept apart from them in a tag of their version or run.
 
-A JSON object gives each file's sum by its name below the folder that was stored. It is compared
-whenever the files are read: weights with some bytes flipped load, and predict something else.
+A JSON object gives each file's sum by its name below the stored folder. It is compared whenever the
+files are read, since damaged weights load without an error and predict something else.
 """
 
 import json
@@ -16,14 +16,14 @@ SUMS: Final = "carvision.sha256"
 
 
 def sums_of(folder: Path) -> str:
-    """The sums of all files below ``folder``, as a tag holds them."""
+    """Compute the sums of all files below ``folder``, as the text of a tag."""
     return json.dumps({name: sha256_of(path) for name, path in files_below(folder).items()})
 
 
 def damage(files: Mapping[str, Path], stored: str) -> str | None:
-    """Which of ``files``, by their names when they were stored, is not as ``stored`` says, and how.
+    """Compare files with their ``stored`` sums, and say which differs first; None where none does.
 
-    None where all are as they were.
+    ``files`` are by the names that they had when they were stored.
     """
     sums = _sums(stored)
     if sums is None:
@@ -41,7 +41,7 @@ def damage(files: Mapping[str, Path], stored: str) -> str | None:
 
 
 def damage_below(folder: Path, stored: str) -> str | None:
-    """:func:`damage` of a folder that holds all files that were stored."""
+    """Compare a folder of all files that were stored with their sums; see :func:`damage`."""
     files = files_below(folder)
     missing = sorted((_sums(stored) or {}).keys() - files.keys())
     return f"{missing[0][:100]} is missing" if missing else damage(files, stored)
@@ -56,7 +56,7 @@ def _sums(stored: str) -> dict[str, object] | None:
 
 
 def files_below(folder: Path) -> dict[str, Path]:
-    """Every file below ``folder`` by its name there."""
+    """Return every file below ``folder`` by its name there."""
     return {
         path.relative_to(folder).as_posix(): path
         for path in sorted(folder.rglob("*"))

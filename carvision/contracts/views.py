@@ -1,4 +1,4 @@
-"""The five steps of test-time augmentation, by name and in the order of every stored array."""
+"""The five views of test-time augmentation, in the order of every stored array."""
 
 from typing import Final
 

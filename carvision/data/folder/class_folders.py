@@ -1,4 +1,4 @@
-"""Which folders are classes, and what else lies in and beside the folder that holds them."""
+"""Find the class folders, and count what else lies in and beside the folder that holds them."""
 
 import os
 from collections import Counter, defaultdict
@@ -20,13 +20,14 @@ from carvision.errors import DataError
 
 
 def class_folders(folder: Folder, own_files: Collection[str], findings: Findings) -> list[Folder]:
-    """The folders in ``folder``, each of which is a class.
+    """Return the class folders in ``folder``, and count what is passed over.
 
-    In the data's root itself, ``own_files`` are of use, and a folder named like a split is none.
+    Where ``folder`` is the data's root, the layout's ``own_files`` are not counted, and a folder
+    named like a split is not a class.
 
     Raises:
-        DataError: ``folder`` cannot be read, a class folder's name is no text, or all of them are
-            named like splits.
+        DataError: ``folder`` cannot be read, a class folder's name cannot be decoded, or all class
+            folders are named like splits.
     """
     is_root = not folder.path
     classes = []
@@ -54,7 +55,7 @@ def class_folders(folder: Folder, own_files: Collection[str], findings: Findings
 
 
 def count_beside(root: Folder, train: str, own_files: Collection[str], findings: Findings) -> None:
-    """Count what lies in the data's root beside its folder ``train`` and the test photos."""
+    """Count what lies in the root beside the folder ``train`` and the test photos."""
     for entry in entries_of(root):
         if entry.name == train or entry.name in own_files or pass_over(root, entry, findings):
             continue
@@ -67,7 +68,7 @@ def count_beside(root: Folder, train: str, own_files: Collection[str], findings:
 
 
 def describe_depth(classes: Sequence[Folder], photos: Sequence[Photo], findings: Findings) -> None:
-    """Find the classes without a photo, and the photos that lie deeper than their class folder."""
+    """Count classes without a photo, and photos that lie deeper than their class folder."""
     depth = classes[0].text.count("/") + 1 if classes else 0
     direct: set[str] = set()
     deeper: dict[str, Counter[str]] = defaultdict(Counter)
@@ -97,7 +98,7 @@ def _refuse_unknown_encoding(folder: Folder, name: str) -> None:
 
 
 def _refuse_splits_as_classes(folder: Folder, classes: Sequence[Folder]) -> None:
-    """A class may be called ``test``; where all are called so, they are splits."""
+    """Refuse folders that are all named like splits; a single class may be called ``test``."""
     names = sorted(each.text.rpartition("/")[2] for each in classes)
     if len(names) > 1 and all(split_of(name) for name in names) and any(map(has_photo, classes)):
         full = printable(folder.full)

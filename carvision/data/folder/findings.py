@@ -1,4 +1,4 @@
-"""What lies below the data's folder and is not used, or not as it may be meant."""
+"""Findings: what in a folder of photos is not used, or not used as the user may expect."""
 
 from collections import Counter
 from collections.abc import Collection, Iterator
@@ -9,7 +9,7 @@ from carvision.data.names import first_few, printable
 
 
 class Finding(Enum):
-    """Why something is not used; ``is_warning`` where photos may be missing by mistake."""
+    """A reason for not using something; a warning where photos may be missing by mistake."""
 
     UNREADABLE_CLASS = (
         "class folders that cannot be read, so these classes are missing (give yourself the right "
@@ -21,7 +21,7 @@ class Finding(Enum):
         "read them, or remove them)",
         True,
     )
-    DEAD_LINK = ("passed over, links to what is not there, or out of reach", True)
+    DEAD_LINK = ("passed over, links to what does not exist, or cannot be reached", True)
     LOOP = ("passed over, linked folders that lead back to a folder above them", True)
     AGAIN = ("passed over, linked folders that were listed already", True)
     HIDDEN = ("passed over, photos below names that begin with a dot", True)
@@ -45,7 +45,7 @@ class Finding(Enum):
         self.is_warning = is_warning
 
 
-#: These count single folders, so a number behind each name would say nothing.
+#: Findings of single folders, whose names are listed without a count.
 _NAMES_ONLY = frozenset(
     {
         Finding.UNREADABLE_CLASS,
@@ -58,40 +58,40 @@ _NAMES_ONLY = frozenset(
 )
 
 
-#: What is said again by every step that trains: it may end any day.
+#: Findings that each step reports again, since they may be temporary.
 OUT_OF_REACH = (Finding.UNREADABLE_CLASS, Finding.UNREADABLE, Finding.DEAD_LINK)
 
 
 class Sentence(NamedTuple):
-    """A finding in words."""
+    """A finding as a sentence for the user."""
 
     text: str
     is_warning: bool
 
 
 class Findings:
-    """Counts by finding and name."""
+    """Counts findings by kind and name."""
 
     def __init__(self) -> None:
         self._counts: dict[Finding, Counter[str]] = {finding: Counter() for finding in Finding}
 
     def add(self, finding: Finding, name: str, count: int = 1) -> None:
-        """Count ``name``; a ``count`` of 0 adds nothing."""
+        """Add ``count`` to a finding of ``name``."""
         if count:
             self._counts[finding][name] += count
 
     def count(self, finding: Finding) -> int:
-        """How much there is of one finding."""
+        """Return the sum of all counts of one kind."""
         return self._counts[finding].total()
 
     def names(self, finding: Finding) -> list[str]:
-        """What was counted under one finding."""
+        """Return the names with a finding of one kind."""
         return list(self._counts[finding])
 
     def sentences(
         self, most: int = 5, among: Collection[Finding] = tuple(Finding)
     ) -> Iterator[Sentence]:
-        """One for each finding, the most serious first; each lists ``most`` names."""
+        """Yield a sentence for each kind, the most serious first; each lists ``most`` names."""
         for finding, counts in self._counts.items():
             if counts and finding in among:
                 listed = _listed(finding, counts, most)

@@ -1,7 +1,7 @@
-"""The photos below a folder, found without opening one; what is passed over is counted.
+"""List the photos below a folder without opening any, and count what is passed over.
 
-Links are followed. A linked folder that lies above itself, or whose photos were listed before, is
-passed over, so that no link leads round in a circle.
+Links are followed. A linked folder is passed over where it contains the link, or where its photos
+are listed already, so that no link leads into a circle.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from carvision.errors import DataError
 PHOTO_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".jfif"}
 )
-#: What file managers, NAS systems and programs leave beside photos, previews of them included.
+#: Names that file managers, NAS systems and programs use beside photos, also for previews.
 _SYSTEM = frozenset(
     {
         "__macosx",
@@ -37,13 +37,13 @@ _SYSTEM = frozenset(
     }
 )
 
-#: Device and inode: one folder, whatever path leads to it.
+#: Device and inode, which identify a folder whatever path leads to it.
 _Identity = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Photo:
-    """A file that looks like a photo. ``path`` is relative to the root, as the disk spells it."""
+    """A file with a photo's suffix. ``path`` is relative to the root, as spelled on the disk."""
 
     image_id: str
     path: str
@@ -53,9 +53,9 @@ class Photo:
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder of the data: its path relative to the root, as the disk spells it and as text.
+    """A folder of the data: its path below the root, as spelled on the disk and as text.
 
-    ``above`` are the folders that lead to it.
+    ``above`` holds the folders that it lies in.
     """
 
     root: str
@@ -65,7 +65,7 @@ class Folder:
 
     @classmethod
     def at(cls, root: Path) -> "Folder":
-        """The data's folder itself."""
+        """Return the data's folder itself."""
         above = frozenset(_identity(parent) for parent in root.resolve().parents)
         return cls(str(root), "", "", above)
 
@@ -75,20 +75,20 @@ class Folder:
         return _joined(self.root, self.path) if self.path else self.root
 
     def child(self, name: str, identity: _Identity | None = None) -> "Folder":
-        """The folder ``name`` in it; ``identity`` is this folder's own, where it is known."""
+        """Return the subfolder ``name``; ``identity`` is this folder's own, where it is known."""
         above = self.above | {identity or _identity(Path(self.full))}
         return Folder(self.root, _joined(self.path, name), self.text_of(name), above)
 
     def text_of(self, name: str) -> str:
-        """The ``image_id`` of a file in it; bytes that are no text we know are escaped."""
+        """Return the ``image_id`` of a file in it; bytes that cannot be decoded are escaped."""
         return _joined(self.text, text_of(name) or printable(name))
 
 
 def entries_of(folder: Folder) -> list[os.DirEntry[str]]:
-    """What lies in a folder that the data cannot do without.
+    """Return the entries of a folder.
 
     Raises:
-        DataError: it cannot be read.
+        DataError: the folder cannot be read.
     """
     try:
         return list(os.scandir(folder.full))
@@ -99,7 +99,7 @@ def entries_of(folder: Folder) -> list[os.DirEntry[str]]:
 
 
 def photos_below(folder: Folder, findings: Findings) -> Iterator[Photo]:
-    """Photos in ``folder`` and in all folders below it; real ones first, then linked ones."""
+    """Yield the photos in ``folder`` and below; those in linked folders come last."""
     for parent, entry in _photo_entries(folder, findings):
         path = _joined(parent.path, entry.name)
         text = parent.text_of(entry.name)
@@ -107,14 +107,14 @@ def photos_below(folder: Folder, findings: Findings) -> Iterator[Photo]:
             findings.add(Finding.RECODED, parent.text)
         try:
             status = entry.stat()
-        except OSError:  # a link to nowhere, or gone by now: the scan will say so
+        except OSError:  # a dead link, or removed by now: the scan reports it
             yield Photo(text, path, 0, 0)
             continue
         yield Photo(text, path, status.st_size, status.st_mtime_ns)
 
 
 def count_photos(folder: Folder, findings: Findings) -> int:
-    """How many photos there are in ``folder`` and below; folders that cannot be read are found."""
+    """Count the photos in ``folder`` and below; folders that cannot be read become findings."""
     own = Findings()
     count = sum(1 for _ in _photo_entries(folder, own))
     for name in own.names(Finding.UNREADABLE):
@@ -128,7 +128,7 @@ def has_photo(folder: Folder) -> bool:
 
 
 def listing_digest(photos: list[Photo]) -> str:
-    """Digest of names, sizes and times: equal when no file was touched, without reading any."""
+    """Digest the photos' names, sizes and times: equal as long as no file was touched."""
     digest = hashlib.sha256()
     for photo in photos:
         digest.update(f"{photo.image_id}\0{photo.size}\0{photo.modified}\n".encode())
@@ -136,7 +136,7 @@ def listing_digest(photos: list[Photo]) -> str:
 
 
 def is_folder(entry: os.DirEntry[str]) -> bool:
-    """Whether it is a folder, or a link to one; False where a link cannot be followed."""
+    """Whether ``entry`` is a folder, or a link to one; False where a link cannot be followed."""
     try:
         return entry.is_dir()
     except OSError:
@@ -144,12 +144,12 @@ def is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def is_photo(name: str) -> bool:
-    """Whether a file's name is that of a photo; macOS writes ``._name.jpg`` beside a file."""
+    """Whether ``name`` has a photo's suffix, and is not hidden, as macOS's ``._name.jpg`` is."""
     return not name.startswith(".") and _suffix(name) in PHOTO_SUFFIXES
 
 
 def pass_over(folder: Folder, entry: os.DirEntry[str], findings: Findings) -> bool:
-    """Count ``entry`` where it is hidden, or no photo's business; False where it is neither."""
+    """Count ``entry`` and return True, unless it is a folder or a photo that is to be used."""
     name = entry.name
     if name.lower() in _SYSTEM or name.startswith("._"):
         findings.add(Finding.SYSTEM, "._*" if name.startswith("._") else name)

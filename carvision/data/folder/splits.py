@@ -1,4 +1,4 @@
-"""Names of splits: ``train``, ``Training``, ``test_set``, ``valid``, whatever their case."""
+"""Recognise the names of splits: ``train``, ``Training``, ``test_set``, ``valid``."""
 
 import re
 import unicodedata
@@ -20,17 +20,17 @@ _KIND: Final = {
 
 
 def split_of(folder: str) -> str | None:
-    """Which split a folder of this name holds: train, test, validation, or none."""
+    """Return the split that a folder of this name holds: train, test, validation, or None."""
     return _KIND.get(plain(folder))
 
 
 def split_in(folder: str) -> str | None:
-    """Which split is a word of the name: train in ``X_train``, ``train (1)`` and ``train2023``."""
+    """Return the split that is a word of the name, as in ``X_train`` or ``train2023``, or None."""
     words = re.findall(r"[^\W\d_]+", unicodedata.normalize("NFKC", folder).casefold())
     return next((_KIND[word] for word in words if word in _KIND), None)
 
 
 def plain(name: str) -> str:
-    """``name`` without regard to case, blanks, ``_``, ``-`` and the Unicode form."""
+    """Normalise a name for comparison: case, blanks, ``_``, ``-`` and Unicode form are ignored."""
     folded = unicodedata.normalize("NFKC", name).casefold()
     return "".join(c for c in folded if c not in "_-" and not c.isspace())

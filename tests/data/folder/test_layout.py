@@ -43,7 +43,7 @@ def test_competition_layout(tmp_path):
         "train/K5/K5_0001.jpg",
         "train/라브4/라브4_0000.png",
     ]
-    assert [layout.label_of(photo) for photo in photos] == ["K5", "K5", "라브4"]
+    assert layout.labels_of(photos) == ["K5", "K5", "라브4"]
     _touch(tmp_path, "answers.csv")
     assert layout.answers == tmp_path.resolve() / "answers.csv"
 
@@ -53,7 +53,7 @@ def test_plain_class_folders(tmp_path):
     layout = Layout.at(root)
     assert layout.train == layout.root
     assert _ids(root) == ["a/deep/er/2.webp", "b/1.jpg"]
-    assert [layout.label_of(photo) for photo in layout.training_photos()] == ["a", "b"]
+    assert layout.labels_of(layout.training_photos()) == ["a", "b"]
     assert layout.test == layout.root / "test"
     assert layout.template is None
 
@@ -86,7 +86,7 @@ def test_a_name_from_macos(tmp_path):
     assert photo.image_id == "train/라브4/라브4_0000.jpg"
     assert photo.path == disk
     assert (layout.root / photo.path).is_file()
-    assert layout.label_of(photo) == "라브4"
+    assert layout.labels_of([photo]) == ["라브4"]
 
 
 @pytest.mark.parametrize(
