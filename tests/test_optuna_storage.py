@@ -1,4 +1,4 @@
-"""A study that is opened again: where it was, with new points, and nothing left running."""
+"""Stored studies: opened again, and refused."""
 
 import sqlite3
 from pathlib import Path
@@ -61,7 +61,7 @@ def test_what_a_killed_process_left_is_closed(storage: str) -> None:
 
 
 def test_no_transaction_waits_for_the_disk(storage: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where every parameter did, a trial of twenty took the better part of a second."""
+    """With an fsync for each parameter, a trial of twenty took most of a second."""
     opened: list[RDBStorage] = []
 
     def remembered(*arguments: Any, **options: Any) -> RDBStorage:
@@ -98,7 +98,7 @@ def _broken(path: Path, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["no database", "folder", "newer", "older"])
-def test_a_file_that_is_no_storage_is_one_sentence(how: str, tmp_path: Path) -> None:
+def test_a_file_that_is_no_storage_is_refused_in_one_sentence(how: str, tmp_path: Path) -> None:
     path = tmp_path / "optuna.db"
     _broken(path, how)
     with pytest.raises(ConfigError, match=r"optuna\.db cannot be used for studies: .*\nMove the"):
@@ -106,7 +106,7 @@ def test_a_file_that_is_no_storage_is_one_sentence(how: str, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("limit", ["locked", "PRAGMA query_only = 1"])
-def test_a_sound_file_is_not_to_be_moved_away(
+def test_an_intact_file_is_not_to_be_moved_away(
     limit: str, storage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _draw(storage, 1)
@@ -130,7 +130,9 @@ def test_a_sound_file_is_not_to_be_moved_away(
 
 
 @pytest.mark.parametrize("directions", [["maximize"], ["minimize", "minimize"]])
-def test_a_study_that_seeks_something_else_is_refused(storage: str, directions: list[str]) -> None:
+def test_a_study_that_does_not_minimise_one_value_is_refused(
+    storage: str, directions: list[str]
+) -> None:
     optuna.create_study(study_name="study", storage=storage, directions=directions)
     with pytest.raises(ConfigError, match=r"'study' in .* delete-study --study-name study"):
         open_study("study", storage, 0)

@@ -54,18 +54,16 @@ class EnsembleOof:
         log_loss: NDArray[np.floating],
         selection_optimism: float,
         folds: Mapping[str, tuple[int, ...]],
-        predicted: NDArray[np.integer] | None = None,
+        predicted: NDArray[np.integer],
     ) -> "EnsembleOof":
         """Combine the submitted mixture ``[images, classes]`` and the nested losses ``[images]``.
 
         ``index`` holds ``image_id``, ``group``, ``fold`` and ``class_index`` in the same order.
-        ``predicted`` are the nested classes ``[images]``; without them, the mixture's own.
+        ``predicted`` are the nested classes ``[images]``.
 
         Raises:
             PredictionsError: the lengths differ.
         """
-        if predicted is None:
-            predicted = log_probabilities.argmax(axis=1)
         if not len(index) == len(log_probabilities) == len(log_loss) == len(predicted):
             raise PredictionsError(
                 f"{len(index)} photos, {len(log_probabilities)} predictions and {len(log_loss)} "

@@ -26,7 +26,8 @@ def _index() -> pd.DataFrame:
 
 def _oof(**columns: object) -> EnsembleOof:
     losses = np.linspace(0, 2, 6)
-    oof = EnsembleOof.of(_index(), _LOG_P, losses, 0.013, {"efficientnet_lite0": (1, 2)})
+    folds = {"efficientnet_lite0": (1, 2)}
+    oof = EnsembleOof.of(_index(), _LOG_P, losses, 0.013, folds, _LOG_P.argmax(axis=1))
     return EnsembleOof(oof.photos.assign(**columns), oof.selection_optimism, oof.folds)
 
 
@@ -38,7 +39,8 @@ def test_what_is_kept_of_each_photo() -> None:
 
 
 def test_a_zero_on_the_true_class_costs_what_it_is_clipped_to() -> None:
-    oof = EnsembleOof.of(_index(), _LOG_P, np.array([np.inf, 0, 0, 0, 0, 0.0]), 0.0, {})
+    losses = np.array([np.inf, 0, 0, 0, 0, 0.0])
+    oof = EnsembleOof.of(_index(), _LOG_P, losses, 0.0, {}, _LOG_P.argmax(axis=1))
     assert oof.photos["log_loss"].tolist() == pytest.approx([-np.log(CLIP), 0, 0, 0, 0, 0])
 
 
@@ -99,7 +101,7 @@ def test_lengths_that_differ_are_refused() -> None:
     with pytest.raises(PredictionsError, match="expected as many of each"):
         EnsembleOof.of(_index(), _LOG_P, np.zeros(6), 0.0, {}, np.zeros(5, dtype=int))
     with pytest.raises(PredictionsError, match="6 photos, 5 predictions and 6 losses"):
-        EnsembleOof.of(_index(), _LOG_P[:5], np.zeros(6), 0.0, {})
+        EnsembleOof.of(_index(), _LOG_P[:5], np.zeros(6), 0.0, {}, np.zeros(6, dtype=int))
 
 
 def test_honest_classes_stand_beside_the_submitted_confidence() -> None:

@@ -43,7 +43,7 @@ def test_a_mixture_is_what_its_formula_says(
 def test_the_score_of_the_true_class_is_that_of_the_whole_mixture(
     mixing: str, temperatures: tuple[float, float], scorer: Scorer
 ) -> None:
-    """But for the temperatures, which are interpolated in an arithmetic mixture."""
+    """Apart from temperatures, which are interpolated for an arithmetic mixture."""
     rows = everything(scorer)
     blend = replace(Blend.plain(scorer.table, "greedy"), mixing=mixing, temperatures=temperatures)
     whole = scorer.log_probabilities(blend, scorer.weights(blend, rows), rows)
@@ -77,8 +77,8 @@ def test_a_view_that_hurts_gets_no_weight(scorer: Scorer) -> None:
 
 
 @pytest.mark.parametrize("mixing", ["arithmetic", "geometric"])
-def test_a_parts_weights_do_not_see_its_labels(mixing: str, scorer: Scorer) -> None:
-    """Changing the truths of one part changes its own scores only through themselves."""
+def test_a_folds_weights_do_not_see_its_labels(mixing: str, scorer: Scorer) -> None:
+    """Each fold is scored by the weights that the other folds alone give."""
     rows = everything(scorer)
     crossfit_folds = folds_of(scorer.table)
     blend = replace(Blend.plain(scorer.table, "exact"), mixing=mixing)
@@ -99,7 +99,7 @@ def test_a_zero_on_the_truth_is_clipped() -> None:
     assert np.isfinite(found).all()
 
 
-def test_rows_may_be_some(scorer: Scorer) -> None:
+def test_some_rows_alone(scorer: Scorer) -> None:
     blend = Blend.plain(scorer.table, "equal")
     some = np.array([399, 3, 77])
     whole = scorer.fitted(blend, everything(scorer))

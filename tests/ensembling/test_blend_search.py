@@ -1,4 +1,4 @@
-"""The search for a blend: never worse than a rule, within a budget, never misled by a zero."""
+"""The search for a blend: no worse than any rule, within the budget, robust against zeros."""
 
 from typing import Any
 
@@ -15,14 +15,14 @@ from tests.ensembling.synthetic import SyntheticMembers
 
 
 @pytest.mark.parametrize("trials", [1, 15])
-def test_never_above_any_rule_however_few_trials(scorer: Scorer, trials: int) -> None:
+def test_no_rule_is_better_however_few_the_trials(scorer: Scorer, trials: int) -> None:
     found = searched(scorer, trials)
     for rule in RULES:
         assert found.value <= cross_fitted_loss(scorer, Blend.plain(scorer.table, rule)) + 1e-12
     assert found.trials >= len(simple_starts(scorer, everything(scorer)))
 
 
-def test_the_blend_has_the_value_that_is_told(scorer: Scorer) -> None:
+def test_the_value_is_that_of_the_blend(scorer: Scorer) -> None:
     found = searched(scorer)
     assert cross_fitted_loss(scorer, found.best) == pytest.approx(found.value, abs=1e-9)
 
@@ -41,7 +41,7 @@ def test_a_budget_is_kept(scorer: Scorer, budget: float) -> None:
 
 @pytest.mark.parametrize("budget", [1.0, 2.5])
 def test_a_cheap_member_that_is_the_worse_one_is_found(budget: float) -> None:
-    """No rule over everything would use it alone; the good one is beyond the budget."""
+    """No rule over all candidates uses it alone; the better member exceeds the budget."""
     table = SyntheticMembers(photos=150, skills=(4.0, 1.0), costs=(9.0, 1.0)).table()
     scorer = scorer_of(table)
     found = searched(scorer, 1, budget=budget)
@@ -77,8 +77,8 @@ def test_one_member_and_one_view() -> None:
     assert found.best.temperatures[0] == pytest.approx(2.0, rel=0.15)
 
 
-def test_a_zero_on_the_truth_is_searched_around() -> None:
-    """The first member is sure that a photo is of none but another class."""
+def test_a_zero_on_the_truth_gives_a_finite_loss() -> None:
+    """The first member gives the true class of a photo no probability."""
     scorer = scorer_of(with_a_zero(SyntheticMembers(photos=100).table()))
     found = searched(scorer, 15)
     assert np.isfinite(found.value)
@@ -86,8 +86,8 @@ def test_a_zero_on_the_truth_is_searched_around() -> None:
     assert not np.isnan(nested).any()
 
 
-def test_temperatures_that_are_known_are_recovered_in_a_mixture() -> None:
-    """Each member knows half of the photos: what is tempered wrongly shows in the mixture."""
+def test_known_temperatures_are_recovered_in_a_mixture() -> None:
+    """One member is overconfident and the other underconfident."""
     table = SyntheticMembers(photos=4000, skills=(3.0, 3.0), temperatures=(2.5, 0.5)).table()
     scorer = scorer_of(table)
     plain = cross_fitted_loss(scorer, Blend.plain(table, "exact"))

@@ -23,7 +23,7 @@ def test_the_best_affordable_subset_is_tried_first() -> None:
 
 @pytest.mark.parametrize("known", [0.6, 1.0, 1.5, 3.0])
 def test_a_known_temperature_is_recovered(known: float) -> None:
-    """Calibrated predictions, sharpened by a factor: dividing by it is what mends them."""
+    """Calibrated predictions are sharpened by a factor, which is then the best temperature."""
     table = SyntheticMembers(photos=8000, skills=(2.0, 2.5), temperatures=(known, 1.0)).table()
     scorer = scorer_of(table)
     assert best_temperature(scorer, everything(scorer), 0) == pytest.approx(known, rel=0.08)

@@ -15,7 +15,7 @@ def test_the_interval_is_the_normal_one_for_many_photos() -> None:
 
 
 def test_copies_widen_the_interval() -> None:
-    """Every photo four times: as much knowledge as once."""
+    """Four copies of each photo add no information."""
     losses = np.repeat(np.random.default_rng(1).exponential(1.0, 500), 4)
     groups = np.repeat(np.arange(500), 4)
     apart = bootstrap_interval(losses, range(2000), seed=0)

@@ -19,7 +19,8 @@ def _oof(photos: range, loss: float) -> EnsembleOof:
         }
     )
     losses = loss + 0.01 * np.array(photos)
-    return EnsembleOof.of(index, np.log([[0.5, 0.5]] * len(photos)), losses, 0.0, {})
+    log_p = np.log([[0.5, 0.5]] * len(photos))
+    return EnsembleOof.of(index, log_p, losses, 0.0, {}, log_p.argmax(axis=1))
 
 
 def _score(nested: float | None, images: int = 10, data: str = "d", fitted: float = 0.2) -> Score:

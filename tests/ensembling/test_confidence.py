@@ -24,13 +24,13 @@ def test_it_is_the_mean_divergence_from_the_mixture() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_members_that_agree_or_are_alone(count: int) -> None:
+def test_members_that_agree_have_no_disagreement(count: int) -> None:
     found = disagreement([_MEMBERS[0]] * count, [0.2] * count)
     np.testing.assert_allclose(found, 0, atol=1e-12)
     assert (found >= 0).all()
 
 
-def test_each_sure_of_another_class() -> None:
+def test_members_that_are_certain_of_different_classes() -> None:
     sure = [np.eye(3)[[k]] for k in range(3)]
     assert disagreement(sure, [1.0, 1.0, 1.0])[0] == pytest.approx(np.log(3))
 

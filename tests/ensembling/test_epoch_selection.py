@@ -12,14 +12,14 @@ _PHOTOS = 400
 def _epochs(
     generator: np.random.Generator, gaps: np.ndarray, photos: int, noise: float
 ) -> np.ndarray:
-    """Losses of epochs that are ``gaps`` worse than the best: difficulty in common, own noise."""
+    """Losses of epochs that are worse than the best by ``gaps``, with common and own noise."""
     difficulty = generator.gamma(2.0, 0.5, photos)
     own = generator.normal(0, noise, (len(gaps), photos))
     return -(2 + difficulty + gaps[:, None] + own)
 
 
 def _true_optimism(gaps: np.ndarray, photos: int, noise: float) -> float:
-    """Mean of the chosen epoch's expected loss less its loss on the photos it was chosen by."""
+    """The mean of the chosen epoch's expected loss minus its loss on the photos of the choice."""
     generator = np.random.default_rng(99)
     means = gaps + generator.normal(0, noise / np.sqrt(photos), (20000, len(gaps)))
     chosen = means.argmin(axis=1)
@@ -41,17 +41,17 @@ def test_epochs_as_good_as_each_other(epochs: int) -> None:
     found = _estimates(gaps, 0.5)
     truth = _true_optimism(gaps, _PHOTOS, 0.5)
     assert found.mean() == pytest.approx(truth, abs=3 * found.std() / np.sqrt(len(found)))
-    # So that the comparison above says something.
+    # The optimism is large enough for the comparison above to mean something.
     assert 3 * found.std() / np.sqrt(len(found)) < 0.25 * truth
 
 
-def test_where_epochs_differ_it_errs_a_little_to_the_careful_side() -> None:
+def test_where_epochs_differ_the_estimate_is_slightly_too_high() -> None:
     gaps = np.array([0.0, 0.5 / np.sqrt(_PHOTOS) * np.sqrt(2)])
     found, truth = _estimates(gaps, 0.5, 200), _true_optimism(gaps, _PHOTOS, 0.5)
     assert truth < found.mean() < 1.6 * truth
 
 
-def test_a_clear_best_epoch_flatters_nothing() -> None:
+def test_a_clear_best_epoch_has_no_optimism() -> None:
     assert _estimates(np.array([0.0, 1.0, 2.0]), 0.5, 3) == pytest.approx(0, abs=1e-6)
 
 
@@ -61,7 +61,7 @@ def test_copies_are_not_split() -> None:
     copies = np.repeat(unique, 4, axis=1)
     together = selection_optimism([copies], [np.repeat(np.arange(100), 4)], [1], 0)
     assert together == pytest.approx(selection_optimism([unique], [np.arange(100)], [1], 0))
-    # Halves that share photos would know each other's noise.
+    # Halves with copies of the same photos would share their noise.
     assert selection_optimism([copies], [np.arange(400)], [1], 0) < 0.7 * together
 
 
@@ -92,7 +92,7 @@ def test_a_member_counts_by_its_weight(share: float, expected: float) -> None:
         ([np.random.default_rng(0).normal(-3, 1, (4, 8))], [np.zeros(8)]),
     ],
 )
-def test_nothing_to_choose_flatters_nothing(
+def test_without_a_choice_there_is_no_optimism(
     epochs: list[np.ndarray], groups: list[np.ndarray]
 ) -> None:
     assert selection_optimism(epochs, groups, [1.0] * len(epochs), 0) == 0

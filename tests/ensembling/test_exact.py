@@ -12,7 +12,7 @@ from carvision.errors import PredictionsError
 
 
 def _random(images: int, candidates: int, seed: int) -> NDArray[np.float64]:
-    """Candidates from sharp and right to blurred and wrong."""
+    """Candidates of very different skill and sharpness."""
     generator = np.random.default_rng(seed)
     easy = generator.normal(0, 2, (images, 1))
     skill = generator.normal(0.5, 1.5, candidates)
@@ -39,7 +39,7 @@ def _slsqp(p: NDArray[np.float64], starts: int, seed: int) -> float:
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_no_start_of_slsqp_ends_below(seed: int) -> None:
+def test_slsqp_finds_nothing_lower(seed: int) -> None:
     p = _random(300, 3 + seed, seed)
     found = exact_weights(p)
     independent = _slsqp(p, 5, seed)
@@ -51,7 +51,7 @@ def test_no_start_of_slsqp_ends_below(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_gap_bounds_what_em_can_still_gain(seed: int) -> None:
-    """EM (Dempster, Laird and Rubin) rises slowly to the same optimum."""
+    """EM (Dempster, Laird and Rubin) converges slowly to the same optimum."""
     p = _random(200, 4, seed)
     weights = np.full(4, 1 / 4)
     for _ in range(20_000):
@@ -81,7 +81,7 @@ def test_the_interior_optimum_of_two_candidates() -> None:
     assert found.weights[0] == pytest.approx(w, abs=1e-6)
 
 
-def test_what_hurts_gets_exactly_nothing() -> None:
+def test_useless_candidates_get_exactly_zero() -> None:
     good = _random(500, 1, 3)
     p = np.hstack([good, good * 0.5, good * 0.01])
     assert exact_weights(p).weights.tolist() == [1.0, 0.0, 0.0]
@@ -115,7 +115,7 @@ def test_awkward_cases_are_solved(case: str) -> None:
 
 @pytest.mark.parametrize("sharpness", [1, 4, 10, 30])
 def test_overconfident_candidates_are_solved(sharpness: float) -> None:
-    """Where each candidate is sure and sometimes wrong, a full step would leave a photo bare."""
+    """Candidates are confident but sometimes wrong: a full step would leave a photo at zero."""
     generator = np.random.default_rng(1)
     logits = generator.normal(1, 2, (2000, 12))
     p = 1 / (1 + np.exp(-sharpness * logits))
@@ -124,10 +124,10 @@ def test_overconfident_candidates_are_solved(sharpness: float) -> None:
 
 
 @pytest.mark.parametrize(("images", "sharpness", "seed"), [(20, 60, 1), (20, 100, 1), (10, 60, 8)])
-def test_where_the_quadratic_model_is_of_no_use_small_steps_are(
+def test_small_steps_help_where_the_quadratic_model_does_not(
     images: int, sharpness: float, seed: int
 ) -> None:
-    """More sure candidates than photos: the solver once stood still up to 3 nats above."""
+    """More confident candidates than photos: the solver once stopped up to 3 nats too high."""
     logits = np.random.default_rng(seed).normal(0, 1, (images, 35, 5))
     p = softmax(sharpness * logits, axis=2)[:, :, 0]
     found = exact_weights(p)

@@ -1,4 +1,4 @@
-"""What the mean over folds gains, against brute force, and against truths that are known."""
+"""The gain of averaging over folds, against brute force and against known labels."""
 
 import numpy as np
 import pytest
@@ -67,17 +67,17 @@ def test_what_is_expected_of_one_fold_and_of_the_mean() -> None:
     found = _test_folds(log_q, submitted)
     np.testing.assert_allclose(found.confidence, np.exp(log_q).max(axis=2), rtol=1e-5)
     np.testing.assert_allclose(found.entropy, entropy(np.exp(log_q), axis=2), rtol=1e-5)
-    # The seventeenth belief is the folds' geometric mean itself.
-    belief = softmax(log_q.mean(axis=0), axis=1)
-    single = -(belief * log_q).sum(axis=2).mean()
-    loss = -(belief * np.log(submitted)).sum(axis=1).mean()
+    # The seventeenth temperature is one: the labels follow the geometric mean itself.
+    labels = softmax(log_q.mean(axis=0), axis=1)
+    single = -(labels * log_q).sum(axis=2).mean()
+    loss = -(labels * np.log(submitted)).sum(axis=1).mean()
     assert found.single_loss[16] == pytest.approx(single, rel=1e-5)
     assert found.loss[16] == pytest.approx(loss, rel=1e-5)
     rows = np.arange(_IMAGES)
-    right = [belief[rows, own.argmax(axis=1)].mean() for own in log_q]
+    right = [labels[rows, own.argmax(axis=1)].mean() for own in log_q]
     assert found.single_accuracy[16] == pytest.approx(np.mean(right), rel=1e-5)
-    assert found.accuracy[16] == pytest.approx(belief[rows, submitted.argmax(axis=1)].mean())
-    # Between the beliefs it interpolates; the loss rises from sharp to blunt.
+    assert found.accuracy[16] == pytest.approx(labels[rows, submitted.argmax(axis=1)].mean())
+    # Losses rise from sharp to blunt labels, and the gain is interpolated between them.
     assert (np.diff(found.single_loss) > 0).all()
     assert found.gain(np.array([single]))[0] == pytest.approx(single - loss, rel=1e-5)
 
@@ -90,7 +90,7 @@ def test_folds_that_agree_gain_nothing() -> None:
 
 
 def test_many_images_are_summarised_like_few() -> None:
-    """More than are computed at a time, beside two parts of them."""
+    """Images that are computed in several chunks, against two parts of them."""
     log_q = log_softmax(np.random.default_rng(2).normal(0, 2, (2, 9000, 3)), axis=2)
     submitted = np.exp(log_q).mean(axis=0)
     whole = _test_folds(log_q, submitted)

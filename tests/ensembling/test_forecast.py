@@ -12,7 +12,7 @@ from carvision.ensembling.forecast import Forecast, forecast_score
 _FOLDS, _CLASSES = 4, 6
 
 
-#: Models that are right in 78, 97 and 50 % of the photos, and some that are far too sure.
+#: Models with accuracies of 78, 97 and 50 %, and some that are far too confident.
 _WORLDS = {
     "usual": {},
     "sharp": {"skill": 4.0, "temperature": 0.7},
@@ -50,7 +50,7 @@ def _oof(truth: np.ndarray, log_q: np.ndarray, copies: int = 1, optimism: float 
         }
     )
     losses = -own[np.arange(len(truth)), truth]
-    return EnsembleOof.of(index, own, losses, optimism, {})
+    return EnsembleOof.of(index, own, losses, optimism, {}, own.argmax(axis=1))
 
 
 def _test(log_q: np.ndarray) -> tuple[TestFolds, np.ndarray]:
@@ -62,7 +62,7 @@ def _test(log_q: np.ndarray) -> tuple[TestFolds, np.ndarray]:
 
 
 def _simulated(seed: int, **test: object) -> tuple[Forecast, float, float]:
-    """A forecast, and the log loss and accuracy that came of it."""
+    """A forecast, and the true log loss and accuracy."""
     generator = np.random.default_rng(seed)
     oof = _oof(*_photos(generator, 500))
     truth, log_q = _photos(generator, 250, **test)  # type: ignore[arg-type]
@@ -92,7 +92,7 @@ def test_the_forecast_is_right_on_average(
     losses = np.array([(found.log_loss, loss) for found, loss, _ in simulations])
     error = losses[:, 0] - losses[:, 1]
     assert abs(error.mean()) < 3 * error.std() / 10
-    # Out of fold as it is, it would be far off.
+    # The out-of-fold loss alone would be far off.
     plain = np.mean([found.oof_log_loss for found, *_ in simulations])
     assert plain - losses[:, 1].mean() > 6 * error.std() / 10
     for name in ("accuracy", "reweighted_accuracy"):
@@ -100,13 +100,13 @@ def test_the_forecast_is_right_on_average(
         assert abs(right.mean()) < 0.01
 
 
-def test_photos_alike_raise_no_alarm(
+def test_similar_photos_give_no_warning(
     simulations: list[tuple[Forecast, float, float]],
 ) -> None:
     assert sum(found.shift.warning is not None for found, *_ in simulations) <= 2
 
 
-def test_harder_photos_raise_an_alarm_and_are_expected_to_cost_more() -> None:
+def test_harder_photos_give_a_warning_and_a_higher_loss() -> None:
     for seed in range(5):
         harder, _, accuracy = _simulated(seed, signal=(0.2, 0.6))
         assert harder.shift.warning is not None
@@ -117,11 +117,11 @@ def test_harder_photos_raise_an_alarm_and_are_expected_to_cost_more() -> None:
     assert easier.shift.warning is not None and "more sure" in easier.shift.warning
 
 
-def test_another_share_of_hard_photos_is_made_up_for() -> None:
+def test_another_share_of_hard_photos_is_compensated() -> None:
     generator = np.random.default_rng(3)
     truth, log_q = _photos(generator, 6000)
     oof = _oof(truth[:3000], log_q[:, :3000])
-    # Most of those that one fold's models are sure of are gone.
+    # Most photos with a high confidence are removed.
     rest = np.arange(3000, 6000)
     sure = np.exp(log_q[0, rest].max(axis=1)) > 0.9
     kept = rest[~sure | (generator.random(3000) < 0.2)]
@@ -141,7 +141,7 @@ def test_the_optimism_of_choosing_epochs_is_added() -> None:
     plain = forecast_score(_oof(*photos), folds, 0)
     added = forecast_score(_oof(*photos, optimism=0.05), folds, 0)
     assert added.reweighted == plain.reweighted
-    # Worse single models gain more by averaging, so not all of it arrives.
+    # Worse single models gain more by averaging, so the loss rises by less.
     assert 0.03 < added.log_loss - plain.log_loss < 0.05
 
 
@@ -188,7 +188,7 @@ def test_perfect_predictions() -> None:
 @pytest.mark.parametrize("copies", [1, 3])
 @pytest.mark.parametrize("world", _WORLDS)
 def test_the_same_photos_move_nothing(world: str, copies: int) -> None:
-    """Each out-of-fold photo is a test photo, seen by the models of its own fold alone."""
+    """The test photos are the out-of-fold photos, predicted by their own fold's models alone."""
     truth, log_q = _photos(np.random.default_rng(0), 301, **_WORLDS[world])
     rows = np.arange(301)
     own = np.repeat(log_q[rows % _FOLDS, rows], copies, axis=0)
@@ -202,7 +202,7 @@ def test_the_same_photos_move_nothing(world: str, copies: int) -> None:
     assert found.warning is None
 
 
-def test_a_test_of_one_fold_is_compared_with_the_submitted_ensemble_not_with_its_judges() -> None:
+def test_confidence_is_compared_with_the_submitted_ensembles() -> None:
     """The losses and classes are those of the nested searches, which chose other temperatures."""
     truth, log_q = _photos(np.random.default_rng(0), 300)
     own = log_q[np.arange(300) % _FOLDS, np.arange(300)]
@@ -215,11 +215,11 @@ def test_a_test_of_one_fold_is_compared_with_the_submitted_ensemble_not_with_its
     assert found.warning is None
     assert found.log_loss == pytest.approx(losses.mean(), abs=1e-5)
     assert found.accuracy == pytest.approx((classes == truth).mean(), abs=1e-5)
-    # As earlier versions kept it, the other temperature would be taken for a shift.
-    index = EnsembleOof.of(index, judges, losses, 0.0, {}).photos
+    # With the confidence that earlier versions kept, the other temperature looks like a shift.
+    index = EnsembleOof.of(index, judges, losses, 0.0, {}, classes).photos
     mistaken = forecast_score(EnsembleOof(index, 0.0, {}), _test(own[None])[0], 0)
     assert mistaken.warning is not None
-    # So what they kept is compared with nothing, and that is said.
+    # Therefore it is compared with nothing, and a warning says so.
     earlier = forecast_score(
         EnsembleOof(index, 0.0, {}, of_submitted=False), _test(own[None])[0], 0
     )
@@ -242,7 +242,7 @@ def test_of_a_hundred_alike_splits_at_most_five_warn(world: str, splits: int) ->
 
 
 @pytest.mark.parametrize("images", [40, 400])
-def test_darker_photos_are_said_and_cost_more(images: int) -> None:
+def test_darker_photos_give_a_warning_and_a_higher_loss(images: int) -> None:
     generator = np.random.default_rng(0)
     light = _photos(generator, 500, signal=(1.2, 1.8))
     truth, dark = _photos(generator, images, signal=(0.4, 0.8))

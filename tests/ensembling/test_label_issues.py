@@ -1,4 +1,4 @@
-"""Confident learning: a data set whose wrong labels are known, and the paper's own definition."""
+"""Confident learning, against known wrong labels and the paper's definition."""
 
 import numpy as np
 import pytest
@@ -69,14 +69,14 @@ def test_it_is_the_papers_confident_joint() -> None:
     assert (found["margin"] < 0).all()
 
 
-def test_a_class_that_the_models_like_too_much_raises_no_alarm() -> None:
-    # They say K5 with 0.6 of every third photo of Niro, but are far surer of the K5s.
+def test_a_class_that_is_predicted_too_often_raises_no_alarm() -> None:
+    # They give K5 a probability of 0.6 for every third photo of Niro, and more for photos of K5.
     p = np.full((60, 2), [0.9, 0.1])
     p[:30:3] = [0.4, 0.6]
     p[30:] = [0.05, 0.95]
     labels = np.repeat([0, 1], 30)
     assert suspicious_labels(np.log(p), labels, _ids(60), ("Niro", "K5")).empty
-    # A photo of Niro that is as much a K5 as the K5s are is another matter.
+    # A photo of Niro with as high a probability of K5 as photos of K5 is suspicious.
     p[0] = [0.02, 0.98]
     found = suspicious_labels(np.log(p), labels, _ids(60), ("Niro", "K5"))
     assert found["image_id"].tolist() == ["train/0000.jpg"]
@@ -143,7 +143,7 @@ def test_a_weak_model_is_no_judge_of_labels(
     names = tuple(f"class {i}" for i in range(100))
     found = suspicious_labels(log_p, labels, _ids(4000), names)
     rows = found["image_id"].str[6:10].astype(int).to_numpy()
-    # All that it contradicts would be the wrong list: hardly any of it is flipped.
+    # Hardly any of the labels that it contradicts is flipped.
     assert bool(wrong[rows].mean() < 0.2) is too_weak
     assert wrong[rows[:100]].mean() >= least_of_the_top
 
@@ -169,6 +169,6 @@ def test_the_estimate_is_the_papers_calibrated_joint() -> None:
     assert LabelJudgement.of(log_p, labels).wrong == pytest.approx(expected)
 
 
-def test_a_class_that_no_photo_is_surely_of_is_not_counted() -> None:
+def test_a_class_without_a_confident_photo_is_not_counted() -> None:
     log_p = np.log(np.array([[0.9, 0.1], [0.8, 0.2], [0.55, 0.45]]))
     assert LabelJudgement.of(log_p, np.array([0, 0, 1])).wrong == 0.0

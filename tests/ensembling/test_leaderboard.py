@@ -1,4 +1,4 @@
-"""The leaderboard and the front of score against cost, against their definitions."""
+"""The leaderboard and the Pareto front, against their definitions."""
 
 from itertools import combinations
 
@@ -34,14 +34,14 @@ def test_scores_are_scikit_learns(scorer: Scorer) -> None:
     own = standings["m1 original"]
     expected = log_loss(table.targets, p / p.sum(axis=1, keepdims=True), labels=range(6))
     assert own.fitted == pytest.approx(expected, abs=1e-5)
-    # Nothing is fitted of one candidate.
+    # A single candidate has no weights to fit.
     assert own.nested == pytest.approx(own.fitted, abs=1e-5)
     assert own.accuracy == pytest.approx((p.argmax(axis=1) == table.targets).mean())
     assert own.cost == 3.0
     assert standings["equal"].cost == 3 * (2.0 + 3.0)
 
 
-def test_every_subset_is_solved_and_the_front_is_what_nothing_beats() -> None:
+def test_every_subset_is_solved_and_nothing_beats_the_front() -> None:
     scorer = scorer_of(
         SyntheticMembers(
             photos=300, skills=(3.0, 2.0, 1.0, 2.5), costs=(4.0, 1.0, 0.5, 2.0)

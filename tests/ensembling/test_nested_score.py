@@ -1,4 +1,4 @@
-"""The nested score: no worse than the best member, and not flattered by noise."""
+"""The nested score: no worse than the best member's, and unbiased for pure noise."""
 
 from dataclasses import replace
 
@@ -17,7 +17,7 @@ from tests.ensembling.synthetic import SyntheticMembers
 
 @pytest.mark.parametrize("seed", range(10))
 def test_the_tuned_nested_score_is_no_worse_than_the_best_member(seed: int) -> None:
-    """Ten problems of members from alike to very different, sharpened or blurred."""
+    """Ten problems with members of similar or different skill, sharpened or blurred."""
     generator = np.random.default_rng(seed)
     table = SyntheticMembers(
         photos=250,
@@ -38,8 +38,8 @@ def test_the_tuned_nested_score_is_no_worse_than_the_best_member(seed: int) -> N
     assert -nested.mean() <= -best.mean() + 2 * noise
 
 
-def test_the_nested_score_of_pure_noise_does_not_flatter() -> None:
-    """Members that know nothing: a fitted choice finds something, an honest score does not."""
+def test_the_nested_score_of_pure_noise_is_not_too_low() -> None:
+    """Fitting finds a pattern in members without skill; the nested score shows none."""
     table = SyntheticMembers(photos=60, classes=3, skills=(0.05, 0.05, 0.05), seed=3).table()
     scorer = scorer_of(table)
     found = searched(scorer, 40)

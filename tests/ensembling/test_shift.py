@@ -1,4 +1,4 @@
-"""When the confidence in test photos is another than out of fold, and when it is said."""
+"""The comparison of confidence on test photos and out of fold, and its warning."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def test_it_is_scipys_test_of_each_photo_once() -> None:
     ("distance", "p_value", "warned"),
     [
         (0.3, 1e-6, True),
-        # Of many photos the least difference is significant; of few a large one is chance.
+        # A small difference of many photos is significant; a large one of few may be chance.
         (0.02, 1e-6, False),
         (0.3, 0.2, False),
     ],
@@ -35,14 +35,14 @@ def test_both_size_and_significance_count(distance: float, p_value: float, warne
         assert "differ by up to 30%" in warning
 
 
-def test_a_difference_that_moves_no_forecast_is_not_said() -> None:
+def test_a_difference_that_does_not_move_the_forecast_gives_no_warning() -> None:
     assert Shift(0.3, 1e-6, 0.977, 0.975, move=0.8).warning is None
     assert Shift(0.3, 1e-6, 0.9, 0.6, move=12.0).warning is not None
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_rounding_near_one_is_no_shift(dtype: type) -> None:
-    """Models that are sure of everything: float32 knows sixteen numbers between 1 - 1e-6 and 1."""
+    """For certain models: float32 has sixteen numbers between 1 - 1e-6 and 1."""
     oof = 1 - 10 ** np.random.default_rng(0).uniform(-12, -6.5, 2000)
     assert ks_2samp(oof, oof.astype(np.float32)).statistic > 0.1
     found = Shift.between(oof, oof.astype(dtype)[None])

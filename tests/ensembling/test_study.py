@@ -71,7 +71,7 @@ def test_a_study_of_other_choices_is_refused(scorer: Scorer, tmp_path: Path) -> 
         searched(scorer, 1, storage=storage, name="s", digest="p")
 
 
-def test_progress_only_falls(solved: Solved) -> None:
+def test_the_reported_best_value_only_falls(solved: Solved) -> None:
     _, tuned, reported = solved
     assert len(reported) == tuned.trials == 60
     assert reported == sorted(reported, reverse=True)
@@ -103,7 +103,7 @@ def test_a_study_that_goes_on_draws_new_points(problem: WeightStudy) -> None:
 def test_a_trial_left_running_is_closed_and_its_rule_tried_again(
     problem: WeightStudy, finished: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A process is killed in the middle of a trial, after ``finished`` whole ones."""
+    """A process is killed during a trial, after ``finished`` complete ones."""
 
     def killed(best: float) -> None:
         if len(problem.trials(TrialState.COMPLETE)) == finished:

@@ -36,7 +36,7 @@ def test_a_temperature_of_one_is_what_is_stored() -> None:
 
 
 @pytest.mark.parametrize("temperature", [COLDEST, 0.93, 1.0, 1.7, HOTTEST])
-def test_a_zero_probability_is_one_at_every_temperature(temperature: float) -> None:
+def test_a_zero_probability_stays_zero_at_every_temperature(temperature: float) -> None:
     table = with_a_zero(SyntheticMembers().table())
     found = TemperatureGrid.of(table).at(np.full(2, temperature))
     zero = np.isneginf(table.log_true_class)

@@ -1,4 +1,4 @@
-"""Stored values that their trials do not have."""
+"""Studies in which another process has stored wrong values."""
 
 from functools import partial
 from pathlib import Path
@@ -51,14 +51,14 @@ def test_a_forged_trial_does_not_win(
     found = searched(scorer, 10, storage=storage, name="s", digest="p", on_trial=told.append)
     assert found.value <= honest.value
     assert cross_fitted_loss(scorer, found.best) == pytest.approx(found.value, abs=1e-9)
-    # It neither counts as tried nor is told.
+    # It neither counts as a trial nor is reported as the best.
     assert len(told) == 1 and told[0] >= found.value
     assert "trials 9 (stored" in caplog.text
     assert all(np.isfinite(trial.value or 0.0) for trial in found.study.trials)
 
 
-def test_the_best_of_forged_trials_is_what_it_gives(scorer: Scorer, tmp_path: Path) -> None:
-    """Among twenty values of the same kind the honest best one is found."""
+def test_many_forged_trials_do_not_win(scorer: Scorer, tmp_path: Path) -> None:
+    """Twenty trials with forged values do not hide the best right one."""
     storage = f"sqlite:///{tmp_path / 'optuna.db'}"
     honest = searched(scorer, 9, storage=storage, name="s", digest="p")
     for k in range(20):

@@ -27,7 +27,7 @@ def test_rules_are_the_named_simple_mixtures() -> None:
     }
 
 
-def test_weights_are_a_mixture_of_the_loss_that_is_told(
+def test_the_weights_are_a_mixture_with_the_reported_loss(
     solved: Solved,
 ) -> None:
     problem, tuned, _ = solved
@@ -45,7 +45,7 @@ def test_the_known_mixture_is_found(solved: Solved) -> None:
     assert tuned.value < best_rule
     assert tuned.value < equal - 0.1
     assert tuned.best[3] < 0.05
-    # Within reach of the optimum of this convex problem, found on a grid.
+    # Close to the optimum of this convex problem, which a grid finds.
     steps = np.linspace(0, 1, 41)
     optimum = min(
         mixture_log_loss(problem.true_class, np.array([u, v, 1 - u - v, 0]))
@@ -57,7 +57,7 @@ def test_the_known_mixture_is_found(solved: Solved) -> None:
 
 
 @pytest.mark.parametrize("trials", [1, len(SIMPLE)])
-def test_never_above_any_rule_however_few_trials(problem: WeightStudy, trials: int) -> None:
+def test_no_rule_is_better_however_few_the_trials(problem: WeightStudy, trials: int) -> None:
     tuned = problem.tune(trials)
     losses = [mixture_log_loss(problem.true_class, weights) for weights in SIMPLE.values()]
     assert tuned.value <= min(losses) + 1e-12

@@ -45,7 +45,7 @@ def _explained() -> ExplainedForecast:
         folds.add(np.ones(1), fold, own[None])
     test = TestFolds.of(folds, np.exp(log_q).mean(axis=0))
     index = pd.DataFrame({"image_id": _IDS, "group": _IDS, "fold": 1, "class_index": 0})
-    oof = EnsembleOof.of(index, log_q[0], -log_q[0, :, 0], 0.0123, {})
+    oof = EnsembleOof.of(index, log_q[0], -log_q[0, :, 0], 0.0123, {}, log_q[0].argmax(axis=1))
     return ExplainedForecast(forecast_score(oof, test, 0), oof, test)
 
 

@@ -69,7 +69,8 @@ def tuned(untuned: Run, store: Path) -> Run:
     log_p = log_softmax(np.random.default_rng(0).normal(0, 1, (len(rows), 3)), axis=1)
     losses = -log_p[np.arange(len(rows)), rows["class_index"]]
     with mlflow.start_run(run_id=find_runs("tune", {})[0].info.run_id):
-        oof = EnsembleOof.of(rows, log_p, losses, 0.01, {"efficientnet_lite0": (1, 2)})
+        folds = {"efficientnet_lite0": (1, 2)}
+        oof = EnsembleOof.of(rows, log_p, losses, 0.01, folds, log_p.argmax(axis=1))
         with scratch_folder() as folder:
             mlflow.set_tags(write_oof_artifacts(folder, oof))
             mlflow.log_artifacts(str(folder))

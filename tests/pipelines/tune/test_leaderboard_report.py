@@ -1,4 +1,4 @@
-"""What a tune run proves of the weights that it registers."""
+"""The duality gap that a tune run logs."""
 
 import logging
 from dataclasses import replace
@@ -41,7 +41,7 @@ def test_the_gap_is_of_the_registered_weights_where_these_are_exact(
     assert logged[name] == pytest.approx(exact_weights(p).gap, abs=1e-12)
 
 
-def test_a_gap_that_stays_open_is_said(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_large_gap_is_announced(caplog: pytest.LogCaptureFixture) -> None:
     scorer = scorer_of(SyntheticMembers(photos=200).table())
     poor = FittedBlend.of(Blend.plain(scorer.table, "exact"), np.full(6, 1 / 6), np.zeros(200))
     with caplog.at_level(logging.INFO, "carvision"):

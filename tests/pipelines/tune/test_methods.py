@@ -1,4 +1,4 @@
-"""The ways to tune, on members that are made up."""
+"""The ways to tune, on synthetic members."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +18,6 @@ from carvision.pipelines.tune.methods import (
     nested_trials,
     tune_by_method,
 )
-from carvision.reporting.ensemble_plots import errors_plot
 from tests.ensembling.conftest import folds_of, scorer_of, with_a_zero
 from tests.ensembling.synthetic import SyntheticMembers
 
@@ -29,13 +28,13 @@ def _settings(method: str) -> TuneSettings:
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty one, for the study and its lock."""
+    """An empty working folder, for the study and its lock."""
     monkeypatch.chdir(tmp_path)
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_what_is_held_out_is_what_is_scored(method: str) -> None:
-    """A single view of a single member, sure of the wrong class once: no weight makes up for it."""
+def test_the_score_is_of_the_nested_predictions(method: str) -> None:
+    """A single candidate gives one truth no probability, which no weight can change."""
     table = with_a_zero(
         SyntheticMembers(photos=60, skills=(3.0,), views=("original",), view_shift=(0.0,)).table()
     )
@@ -44,11 +43,11 @@ def test_what_is_held_out_is_what_is_scored(method: str) -> None:
     assert np.isneginf(truths).sum() == 1
     nested = result.tuned.nested_log_p
     np.testing.assert_allclose(nested, np.maximum(truths, np.log(CLIP)))
-    # So that the interval around the mean is around the score.
+    # The interval around their mean is therefore around the score.
     assert -nested.mean() == pytest.approx(log_loss_of_true_class(truths))
 
 
-def test_raw_weights_are_called_what_they_are() -> None:
+def test_raw_weights_have_a_name_of_their_own() -> None:
     table = SyntheticMembers(photos=60).table()
     result = tune_by_method(scorer_of(table), folds_of(table), _settings("weights"))
     assert result.tuned.blend.rule == "raw weights by TPE"
@@ -56,7 +55,7 @@ def test_raw_weights_are_called_what_they_are() -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_same_search_runs_once_at_a_time(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The second would take the first one's trial for a killed one's, and close it."""
+    """A second process would close the first one's running trial."""
     table = SyntheticMembers(photos=60).table()
     scorer, crossfit_folds = scorer_of(table), folds_of(table)
     search = METHODS[method]
@@ -75,18 +74,12 @@ def test_the_same_search_runs_once_at_a_time(method: str, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("trials", "expected"), [(1, 3), (3, 3), (4, 4), (8, 4), (9, 5), (203, 43)]
 )
-def test_the_outer_search_draws_a_fifth_after_its_starts(trials: int, expected: int) -> None:
+def test_nested_searches_draw_a_fifth_after_their_starts(trials: int, expected: int) -> None:
     study = optuna.create_study()
     for start in range(3):
         study.enqueue_trial({"x": start / 3}, user_attrs={"start": str(start)})
     study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=5)
     assert nested_trials(trials, study) == expected
-
-
-def test_the_plot_of_errors_takes_a_zero_on_the_truth() -> None:
-    figure = errors_plot(with_a_zero(SyntheticMembers(photos=60).table()))
-    shown = figure.axes[0].images[0].get_array()
-    assert shown is not None and np.isfinite(np.asarray(shown)).all()
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -111,7 +104,7 @@ def test_the_bar_of_a_resumed_study_begins_with_what_is_done_and_ends_complete(
     scorer, crossfit_folds = scorer_of(table), folds_of(table)
     for trials in (14, 20, 20, 5):
         tune_by_method(scorer, crossfit_folds, TuneSettings(method, trials, seed=0, budget=None))
-    # Where the bar begins, where it ends, and what it is to hold.
+    # Where the bar begins and ends, and its total.
     assert bars[0][0] == 0 and bars[0][1] == bars[0][2] >= 14
     assert bars[1] == [bars[0][2], 20, 20]
     assert bars[2] == bars[3] == [20, 20, 20]
