@@ -5,11 +5,14 @@ from typing import Final
 
 import numpy as np
 import optuna
+from matplotlib import pyplot, rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from optuna.importance import get_param_importances
+from optuna.importance import PedAnovaImportanceEvaluator
 from optuna.trial import TrialState
+from optuna.visualization.matplotlib import plot_optimization_history, plot_param_importances
+from sklearn.calibration import calibration_curve
 
 from carvision.contracts import VIEWS
 from carvision.ensembling.leaderboard import FittedBlend
@@ -47,14 +50,9 @@ def reliability_plot(curves: dict[str, tuple[NDArray[np.floating], NDArray[np.bo
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color="#999", linewidth=1)
     for (name, (confidence, correct)), color in zip(curves.items(), (_ORANGE, _BLUE), strict=False):
-        which = np.clip(np.ceil(confidence * _BINS).astype(int) - 1, 0, _BINS - 1)
-        counts = np.bincount(which, minlength=_BINS)
-        used = counts > 0
-        mean = [
-            np.bincount(which, values, _BINS)[used] / counts[used]
-            for values in (confidence, correct)
-        ]
-        axes.plot(*mean, marker="o", color=color, label=name)
+        # An exponential may round to just above one.
+        right, mean = calibration_curve(correct, np.minimum(confidence, 1.0), n_bins=_BINS)
+        axes.plot(mean, right, marker="o", color=color, label=name)
     axes.set(xlabel="confidence", ylabel="share that is right", xlim=(0, 1), ylim=(0, 1))
     axes.legend()
     return figure
@@ -78,38 +76,40 @@ def front_plot(subsets: Sequence[MemberSubset]) -> Figure:
 
 
 def history_plot(study: optuna.Study) -> Figure:
-    """Each trial's value, and the best so far."""
+    """The value of each trial, and the best so far."""
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     values = np.array([trial.value for trial in complete], dtype=np.float64)
-    figure = Figure(figsize=(7, 3.5), layout="constrained")
-    axes = figure.subplots()
-    axes.scatter([trial.number for trial in complete], values, s=12, color="#bbb")
-    axes.plot([trial.number for trial in complete], np.minimum.accumulate(values), color=_BLUE)
-    # The worst trials would flatten what matters.
-    axes.set(xlabel="trial", ylabel="log loss", ylim=_shown(values))
-    return figure
+    # Optuna sets a style of matplotlib's, which ends with the block.
+    with rc_context():
+        axes = plot_optimization_history(study, target_name="log loss")
+        # The worst trials would flatten the differences between the good ones.
+        low, high = float(values.min()), float(np.quantile(values, 0.9))
+        room = 0.1 * (high - low) + 1e-6
+        axes.set_ylim(low - room, high + room)
+        return _sized(axes, (7, 3.5))
 
 
 def importance_plot(study: optuna.Study) -> Figure | None:
-    """How much each parameter decides; None while there are too few trials to tell."""
+    """The share of each parameter in the values' variation; None if there are too few trials."""
+    # Earlier versions of Optuna refuse a study of no trials, or of one.
     try:
-        importance = get_param_importances(
-            study, evaluator=optuna.importance.PedAnovaImportanceEvaluator()
-        )
+        with rc_context():
+            axes = plot_param_importances(
+                study, PedAnovaImportanceEvaluator(), target_name="log loss"
+            )
+            return _sized(axes, (7, 1 + 0.3 * len(axes.get_yticks())))
     except (ValueError, RuntimeError):
         return None
-    shown = list(importance.items())[:12][::-1]
-    figure = Figure(figsize=(7, 0.6 + 0.3 * len(shown)), layout="constrained")
-    axes = figure.subplots()
-    axes.barh([name for name, _ in shown], [share for _, share in shown], color=_BLUE)
-    axes.set(xlabel="importance")
+
+
+def _sized(axes: Axes, inches: tuple[float, float]) -> Figure:
+    """The figure of ``axes``, which pyplot forgets."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None  # these axes were drawn in one
+    figure.set_layout_engine("constrained")
+    figure.set_size_inches(*inches)
+    pyplot.close(figure)
     return figure
-
-
-def _shown(values: NDArray[np.float64]) -> tuple[float, float]:
-    low, high = float(values.min()), float(np.quantile(values, 0.9))
-    margin = max(1e-6, 0.1 * (high - low))
-    return low - margin, high + margin
 
 
 def _matrix(
