@@ -1,4 +1,4 @@
-"""How training photos are varied."""
+"""The settings of the augmentation of training photos."""
 
 from typing import Annotated
 
@@ -8,35 +8,35 @@ from carvision.config.section import Count, Positive, PositiveShare, Range, Sect
 
 
 class PartCropConfig(Section):
-    """How often a photo's front, rear, upper or lower part is shown, and how much of it."""
+    """Probability of a crop of the front, rear, upper or lower part, and its share of the photo."""
 
     p: Share
     share: Range[PositiveShare]
 
 
 class DarkenConfig(Section):
-    """How often a photo is darkened, and by which factor."""
+    """Probability that a photo is darkened, and the factor."""
 
     p: Share
     factor: Range[PositiveShare]
 
 
 class BlurConfig(Section):
-    """How often a photo is blurred, and by which Gauss curve (pixels of the training image)."""
+    """Probability of a Gaussian blur, and its sigma in pixels of the training image."""
 
     p: Share
     sigma: Range[Positive]
 
 
 class CompressionConfig(Section):
-    """How often a photo is compressed again, and at which JPEG quality."""
+    """Probability that a photo is compressed again, and the JPEG quality."""
 
     p: Share
     quality: Range[Annotated[int, Field(ge=1, le=100)]]
 
 
 class DropoutConfig(Section):
-    """How often boxes of a photo are painted over, how many, and of which side (a share)."""
+    """Probability that boxes are painted over, how many, and their side (a share)."""
 
     p: Share
     holes: Range[Count]
@@ -44,7 +44,7 @@ class DropoutConfig(Section):
 
 
 class AugmentationConfig(Section):
-    """How training photos are varied."""
+    """The settings of the augmentation of training photos."""
 
     crop_scale: Range[PositiveShare]
     crop_jitter: Annotated[float, Field(ge=0, lt=1)]

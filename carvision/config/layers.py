@@ -5,7 +5,7 @@ from typing import Any
 
 
 def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """``below`` with the values of ``above``, section by section."""
+    """``below`` overridden by ``above``, section by section."""
     result = dict(below)
     for key, value in above.items():
         both = isinstance(value, dict) and isinstance(result.get(key), dict)
@@ -23,7 +23,7 @@ def flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
 
 
 def nested(name: str, value: Any) -> dict[str, Any]:
-    """A setting by its full name as sections hold it: ``"a.b"`` is ``{"a": {"b": value}}``."""
+    """The setting of a full name inside its sections: ``"a.b"`` gives ``{"a": {"b": value}}``."""
     for part in reversed(name.split(".")):
         value = {part: value}
     return dict(value)

@@ -1,7 +1,8 @@
-"""The text of ``set=``: ``"train.epochs=3 data.same_classes=[[a b, c]]"``.
+"""Parse the text of ``set=``: ``"train.epochs=3 data.same_classes=[[a b, c]]"``.
 
-Settings are divided by blanks, and a value with blanks stands in quotes or brackets. A backslash
-before a letter is a Windows path's own; elsewhere it takes the next sign as it is.
+Settings are separated by whitespace; a value that contains whitespace needs quotes or brackets. A
+backslash before a letter or a digit belongs to a Windows path; before any other character it is an
+escape.
 """
 
 import re
@@ -17,19 +18,19 @@ from carvision.config.yaml_values import is_null, is_text, kind_of, may_be_null,
 from carvision.errors import ConfigError
 
 _KEY = re.compile(r"[A-Za-z_][\w.\-]*")
-#: Another setting behind a comma or a semicolon.
+#: A comma or a semicolon before another setting, or at the end.
 _JOINED = re.compile(r"[,;]\s*(?:([A-Za-z_][\w.]*)\s*=|\Z)")
 _OPEN, _CLOSED = "[{", "]}"
-_BLANKS = " \t\r\n"
+_WHITESPACE = " \t\r\n"
 
 
 def command_line_settings(text: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of ``set=text`` by section, and above them the parameters ``values``.
+    """The settings of ``set=text`` by section, overridden by the parameters ``values``.
 
     A parameter that is empty or None was not given.
 
     Raises:
-        ConfigError: with the part of ``text`` that cannot be read.
+        ConfigError: a part of ``text`` cannot be read.
     """
     words = {key: stripped(str(value)) for key, value in values.items() if value is not None}
     return overrides(text) | {key: word for key, word in words.items() if word}
@@ -39,14 +40,14 @@ def overrides(text: str) -> dict[str, Any]:
     """The settings of ``set=text`` by section.
 
     Raises:
-        ConfigError: with the part that cannot be read.
+        ConfigError: a part of ``text`` cannot be read.
     """
     result: dict[str, Any] = {}
     for item in _words(text):
         key, equals, value = item.partition("=")
         if not equals or not _KEY.fullmatch(key):
             raise ConfigError(
-                f"set={quoted(text)}: expected key=value without blanks around the =, and straight "
+                f"set={quoted(text)}: expected key=value without spaces around the =, and straight "
                 f"quotes, got {quoted(item)}"
             )
         _refuse_joined(text, key, value)
@@ -67,7 +68,7 @@ def _value(text: str, key: str, value: str) -> Any:
 
 
 def _refuse_joined(text: str, key: str, value: str) -> None:
-    """Refuse ``a=1,b=2``; what stands in brackets, or is in a path's name, is no setting."""
+    """Refuse ``a=1,b=2``; the same characters in brackets, or in a path, are part of the value."""
     rest = value[max(map(value.rfind, _CLOSED)) + 1 :]
     found = _JOINED.search(rest)
     names = {part for name in setting_names() for part in (name, name.rpartition(".")[2])}
@@ -75,47 +76,47 @@ def _refuse_joined(text: str, key: str, value: str) -> None:
         return
     apart = " ".join(re.split(r"[,;]\s*(?=[A-Za-z_][\w.]*\s*=|\Z)", text)).strip()
     raise ConfigError(
-        f"set={quoted(text)}: settings are divided by blanks, not by {found[0][0]!r}: "
+        f"set={quoted(text)}: settings are separated by spaces, not by {found[0][0]!r}: "
         f'set="{shortened(apart)}"'
     )
 
 
 def _words(text: str) -> list[str]:
-    """``text`` divided at blanks that stand neither in quotes nor in a value's brackets.
+    """Split ``text`` at whitespace outside of quotes and outside of a value's brackets.
 
-    Quotes around a word or a part of it go; those in brackets are YAML's.
+    Quotes around a word or a part of it are removed; those inside brackets are kept for YAML.
 
     Raises:
-        ConfigError: a quotation mark has no partner.
+        ConfigError: a quotation mark is not closed.
     """
     words: list[str] = []
     word, quote, depth, begun = "", "", 0, False
-    signs = iter(text)
-    for sign in signs:
-        escaped = next(signs, "") if sign == "\\" and quote != "'" else ""
+    characters = iter(text)
+    for character in characters:
+        escaped = next(characters, "") if character == "\\" and quote != "'" else ""
         if escaped:
             word += _unescaped(escaped, quote, depth)
         elif quote:
-            word += sign if sign != quote or depth else ""
-            quote = "" if sign == quote else quote
-        elif sign in "\"'" and (not depth or word.rstrip()[-1:] in ("[", "{", ",", ":")):
-            quote, begun = sign, True
-            word += sign if depth else ""
-        elif sign in _BLANKS and not depth:
+            word += character if character != quote or depth else ""
+            quote = "" if character == quote else quote
+        elif character in "\"'" and (not depth or word.rstrip()[-1:] in ("[", "{", ",", ":")):
+            quote, begun = character, True
+            word += character if depth else ""
+        elif character in _WHITESPACE and not depth:
             words += [word] if word or begun else []
             word, begun = "", False
         else:
-            if sign in _OPEN and (depth or word.endswith("=")):
+            if character in _OPEN and (depth or word.endswith("=")):
                 depth += 1
-            elif sign in _CLOSED and depth:
+            elif character in _CLOSED and depth:
                 depth -= 1
-            word += sign
+            word += character
     if quote:
         raise ConfigError(f"set={quoted(text)}: No closing quotation mark")
     return words + ([word] if word or begun else [])
 
 
-def _unescaped(sign: str, quote: str, depth: int) -> str:
-    if depth or sign.isalnum() or (quote and sign not in '"\\'):
-        return "\\" + sign
-    return sign
+def _unescaped(character: str, quote: str, depth: int) -> str:
+    if depth or character.isalnum() or (quote and character not in '"\\'):
+        return "\\" + character
+    return character

@@ -1,6 +1,6 @@
-"""The parameters of the entry points: each is read here, by the one function of its type.
+"""Parsers for the parameters of the entry points, one for each type.
 
-A value comes from a shell, a table or a web page: blanks or quotes around it are no part of it,
+A value is typed in a shell or copied from a web page: whitespace and quotes around it are removed,
 ``~`` is the home folder, and a number may be written as MLflow's ``float`` writes it (``200.0``).
 """
 
@@ -13,12 +13,12 @@ from carvision.config.words import quoted
 from carvision.errors import ConfigError
 
 _QUOTES = ("''", '""', "“”", "‘’", "``")
-#: What names data without a path.
+#: Names of data that has no path.
 _DATA_WORDS = ("latest", "sample")
 
 
 def stripped(text: str) -> str:
-    """``text`` without blanks and quotes around it."""
+    """``text`` without whitespace and quotes around it."""
     text = text.strip()
     if len(text) >= 2 and text[0] + text[-1] in _QUOTES:
         text = text[1:-1].strip()
@@ -28,17 +28,17 @@ def stripped(text: str) -> str:
 def path_text(text: str) -> str:
     """A path as the system takes it; empty where none is given.
 
-    Quotes and blanks around it are left out, unless there is a file of that very name.
+    Quotes and whitespace around it are removed, unless a file has exactly this name.
     """
     path = _at_home(text)
     return path if os.path.lexists(path) else _at_home(stripped(text))
 
 
 def data_source(text: str) -> str:
-    """What ``data=`` names: ``latest``, ``sample``, or a path.
+    """Parse ``data=``: ``latest``, ``sample``, or a path.
 
     Raises:
-        ConfigError: nothing is named.
+        ConfigError: it is empty.
     """
     word = stripped(str(text))
     if not word:
@@ -47,10 +47,10 @@ def data_source(text: str) -> str:
 
 
 def output_path(text: str | Path) -> Path:
-    """The file that ``output=`` names.
+    """Parse ``output=``, the name of a file.
 
     Raises:
-        ConfigError: nothing is named.
+        ConfigError: it is empty.
     """
     path = path_text(str(text))
     if not path:
@@ -59,7 +59,7 @@ def output_path(text: str | Path) -> Path:
 
 
 def fold_numbers(text: str) -> str:
-    """What ``fold=`` names: ``all``, or numbers like ``1,3``; which folds there are, the data says.
+    """Parse ``fold=``: ``all``, or numbers like ``1,3``; only the data knows which folds exist.
 
     Raises:
         ConfigError: it is neither.
@@ -74,7 +74,7 @@ def fold_numbers(text: str) -> str:
 
 
 def choice(name: str, *words: str) -> Callable[[str], str]:
-    """Reads the parameter ``name`` as one of ``words``."""
+    """Make the parser of a parameter ``name`` that is one of ``words``."""
 
     def read(given: str) -> str:
         word = stripped(str(given))
@@ -86,26 +86,26 @@ def choice(name: str, *words: str) -> Callable[[str], str]:
 
 
 def whole_number(name: str, least: int, most: int | None = None) -> Callable[[str | float], int]:
-    """Reads the parameter ``name`` as a whole number."""
+    """Make the parser of a parameter ``name`` that is a whole number."""
     bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
 
     def read(given: str | float) -> int:
         value = _number(given)
         if value is None or not value.is_integer() or not least <= value <= (most or math.inf):
-            raise ConfigError(f"-P {name}={_told(given)}: expected a whole number {bounds}")
+            raise ConfigError(f"-P {name}={_shown(given)}: expected a whole number {bounds}")
         return int(value)
 
     return read
 
 
 def number(name: str, least: float) -> Callable[[str | float], float]:
-    """Reads the parameter ``name`` as a number that may have a fraction."""
+    """Make the parser of a parameter ``name`` that is a number, with or without a fraction."""
 
     def read(given: str | float) -> float:
         value = _number(given)
         if value is None or value < least:
             raise ConfigError(
-                f"-P {name}={_told(given)}: expected a number of at least {least:g}, with a point "
+                f"-P {name}={_shown(given)}: expected a number of at least {least:g}, with a point "
                 "before the fraction"
             )
         return value
@@ -114,7 +114,7 @@ def number(name: str, least: float) -> Callable[[str | float], float]:
 
 
 def _at_home(path: str) -> str:
-    # Path.expanduser raises where there is no such user, and has no empty path.
+    # Path.expanduser raises for an unknown user, and turns an empty path into ".".
     return os.path.expanduser(path)  # noqa: PTH111
 
 
@@ -126,6 +126,6 @@ def _number(given: str | float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _told(given: str | float) -> str:
+def _shown(given: str | float) -> str:
     text = str(given)
     return text if text.isprintable() and 0 < len(text) <= 50 else quoted(text)

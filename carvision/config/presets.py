@@ -25,7 +25,7 @@ def list_recipes() -> list[str]:
 
 
 def split_models(models: str) -> list[str]:
-    """``"a,b"`` or ``"all"`` as a list of known presets, each once, in the order given.
+    """Parse ``"a,b"`` or ``"all"`` into presets, each once, in the order given.
 
     Raises:
         ConfigError: there is no such backbone, or none is named.
@@ -66,7 +66,7 @@ def backbone_settings(name: str) -> dict[str, Any]:
 
 
 def with_named_classes(settings: dict[str, Any]) -> dict[str, Any]:
-    """``settings`` with the classes that a preset's name in ``data.same_classes`` stands for.
+    """``settings`` with the classes of the preset that ``data.same_classes`` names, if it does.
 
     Raises:
         ConfigError: there is no such preset.
@@ -79,10 +79,10 @@ def with_named_classes(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def known(name: str, names: list[str], kind: str) -> str:
-    """``name``, which is one of ``names``.
+    """``name``, if it is one of ``names``.
 
     Raises:
-        ConfigError: it is not, with the nearest of them.
+        ConfigError: it is not; the message has the nearest of them.
     """
     if name not in names:
         near = nearest(name[:100], names)

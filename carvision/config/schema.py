@@ -31,7 +31,7 @@ CACHE_SIDES = (128, 256, 384, 512, 640, 832, 1024)
 
 
 class ModelConfig(Section):
-    """A backbone: timm's name, the size it is evaluated at, and where its weights come from."""
+    """A backbone: its name in timm, the size at which it is evaluated, and its weights."""
 
     timm_name: str
     image_size: Pixels
@@ -49,7 +49,7 @@ class ModelConfig(Section):
 
 
 class TrainConfig(Section):
-    """Length, batch and size of a fold's training, and what it keeps.
+    """Length, batch size and image size of a fold's training, and its checkpoints.
 
     ``batch_size`` may be ``auto``: the largest that fits, found before training begins.
     """
@@ -67,10 +67,10 @@ class TrainConfig(Section):
 
     @property
     def known_batch_size(self) -> int:
-        """The batch size where it is a number.
+        """The batch size, which must be a number.
 
         Raises:
-            ConfigError: it is ``auto``, which a fold's training alone finds out.
+            ConfigError: it is ``auto``, which only a fold's training resolves.
         """
         if self.batch_size == "auto":
             raise ConfigError("train.batch_size=auto: expected a number here")
@@ -78,7 +78,7 @@ class TrainConfig(Section):
 
     @property
     def pairs_photos(self) -> bool:
-        """Whether a batch divides into pairs; what ``auto`` finds is a power of two above one."""
+        """Whether a batch has an even size; ``auto`` finds powers of two above one."""
         return self.batch_size == "auto" or self.batch_size % 2 == 0
 
 
@@ -114,7 +114,7 @@ class LossConfig(Section):
 
 
 class MixingConfig(Section):
-    """How often two photos of a batch become one: MixUp and CutMix, each by its alpha."""
+    """The share of batches whose photos are mixed in pairs, and the alphas of MixUp and CutMix."""
 
     p: Share
     mixup_alpha: NotNegative
@@ -122,7 +122,7 @@ class MixingConfig(Section):
 
     @property
     def active(self) -> bool:
-        """Whether anything is mixed at all."""
+        """Whether any batch is mixed."""
         return self.p > 0 and (self.mixup_alpha > 0 or self.cutmix_alpha > 0)
 
 
@@ -162,10 +162,9 @@ class Config(RunSettings):
 
     @property
     def train_image_size(self) -> int:
-        """Side in pixels of a training image.
+        """Side of a training image in pixels.
 
-        Random crops magnify, so training sees a smaller size than evaluation does
-        (Touvron et al., arXiv 1906.06423).
+        Smaller than at evaluation, since random crops magnify (Touvron et al., arXiv 1906.06423).
         """
         if self.train.image_size is not None:
             return self.train.image_size
@@ -175,16 +174,16 @@ class Config(RunSettings):
 
     @property
     def cache_side(self) -> int | None:
-        """Side in pixels of the cached photos that training would read; None reads the files.
+        """Side in pixels of the cached photos to train from; None reads the files.
 
-        A cache must not blur what training sees: it holds a crop of the smallest scale in (nearly)
-        as many pixels as a training image has.
+        A cached photo is large enough for the smallest crop to have nearly as many pixels as a
+        training image: a cache must not blur what training sees.
         """
         augmentation = self.augmentation
         smallest = sqrt(augmentation.crop_scale[0])
         if augmentation.part_crop.p:
             smallest = min(smallest, augmentation.part_crop.share[0])
-        # A tenth less is not seen, and lets more backbones share a cache.
+        # A tenth less makes no visible difference, and lets more backbones share a cache.
         needed = 0.9 * self.train_image_size / smallest
         if self.data.cache == "auto":
             # A smoke run is over before a cache is written.
@@ -193,24 +192,25 @@ class Config(RunSettings):
         return self.data.cache if self.data.cache and self.data.cache >= needed else None
 
     def with_batch_size(self, size: int) -> Self:
-        """The same with this batch size."""
+        """This configuration with another batch size."""
         train = self.train.model_copy(update={"batch_size": size})
         return self.model_copy(update={"train": train})
 
     def result_settings(self) -> dict[str, Any]:
-        """Every setting that changes the result, beside the data: no device, workers, paths.
+        """Every setting that changes the result of a training: no device, workers or paths.
 
-        Whether a cache is used changes it, too, and depends on the data: that is for the caller.
+        The data changes it, too, and so does a cache, which depends on the data: the caller adds
+        both.
         """
         settings = self.model_dump(mode="json")
         for key in ("device", "data", "loader", "inference", "tracking"):
             del settings[key]
-        # A weight in the ensemble changes no training.
+        # The weight in the plan's ensemble does not change the training.
         del settings["model"]["ensemble_weight"]
-        # Where a file lies is of one machine; its content is for the caller to name.
+        # A file's path belongs to one machine; the caller adds its content.
         settings["model"]["weights"] = None
-        # How often a checkpoint is written changes no result. (Recomputing activations does: batch
-        # norm counts each batch twice.)
+        # Checkpoints do not change the result. (Recomputing activations does: batch norm then
+        # counts each batch twice.)
         del settings["train"]["checkpoint_minutes"]
         settings["train"]["image_size"] = self.train_image_size
         return settings

@@ -1,31 +1,28 @@
-"""A configuration with other values, and the file that says how one departs from its preset."""
+"""A configuration with other values, and as a file of differences from its preset."""
 
 from collections.abc import Mapping
+from functools import reduce
 from typing import Any
 
+from carvision.config.layers import merged, nested
 from carvision.config.load import load_config
 from carvision.config.schema import Config
 
-#: What belongs to the machine at hand rather than to the result.
+#: Settings of the machine, which do not change the result.
 _OF_THE_MACHINE = ("device", "loader", "tracking")
 
 
 def with_settings(config: Config, settings: Mapping[str, Any]) -> Config:
     """``config`` with other values, by their full names: ``{"optimizer.lr": 1e-3}``."""
-    values = config.model_dump()
-    for key, value in settings.items():
-        *sections, name = key.split(".")
-        place = values
-        for section in sections:
-            place = place[section]
-        place[name] = value
-    return Config.model_validate(values)
+    layers = (nested(name, value) for name, value in settings.items())
+    return Config.model_validate(reduce(merged, layers, config.model_dump()))
 
 
 def as_settings_file(config: Config) -> dict[str, Any]:
-    """What a ``config=`` file holds, for :func:`load_config` to give ``config`` on any machine.
+    """The content of a ``config=`` file from which :func:`load_config` makes ``config`` again.
 
-    The recipe is named, also where it is the default: the rest is a difference from it.
+    Settings of the machine are left out. The recipe is always named, since the other settings are
+    differences from it.
     """
     preset = load_config(config.name, recipe=config.recipe).model_dump(mode="json")
     values = config.model_dump(mode="json")

@@ -1,11 +1,11 @@
-"""A user's own text in a message: short, whatever came."""
+"""A user's own text inside a message, shortened."""
 
-#: Signs of it that are shown.
+#: Characters of it that are shown.
 _LONGEST = 100
 
 
 def shortened(text: str, longest: int = _LONGEST) -> str:
-    """The beginning of ``text``, and how long it is, where it is long."""
+    """``text``, or the beginning of a long one and its length."""
     if len(text) <= longest:
         return text
     return f"{text[: longest - 20]}… ({len(text):,} characters)"

@@ -1,9 +1,8 @@
-"""YAML that users write -> values, text where the setting is text.
+"""Read the YAML that users write, by the type of each setting.
 
-YAML 1.1 takes ``NO`` for False, ``001`` for 1 and ``2020-01-01`` for a date, and each may be the
-name of a class: the setting's type decides, not how a word looks. Numbers are read as everywhere
-else, too: ``010`` is ten, and ``1:30`` is no number. A file is somebody else's: nothing in it takes
-more time or memory than its size warrants.
+YAML 1.1 reads ``NO`` as False, ``001`` as 1 and ``2020-01-01`` as a date, and each may be the name
+of a class: where a setting is text, its value stays text. Numbers are decimal: ``010`` is ten, and
+``1:30`` is no number. Limits keep a hostile file from taking much time or memory.
 """
 
 import logging
@@ -22,7 +21,7 @@ from carvision.errors import ConfigError
 
 log = logging.getLogger(__name__)
 
-#: Values after aliases are followed, and levels of lists in lists.
+#: The most values with aliases expanded, and the deepest nesting.
 _MOST_VALUES = 100_000
 _DEEPEST = 50
 
@@ -33,7 +32,7 @@ _REPLACED = (_INT, _FLOAT, "tag:yaml.org,2002:timestamp")
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML's plain values with decimal numbers, and without dates."""
+    """PyYAML's safe loader with decimal numbers and without dates."""
 
 
 def _whole_number(loader: yaml.SafeLoader, node: ScalarNode) -> int:
@@ -62,10 +61,10 @@ _Loader.add_constructor(_INT, _whole_number)
 
 
 def yaml_value(text: str, kind: Any) -> Any:
-    """The value of YAML ``text`` for a setting of type ``kind``; None knows no type.
+    """The value of YAML ``text`` for a setting of type ``kind``, None for an unknown setting.
 
     Raises:
-        ConfigError: it is no YAML, or holds more than a configuration can.
+        ConfigError: it is no YAML, or larger than any configuration.
     """
     try:
         node = yaml.compose(text, _Loader)
@@ -81,7 +80,7 @@ def yaml_value(text: str, kind: Any) -> Any:
     except yaml.YAMLError as error:
         raise ConfigError(shortened(str(error), 200)) from None
     except (ValueError, LookupError, AttributeError) as error:
-        # What PyYAML makes of a number of 5,000 digits, or of a tag that does not fit.
+        # PyYAML raises these for a number of 5,000 digits, or a tag that does not fit its value.
         raise ConfigError(f"a value cannot be read: {shortened(str(error), 80)}") from None
     except RecursionError:
         raise ConfigError("lists or sections are nested too deep") from None
@@ -97,26 +96,26 @@ def kind_of(section: type[BaseModel], key: str) -> Any:
 
 
 def is_text(kind: Any) -> bool:
-    """Whether a setting takes text alone, beside no value at all."""
-    kinds = list(members(kind))
+    """Whether a setting takes only text, or null."""
+    kinds = list(alternatives(kind))
     return any(map(_is_word, kinds)) and all(_is_word(one) or one is NoneType for one in kinds)
 
 
 def is_null(text: str) -> bool:
-    """Whether YAML takes ``text`` for no value."""
+    """Whether YAML reads ``text`` as null."""
     return text in ("", "~", "null", "Null", "NULL")
 
 
 def may_be_null(kind: Any) -> bool:
-    """Whether a setting may have no value."""
-    return NoneType in members(kind)
+    """Whether a setting may be null."""
+    return NoneType in alternatives(kind)
 
 
 def _check(node: Node, sizes: dict[int, int], depth: int) -> int:
-    """How many values ``node`` holds once its aliases are followed.
+    """Count the values of ``node`` with its aliases expanded; ``sizes`` holds those of known nodes.
 
     Raises:
-        ConfigError: too many, too deep, or a value that holds itself.
+        ConfigError: it has too many values, is nested too deep, or contains itself.
     """
     if id(node) in sizes:
         size = sizes[id(node)]
@@ -134,8 +133,8 @@ def _check(node: Node, sizes: dict[int, int], depth: int) -> int:
         for key, _ in node.value:
             if isinstance(key, ScalarNode) and key.value in seen:
                 log.warning(
-                    "the key %s stands twice in one section: the last one counts, and what is "
-                    "below the first is left out",
+                    "the key %s stands twice in one section: the last one counts, and everything "
+                    "below the first one is left out",
                     quoted(key.value),
                 )
             seen.add(str(key.value))
@@ -150,7 +149,7 @@ def _children(node: Node) -> list[Node]:
 
 
 def _keep_text(node: Node, kind: Any) -> None:
-    """Mark the plain words of ``node`` as text where ``kind`` wants text."""
+    """Mark the unquoted values of ``node`` as text where ``kind`` is text."""
     if isinstance(node, ScalarNode):
         plain = node.style is None and node.value != ""
         null = node.tag == _NULL and may_be_null(kind)
@@ -168,8 +167,8 @@ def _keep_text(node: Node, kind: Any) -> None:
 
 
 def _item_kind(kind: Any) -> Any:
-    """What a list's items are; a merged list of sections is of the sections' own kind."""
-    for member in members(kind):
+    """The type of a list's items; the items of a merged list of sections are such sections."""
+    for one in alternatives(kind):
         if get_origin(member) is tuple:
             return get_args(member)[0]
     return kind if _is_section(kind) else None
@@ -185,12 +184,12 @@ def _is_word(kind: Any) -> bool:
     return kind in (str, Path)
 
 
-def members(kind: Any) -> Iterator[Any]:
-    """The alternatives of a type, without what it is annotated with."""
+def alternatives(kind: Any) -> Iterator[Any]:
+    """The members of a union type, without annotations."""
     if get_origin(kind) is Annotated:
-        yield from members(get_args(kind)[0])
+        yield from alternatives(get_args(kind)[0])
     elif get_origin(kind) not in (Literal, tuple) and get_args(kind):
         for member in get_args(kind):
-            yield from members(member)
+            yield from alternatives(member)
     else:
         yield kind

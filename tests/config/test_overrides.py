@@ -114,8 +114,8 @@ def test_words_and_numbers(text: str, section: str, key: str, expected: object) 
         ("model.weights=w.pth,train.epochs=3", 'set="model.weights=w.pth train.epochs=3"'),
     ],
 )
-def test_settings_are_divided_by_blanks(text: str, better: str) -> None:
-    with pytest.raises(ConfigError, match="divided by blanks") as error:
+def test_settings_are_separated_by_spaces(text: str, better: str) -> None:
+    with pytest.raises(ConfigError, match="separated by spaces") as error:
         load_config(overrides=text)
     assert str(error.value).endswith(better)
 
@@ -125,7 +125,7 @@ def test_settings_are_divided_by_blanks(text: str, better: str) -> None:
     ["“train.epochs=3”", "train.epochs＝3", "train.epochs =3", "train.epochs= 3", "=", "tr@in=1"],
 )
 def test_other_signs_are_refused_with_a_hint(text: str) -> None:
-    with pytest.raises(ConfigError, match="without blanks around the =, and straight quotes"):
+    with pytest.raises(ConfigError, match="without spaces around the =, and straight quotes"):
         load_config(overrides=text)
 
 
