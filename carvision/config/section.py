@@ -71,7 +71,9 @@ class Section(BaseModel):
 @cache
 def _numeric(section: type[Section]) -> frozenset[str]:
     """The settings of a section that may be numbers and not booleans."""
-    kinds = {name: set(alternatives(field.annotation)) for name, field in section.model_fields.items()}
+    kinds = {
+        name: set(alternatives(field.annotation)) for name, field in section.model_fields.items()
+    }
     return frozenset(
         name for name, kind in kinds.items() if kind & {int, float} and bool not in kind
     )

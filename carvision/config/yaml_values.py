@@ -169,8 +169,8 @@ def _keep_text(node: Node, kind: Any) -> None:
 def _item_kind(kind: Any) -> Any:
     """The type of a list's items; the items of a merged list of sections are such sections."""
     for one in alternatives(kind):
-        if get_origin(member) is tuple:
-            return get_args(member)[0]
+        if get_origin(one) is tuple:
+            return get_args(one)[0]
     return kind if _is_section(kind) else None
 
 
@@ -189,7 +189,7 @@ def alternatives(kind: Any) -> Iterator[Any]:
     if get_origin(kind) is Annotated:
         yield from alternatives(get_args(kind)[0])
     elif get_origin(kind) not in (Literal, tuple) and get_args(kind):
-        for member in get_args(kind):
-            yield from alternatives(member)
+        for one in get_args(kind):
+            yield from alternatives(one)
     else:
         yield kind

@@ -28,8 +28,8 @@ class ComputeSettings:
         return cls(device, precision, settings.inference.batch_size, settings.loader)
 
     def for_model(self, trained: RunSettings, wanted: str = "auto") -> Self:
-        """The same in the precision in which to predict a model that was ``trained`` so.
+        """These settings in the precision for predictions of a model with the settings ``trained``.
 
-        ``wanted`` is the precision that the user set, see :func:`prediction_precision`.
+        ``wanted`` is the precision that the user set (see :func:`prediction_precision`).
         """
         return replace(self, precision=prediction_precision(wanted, trained.precision, self.device))

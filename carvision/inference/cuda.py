@@ -1,7 +1,7 @@
-"""Why CUDA is not used on a machine that has an NVIDIA driver, and what to do about it.
+"""Why CUDA is not available on a machine with an NVIDIA driver, and what to do about it.
 
-torch says nothing when its CUDA is newer than the driver: ``torch.cuda.is_available()`` is False,
-as on a machine without a card.
+torch gives no reason when its CUDA is newer than the driver: ``torch.cuda.is_available()`` is
+False, as on a machine without a card.
 """
 
 import os
@@ -14,7 +14,7 @@ import torch
 
 from carvision.errors import ConfigError
 
-#: uv asks the driver which CUDA it runs, and takes the torch that was built for it.
+#: uv finds out the driver's CUDA version, and installs the torch that was built for it.
 FITTING_TORCH = (
     "pip install uv && uv pip install --torch-backend=auto --reinstall torch torchvision"
 )
@@ -23,9 +23,9 @@ _DRIVER = Path("/proc/driver/nvidia/version")
 
 @cache
 def why_no_cuda() -> str | None:
-    """The reason, in one sentence; None where CUDA is available, hidden on purpose, or no driver.
+    """The reason in one sentence; None if CUDA is available, there is no driver, or it is hidden.
 
-    ``CUDA_VISIBLE_DEVICES`` that is empty or -1 hides all cards on purpose.
+    An empty ``CUDA_VISIBLE_DEVICES``, or -1, hides all cards on purpose.
     """
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1")
     if hidden or not _has_driver() or torch.cuda.is_available():
@@ -36,17 +36,17 @@ def why_no_cuda() -> str | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             torch.cuda.init()
-    # Whatever the driver says: it is the reason, in whichever kind torch wraps it.
+    # The driver's message is the reason, whatever class of error torch raises with it.
     except Exception as error:
         return str(error).split("\n")[0].strip() or type(error).__name__
     return f"torch {torch.__version__} finds no card that it can use"
 
 
 def refuse_unfit_card(device: str) -> None:
-    """Compute one sum on the card before hours depend on it.
+    """Test the card with one sum, before hours of training depend on it.
 
     Raises:
-        ConfigError: torch has no code for this card (it is too old, or too new), or it is broken.
+        ConfigError: torch has no code for this card (too old, or too new), or the card is broken.
     """
     if device != "cuda":
         return

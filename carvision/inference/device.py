@@ -1,4 +1,4 @@
-"""Which device and precision a run uses, and how tensors get there."""
+"""Choose the device and the precision of a run, and move tensors to the device."""
 
 import logging
 import os
@@ -14,8 +14,8 @@ from carvision.inference.cuda import FITTING_TORCH, why_no_cuda
 
 log = logging.getLogger(__name__)
 
-#: What torchrun, `accelerate launch` and mpirun tell each of the processes that they start, and
-#: where they say how many there are. Slurm and mpirun start single processes, too.
+#: Variables that torchrun, `accelerate launch` and mpirun set in each process, with the variable
+#: that holds the number of processes: Slurm and mpirun also start single ones.
 _LAUNCHERS = {
     "LOCAL_RANK": "",
     "OMPI_COMM_WORLD_LOCAL_RANK": "OMPI_COMM_WORLD_SIZE",
@@ -24,22 +24,22 @@ _LAUNCHERS = {
 
 
 def resolve_device(wanted: str) -> str:
-    """``cpu``, ``cuda`` or ``mps``; ``auto`` takes the fastest there is.
+    """``cpu``, ``cuda`` or ``mps``; ``auto`` takes the fastest one available.
 
-    A warning says why ``auto`` takes the CPU of a machine that has an NVIDIA driver.
+    A warning gives the reason if ``auto`` takes the CPU of a machine with an NVIDIA driver.
 
     Raises:
-        ConfigError: the wanted device is not there, or several processes were started at once.
+        ConfigError: the device is not available, or a launcher started several processes.
     """
     _refuse_launcher()
     return available_device(wanted)
 
 
 def available_device(wanted: str) -> str:
-    """:func:`resolve_device` in somebody else's process, which a launcher may well have started.
+    """:func:`resolve_device` without the check for launchers, for a model in another program.
 
     Raises:
-        ConfigError: the wanted device is not there.
+        ConfigError: the device is not available.
     """
     present = {
         "cuda": torch.cuda.is_available(),
@@ -62,8 +62,8 @@ def available_device(wanted: str) -> str:
 def resolve_precision(wanted: str, device: str) -> str:
     """``fp32``, ``bf16`` or ``fp16``; ``auto`` takes bf16 where the hardware computes in it.
 
-    A CPU without such instructions emulates bf16, slower than fp32. Older CUDA cards take fp16,
-    with scaled gradients.
+    A CPU without such instructions emulates bf16, which is slower than fp32. Older CUDA cards take
+    fp16, with scaled gradients.
 
     Raises:
         ConfigError: fp16 on another device than CUDA, where gradients are not scaled.
@@ -73,7 +73,7 @@ def resolve_precision(wanted: str, device: str) -> str:
     if wanted != "auto":
         return wanted
     if device == "cuda":
-        # Without emulation: older cards take bf16 too, and compute it slower than fp32.
+        # Older cards emulate bf16, slower than fp32.
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
     if device == "cpu":
         return "bf16" if torch.cpu._is_avx512_bf16_supported() else "fp32"
@@ -106,7 +106,7 @@ def resolved_precision(settings: RunSettings) -> str:
 
 
 def device_name(device: str) -> str:
-    """The device in words: the card's name, or the processor's and how many threads compute."""
+    """The device with the name of its card or processor, or the number of threads."""
     if device == "cuda":
         return f"cuda ({torch.cuda.get_device_name()})"
     if device == "mps":
@@ -115,30 +115,30 @@ def device_name(device: str) -> str:
 
 
 def memory_format(device: str) -> torch.memory_format:
-    """How images and weights lie in memory: channels last, which convolutions compute faster.
+    """The memory layout of images and weights: channels last, which makes convolutions faster.
 
-    Not on MPS: there the backward pass of batch norm crashes or computes wrong gradients with it
+    Not on MPS, where the backward pass of batch norm then crashes or computes wrong gradients
     (https://github.com/pytorch/pytorch/issues/175189, .../181411).
     """
     return torch.contiguous_format if device == "mps" else torch.channels_last
 
 
 def to_device(tensor: torch.Tensor, device: str) -> torch.Tensor:
-    """``tensor`` on ``device``; without waiting for the copy on CUDA alone, where work is in order.
+    """Copy ``tensor`` to ``device``, on CUDA without waiting: its work is done in order.
 
-    On MPS such a copy may be read before it has arrived.
+    On MPS such a copy could be read before it is complete.
     """
     return tensor.to(device, non_blocking=device == "cuda")
 
 
 def autocast(device: str, precision: str) -> AbstractContextManager[object]:
-    """The context in which a model computes in ``precision``."""
+    """The context manager in which a model computes in ``precision``."""
     kind = torch.float16 if precision == "fp16" else torch.bfloat16
     return torch.autocast(device, kind, enabled=precision != "fp32")
 
 
 def _refuse_launcher() -> None:
-    """Several processes would each train the same fold, or wait for each other."""
+    """Refuse several processes, which would train the same fold, or wait for each other."""
     found = next(
         (
             name

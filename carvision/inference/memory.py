@@ -1,4 +1,4 @@
-"""Memory: running out of it, how full the device is, and keeping what was freed for the next."""
+"""Memory of the device and of the process: errors, use, release, and the allocator's settings."""
 
 import ctypes
 import gc
@@ -9,11 +9,11 @@ from pathlib import Path
 
 import torch
 
-#: From glibc's malloc.h: parameters of mallopt, and the most that an int holds.
+#: From glibc's malloc.h: parameters of mallopt, and the largest int.
 _M_TRIM_THRESHOLD, _M_MMAP_MAX, _INT_MAX = -1, -4, 2**31 - 1
 
-#: What MPS, the CPU's allocator and CUDA's libraries say in a plain RuntimeError. cuDNN also says
-#: that it supports nothing, or finds no algorithm, where there is no room for the workspace.
+#: Messages of the RuntimeErrors of MPS, the CPU's allocator and CUDA's libraries. Without room for
+#: its workspace, cuDNN says that a configuration is not supported, or that it finds no algorithm.
 _WORDS = (
     "out of memory",
     "can't allocate memory",
@@ -25,7 +25,7 @@ _WORDS = (
     "std::bad_alloc",
 )
 
-#: Where Linux says what a container may take, has taken, and would give back: cgroups v2, then v1.
+#: Linux's files of a container's limit, use and reclaimable cache: cgroups v2, then v1.
 _CONTAINERS = (
     ("/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
     (
@@ -38,14 +38,14 @@ _CONTAINERS = (
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether ``error`` says that the device, or the machine, has no memory left."""
+    """Whether ``error`` means that the device, or the machine, is out of memory."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(word in str(error).lower() for word in _WORDS)
 
 
 def release_memory(device: str) -> None:
-    """Give what torch keeps for later back to the device, cycles of old models included."""
+    """Return memory that torch keeps for later to the device, that of unreachable models too."""
     gc.collect()
     if device == "cuda":
         torch.cuda.empty_cache()
@@ -73,27 +73,27 @@ def configure_allocator(device: str) -> None:
         torch.mps.set_per_process_memory_fraction(1.0)
 
 
-def forget_peak_memory(device: str) -> None:
-    """Have :func:`memory_used` count from now on, where the device can: on CUDA."""
+def reset_peak_memory(device: str) -> None:
+    """Reset the peak of :func:`memory_used`; only CUDA can."""
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
 
 
 def memory_used(device: str) -> float:
-    """Peak GiB of this process: the device's memory on CUDA and MPS, else the machine's."""
+    """GiB of this process: the peak on CUDA, the present use on MPS, else the machine's peak."""
     if device == "cuda":
         return torch.cuda.max_memory_allocated() / 2**30
     if device == "mps":
         return torch.mps.driver_allocated_memory() / 2**30
-    # Kilobytes, but bytes on macOS.
+    # In kilobytes; on macOS in bytes.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak * (1 if sys.platform == "darwin" else 1024) / 2**30
 
 
 def available_memory() -> int:
-    """Bytes that the machine, or the container around this process, has left for it.
+    """Bytes that the machine, or the container of this process, has left.
 
-    Where the system does not say (macOS), half of what is built in.
+    Where the system does not report it (macOS), half of the machine's memory.
     """
     try:
         free = 1024 * _number(Path("/proc/meminfo"), "MemAvailable:")
@@ -103,22 +103,22 @@ def available_memory() -> int:
 
 
 def _glibc() -> ctypes.CDLL | None:
-    """The C library of this process where it is GNU's, whose allocator can be told such things."""
+    """The C library of this process if it is GNU's, whose allocator has settings."""
     if not sys.platform.startswith("linux"):
         return None
     libc = ctypes.CDLL(None)
-    # musl has neither.
+    # musl has neither function.
     return libc if hasattr(libc, "mallopt") and hasattr(libc, "malloc_trim") else None
 
 
 def _container_room(folder: str, limit: str, used: str, cached: str) -> int:
-    """Bytes below a container's limit; cached files count as free. No limit is a huge one."""
+    """Bytes that are left below a container's limit; cached files count as free."""
     place = Path(folder)
     try:
         most = int((place / limit).read_text())
         kept = int((place / used).read_text()) - _number(place / "memory.stat", cached)
     except (OSError, ValueError):
-        return sys.maxsize  # no such container, or the word "max"
+        return sys.maxsize  # no such container, or no limit ("max")
     return max(0, most - kept)
 
 
@@ -128,4 +128,4 @@ def _number(file: Path, name: str) -> int:
         key, value, *_ = line.split()
         if key == name:
             return int(value)
-    raise ValueError(f"{file} says nothing of {name}")
+    raise ValueError(f"{file} has no line {name}")

@@ -1,4 +1,4 @@
-"""Predictions: each photo is decoded once, and its views are made on the device."""
+"""Predict photos: each is decoded once, and its views are made on the device."""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,25 +24,26 @@ log = logging.getLogger(__name__)
 
 
 def _silent(images: int) -> None:
-    """Report progress to nobody."""
+    """Ignore the progress."""
 
 
 def _unkept(fold: int, log_p: NDArray[np.floating]) -> None:
-    """Keep no fold's own predictions."""
+    """Ignore a fold's own predictions."""
 
 
 @dataclass(frozen=True)
 class PhotosToPredict:
-    """Files or encoded bytes, and where photos are marked that cannot be read.
+    """Photos as files or encoded bytes.
 
-    Without ``unreadable`` (booleans ``[photos]`` in shared memory) such a photo is an error.
+    ``unreadable``, booleans ``[photos]`` in shared memory, marks the photos that cannot be read;
+    without it, such a photo is an error.
     """
 
     sources: Sequence[Path | bytes]
     unreadable: torch.Tensor | None = None
 
     def squashed(self, preprocessing: Preprocessing) -> WholePhotos:
-        """The photos at the size that a model expects."""
+        """The data set of these photos at the size that a model expects."""
         how = preprocessing
         return WholePhotos(self.sources, how.image_size, how.interpolation, self.unreadable)
 
@@ -106,7 +107,7 @@ def predict_views_of_each(
 
 
 def _loader(photos: WholePhotos, compute: ComputeSettings) -> PhotoLoader[torch.Tensor]:
-    # Few photos are not worth starting processes for, and none is read a second time.
+    # For few photos, starting processes takes longer than decoding. Nothing is read twice.
     few = {"workers": 0} if len(photos) <= 4 * compute.batch_size else {}
     config = compute.loader.model_copy(update={"persistent_workers": False, **few})
     return whole_photo_loader(photos, compute.batch_size, config, compute.device)
@@ -130,7 +131,7 @@ def _in_micro_batches(
             if smaller == 0:
                 raise CarvisionError(
                     "not even a single photo can be predicted in the memory that is left: free "
-                    "some, or set a smaller model.image_size"
+                    "some, or train with a smaller model.image_size"
                 ) from error
         # Outside of the handler, where the error no longer keeps the tensors of its frames alive.
         release_memory(device)
@@ -152,9 +153,10 @@ def predict_member(
     on_fold: Callable[[int, NDArray[np.floating]], None] = _unkept,
     progress: Callable[[int], None] = _silent,
 ) -> NDArray[np.float64]:
-    """Probabilities of a backbone for the views of ``temperatures``, ``[views, images, classes]``.
+    """Predict the probabilities of a backbone, ``[views, images, classes]``.
 
-    Each fold's log-probabilities are tempered, then the folds' probabilities are averaged.
+    The views are those of ``temperatures``. Each fold's log-probabilities are tempered, then the
+    folds' probabilities are averaged.
     ``on_fold`` gets each fold and its tempered log-probabilities ``[views, images, classes]``;
     ``progress`` is as in :func:`predict_views`.
     """

@@ -11,7 +11,7 @@ import torch
 
 from carvision.contracts import Tracker
 from carvision.inference import device_name
-from carvision.inference.memory import forget_peak_memory, memory_used
+from carvision.inference.memory import memory_used, reset_peak_memory
 from carvision.training.batches import TrainingBatches
 from carvision.training.best_checkpoint import BestCheckpoint
 from carvision.training.checkpoint import CheckpointWriter
@@ -64,7 +64,7 @@ class Trainer:
         """Train what is left of the epochs, then predict with the best weights."""
         device, precision = self._learner.device, self._learner.precision
         # The fold before this one, or the search for a batch size, may have needed more.
-        forget_peak_memory(device)
+        reset_peak_memory(device)
         log.info("%s: training on %s in %s", self._job.name, device_name(device), precision)
         self._tracker.run_started(self._job.name, self._total_steps)
         try:

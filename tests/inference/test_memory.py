@@ -10,9 +10,9 @@ from carvision.inference import memory
 from carvision.inference.memory import (
     available_memory,
     configure_allocator,
-    forget_peak_memory,
     is_out_of_memory,
     release_memory,
+    reset_peak_memory,
 )
 
 
@@ -155,5 +155,5 @@ def test_the_peak_of_a_card_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> Non
         memory.torch.cuda, "reset_peak_memory_stats", lambda: forgotten.append("cuda")
     )
     for device in ("cpu", "mps", "cuda"):
-        forget_peak_memory(device)
+        reset_peak_memory(device)
     assert forgotten == ["cuda"]

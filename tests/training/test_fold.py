@@ -260,7 +260,7 @@ def test_each_fold_counts_its_own_peak_of_memory(
     train: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forgotten: list[str] = []
-    monkeypatch.setattr(trainer, "forget_peak_memory", forgotten.append)
+    monkeypatch.setattr(trainer, "reset_peak_memory", forgotten.append)
     train(tiny("train.max_steps=1"))
     assert forgotten == ["cpu"]
 
