@@ -139,9 +139,10 @@ def test_a_photo_that_changed_since_the_scan_is_refused(root, manifest, tmp_path
 
 def test_a_worker_opens_the_file_itself(manifest, cache):
     photos = cache.photos(manifest.usable)
+    unopened = pickle.dumps(photos)
     expected = photos.crop(0, SIDE, WHOLE)
-    copy = pickle.loads(pickle.dumps(photos))
-    os.close(photos._descriptor)
+    assert pickle.dumps(photos) == unopened
+    copy = pickle.loads(unopened)
     np.testing.assert_array_equal(copy.crop(0, SIDE, WHOLE), expected)
 
 
