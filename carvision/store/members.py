@@ -1,11 +1,15 @@
-"""Which registered backbones an ensemble mixes."""
+"""Registered backbones: which ones there are, and which an ensemble mixes."""
 
 import logging
 from collections.abc import Sequence
 
+from carvision.config import list_models
 from carvision.errors import TrackingError
-from carvision.store.registry import members_of
-from carvision.store.versions import MemberVersion
+from carvision.store.client import client
+from carvision.store.fold_sets import has_predictions
+from carvision.store.model_files import has_bundle
+from carvision.store.tags import DATA, SET
+from carvision.store.versions import MemberVersion, member_or_none, registered_name
 
 log = logging.getLogger(__name__)
 
@@ -69,3 +73,60 @@ def _report(chosen: Sequence[MemberVersion], every: Sequence[MemberVersion]) -> 
             best.version,
             ", ".join(map(str, best.folds)),
         )
+
+
+def find_member(preset: str, set_id: str, fold_runs: list[str]) -> MemberVersion | None:
+    """The version that holds exactly these fold runs, if it was registered before.
+
+    One whose weights were removed counts as not registered.
+    """
+    filter_string = f"name = '{registered_name(preset)}' and tags.`{SET}` = '{set_id}'"
+    for entry in client().search_model_versions(filter_string):
+        member = member_or_none(entry)
+        if member is not None and member.fold_runs == fold_runs:
+            if has_bundle(member.name, member.version):
+                return member
+            log.warning("the files of %s version %s were removed", member.name, member.version)
+    return None
+
+
+def superseded_by(member: MemberVersion) -> list[int]:
+    """Versions that hold some of a version's folds and no others."""
+    filter_string = f"name = '{member.name}' and tags.`{SET}` = '{member.fold_set}'"
+    others = map(member_or_none, client().search_model_versions(filter_string))
+    return sorted(
+        one.version for one in others if one and set(one.fold_runs) < set(member.fold_runs)
+    )
+
+
+def members_of(data: str) -> list[MemberVersion]:
+    """Registered backbones' versions trained on ``data``, the one to use first coming first.
+
+    Versions of others are passed over, and so are those that lack files, up to the first of each
+    backbone that has all of its own.
+    """
+    known = {registered_name(preset) for preset in list_models()}
+    entries = client().search_model_versions(f"tags.`{DATA}` = '{data}'")
+    found = [member_or_none(entry) for entry in entries if entry.name in known]
+    whole: set[str] = set()
+    members = []
+    ours = [member for member in found if member is not None]
+    for member in sorted(ours, key=lambda member: member.rank):
+        if member.preset in whole or _is_whole(member):
+            whole.add(member.preset)
+            members.append(member)
+    return members
+
+
+def _is_whole(member: MemberVersion) -> bool:
+    """Whether a version's predictions and weights are there; a log line names one without."""
+    gone = [run_id for run_id in member.fold_runs if not has_predictions(run_id)]
+    if gone:
+        what = f"the predictions of run {', '.join(gone)} were removed"
+    elif not has_bundle(member.name, member.version):
+        what = "its weights were removed"
+    else:
+        return True
+    passed_over = (member.name, member.version, what)
+    log.warning("passed over: %s version %s, %s; train it again to use it", *passed_over)
+    return False

@@ -27,10 +27,41 @@ FOLD_RUNS: Final = "carvision.fold_runs"
 SMOKE_RUN: Final = "carvision.trial_run"
 OOF: Final = "carvision.oof_log_loss"
 WEIGHT: Final = "carvision.ensemble_weight"
+#: For people: how many folds of the data there are.
+_FOLDS: Final = "folds"
 
 TUNE_AGAIN: Final = "tune again: mlflow run . -e tune"
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainedFolds:
+    """The folds that a version is to hold.
+
+    ``runs`` is the run of each fold, ``data`` the fingerprint of the manifest that has
+    ``all_folds`` folds. In a smoke run ``train.max_steps`` cut the training, and the predictions.
+    """
+
+    set_id: str
+    data: str
+    runs: Mapping[int, str]
+    all_folds: int
+    oof_log_loss: float
+    smoke_run: bool
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The tags of the version, which :class:`MemberVersion` reads."""
+        return {
+            SET: self.set_id,
+            DATA: self.data,
+            FOLD: ",".join(map(str, self.runs)),
+            FOLD_RUNS: ",".join(self.runs.values()),
+            _FOLDS: f"{len(self.runs)}/{self.all_folds}",
+            OOF: repr(self.oof_log_loss),
+            SMOKE_RUN: str(self.smoke_run).lower(),
+        }
 
 
 @dataclass(frozen=True)

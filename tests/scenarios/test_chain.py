@@ -25,7 +25,7 @@ from carvision.pipelines.prepare.prepared_data import prepared_data
 from carvision.pipelines.train.step import train
 from carvision.pipelines.tune.step import tune
 from carvision.store.champions import crown_ensemble
-from carvision.store.registry import superseded_by
+from carvision.store.members import superseded_by
 from carvision.store.runs import find_runs
 from carvision.store.versions import MemberVersion
 from tests.conftest import SAME_CLASSES, write_photos

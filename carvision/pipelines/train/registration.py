@@ -20,9 +20,10 @@ from carvision.reporting.tables import show_folds
 from carvision.store.address import is_local_store
 from carvision.store.errors import store_problem
 from carvision.store.fold_sets import fetch_true_class, fetch_weights, usable_folds
-from carvision.store.registry import find_member, register_member, superseded_by
+from carvision.store.members import find_member, superseded_by
+from carvision.store.registry import register_member
 from carvision.store.server import TRACKING_ERRORS, require_server
-from carvision.store.versions import MemberVersion
+from carvision.store.versions import MemberVersion, TrainedFolds
 from carvision.tracking.outbox.folds import deliver_all
 from carvision.training.job import FoldJob
 from carvision.workspace import registration_lock
@@ -72,15 +73,15 @@ def _register(job: FoldJob) -> MemberVersion | None:
             weights = fetch_weights(runs, folder)
             write_bundle(folder / "bundle", job.config, job.manifest.classes, weights)
             held_out = job.manifest.usable["fold"].isin(list(runs)).sum()
-            version = register_member(
-                read_bundle(folder / "bundle"),
-                data=job.manifest.fingerprint,
-                set_id=job.set_id,
-                fold_runs=dict(zip(runs, run_ids, strict=True)),
+            trained = TrainedFolds(
+                job.set_id,
+                job.manifest.fingerprint,
+                dict(zip(runs, run_ids, strict=True)),
                 all_folds=job.manifest.folds,
                 oof_log_loss=scores["oof/log_loss"],
                 smoke_run=len(oof.index) < int(held_out),
             )
+            version = register_member(read_bundle(folder / "bundle"), trained)
     show_folds(job.config.name, {fold: run.data.metrics for fold, run in runs.items()}, scores)
     of_all = f"{len(runs)} of {job.manifest.folds} folds"
     announce(f"{how} {version.name} version {version.version}, {of_all}")
