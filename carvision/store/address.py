@@ -1,4 +1,4 @@
-"""The address of a store, refused where MLflow could make nothing of it but a traceback."""
+"""Addresses: which of them are refused as a tracking store, and that of a run's page."""
 
 from functools import cache
 from typing import Final
@@ -22,15 +22,17 @@ _EXPECTED: Final = (
 
 @cache
 def refuse_unusable(uri: str) -> None:
-    """Refuse an address of no kind that MLflow knows, or of a database whose driver is absent.
+    """Refuse an address of a kind that MLflow does not know, or of a database without its driver.
+
+    MLflow itself would answer with a traceback.
 
     Raises:
-        TrackingError: with what was expected, or the package to install.
+        TrackingError: with the kinds that are known, or the package to install.
     """
     scheme = uri.partition(":")[0].lower()
     if scheme.partition("+")[0] in DATABASE_ENGINES:
         _refuse_absent_driver(uri)
-    # Plugins have schemes of their own. What has none, or a drive's letter, is a path.
+    # Plugins register more schemes. Without a scheme, or with a drive's letter, it is a path.
     elif ":" in uri and len(scheme) > 1 and scheme not in _tracking_store_registry._registry:
         raise TrackingError(
             f"the tracking address {redacted(uri)} is of no known kind: {_EXPECTED}"
@@ -52,12 +54,12 @@ def _refuse_absent_driver(uri: str) -> None:
 
 
 def run_address(run: Run) -> str:
-    """Where the UI shows a run; for a local store, once ``mlflow ui`` runs."""
+    """The address of a run's page in the UI; that of a local store has to be started."""
     uri = shown_uri()
     base = uri.rstrip("/") if uri.startswith("http") else "http://127.0.0.1:5000"
     return f"{base}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
 
 
 def is_local_store() -> bool:
-    """Whether the UI has to be started to see anything."""
+    """Whether the store has no server, so that its UI has to be started."""
     return not mlflow.get_tracking_uri().startswith("http")

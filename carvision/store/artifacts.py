@@ -1,7 +1,7 @@
-"""Artifacts of runs and models: where they lie on a disk of this machine, they are not copied.
+"""Artifacts of runs, downloaded from a server or linked from a local store.
 
-Weights and predictions are gigabytes. On a local store what is fetched, and what is logged as a
-model, is a hard link to the file that is there: it takes no room, no time, and outlives it.
+Weights and predictions are gigabytes. A hard link takes no room and no time, and stays when the
+store's own file is removed.
 """
 
 import os
@@ -21,17 +21,17 @@ from carvision.store.server import patiently, unreachable
 
 
 def fetch(run_id: str, path: str, into: Path) -> Path:
-    """An artifact of a run below ``into``, downloaded, or linked to a local store's; its place.
+    """Fetch an artifact of a run into the folder ``into``; return its path there.
 
     Raises:
-        GoneError: the run, or the artifact, was removed.
+        GoneError: the run or the artifact was removed.
     """
 
     def fetched() -> Path:
         try:
             return _fetched(run_id, path, into)
         except (MlflowException, FileNotFoundError) as error:
-            # Asked at once: what is gone does not come back by trying again.
+            # Checked here, inside of the retries: an artifact that is gone does not come back.
             if unreachable() is not None or has_artifact(run_id, path):
                 raise
             raise GoneError(
@@ -42,7 +42,7 @@ def fetch(run_id: str, path: str, into: Path) -> Path:
 
 
 def has_artifact(run_id: str, path: str) -> bool:
-    """Whether a run is in the store, perhaps deleted, and has a file or folder ``path``."""
+    """Whether a run, which may be marked as deleted, has a file or folder ``path``."""
     folder = path.rpartition("/")[0]
     try:
         return path in {item.path for item in client().list_artifacts(run_id, folder or None)}
@@ -53,17 +53,17 @@ def has_artifact(run_id: str, path: str) -> bool:
 
 
 def local_folder(uri: str) -> Path | None:
-    """The folder that holds the artifacts of ``uri``; None where a server or a bucket does."""
+    """The local folder of the artifacts at ``uri``; None where a server or a bucket has them."""
     if uri.startswith("models:/"):
         uri = get_artifact_repository(uri).repo.artifact_uri
     return Path(local_file_uri_to_path(uri)) if is_local_uri(uri) else None
 
 
 def linked(folder: Path, path: str, into: Path) -> Path:
-    """The file or folder ``path`` below ``folder``, under its own name in ``into``.
+    """Link the file or folder ``path`` of ``folder`` into the folder ``into``; return the link.
 
     Raises:
-        FileNotFoundError: it is not there.
+        FileNotFoundError: ``folder`` has no such file.
     """
     source = folder / path
     target = into / Path(path).name
@@ -94,6 +94,6 @@ def _fetched(run_id: str, path: str, into: Path) -> Path:
 
 
 def _link(source: Path, target: Path) -> None:
-    # What was fetched before is the same file.
+    # It is there when the artifact was fetched before.
     target.unlink(missing_ok=True)
     link_or_copy(source, target)

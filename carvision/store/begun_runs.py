@@ -1,7 +1,7 @@
-"""Which process works at the run that ``mlflow run`` opened, from its first moment on.
+"""Notes on the disk of the process that works at a run which ``mlflow run`` opened.
 
-The run is tagged with its process once MLflow is imported, which takes seconds. What is killed
-before that would be RUNNING for good, so a note on the disk tells whose it is until then.
+A run is tagged with its process once MLflow is imported, which takes seconds. Without the note, the
+run of a process that is killed before that would stay RUNNING.
 """
 
 import os
@@ -14,7 +14,7 @@ from carvision.store.process import is_gone, this_process
 
 
 def note_begun() -> None:
-    """Note that this process works at the run that it was handed, if it was."""
+    """Note that this process works at the run that it was handed, if any."""
     run_id = os.environ.get("MLFLOW_RUN_ID")
     if not run_id:
         return
@@ -25,12 +25,12 @@ def note_begun() -> None:
     try:
         write_json(workspace.BEGUN / f"{plain_name(run_id)}.json", about)
     except (OSError, ValueError):
-        # A disk or a run that refuses is soon met by the step itself, which says so.
+        # The step meets the same disk and the same run, and reports what is wrong.
         return
 
 
 def begun_and_gone(store: str) -> dict[str, Path]:
-    """The notes of processes that have ended, by their run in ``store``."""
+    """The notes of processes that have ended, by the ID of their run in ``store``."""
     notes = {}
     for path in workspace.BEGUN.glob("*.json"):
         try:

@@ -1,8 +1,9 @@
-"""Which version is in use: aliases of the registry, one for each data set and a general one.
+"""Champions, the versions in use: aliases of the registry, one for each data set and a general one.
 
-``champion-<fingerprint>`` is the champion of one data set. ``champion`` is of one of them, too: it
-is what ``models:/NAME@champion`` loads, and it stays with its data. Where both are of the same
-data ``champion`` counts, so that setting it by hand is enough to go back to another version.
+The alias ``champion-<fingerprint>`` names the champion of one data set. The alias ``champion``,
+which ``models:/NAME@champion`` loads, names the champion of one of these, and stays with its data.
+Where the two differ for the same data, ``champion`` counts: to go back to another version, it is
+enough to set that by hand.
 """
 
 import logging
@@ -28,25 +29,25 @@ log = logging.getLogger(__name__)
 
 
 def champion_ensemble() -> tuple[int, EnsembleSpec] | None:
-    """The ensemble that ``champion`` names, and its version; None when there is none.
+    """The version and specification of the ensemble that ``champion`` names; None without one.
 
     Raises:
-        TrackingError: it cannot be used: others registered it, or its file is damaged.
+        TrackingError: it was registered by others, or its file is damaged.
     """
     return _ensemble_named(CHAMPION)
 
 
 def data_champion(data: str) -> tuple[int, EnsembleSpec] | None:
-    """The ensemble in use on ``data``, by its own alias; None when there is none.
+    """The version and specification of the champion of ``data``, by its alias; None without one.
 
     Raises:
-        TrackingError: it cannot be used.
+        TrackingError: it was registered by others, or its file is damaged.
     """
     return _ensemble_named(champion_alias(data))
 
 
 def other_champions() -> list[tuple[int, EnsembleSpec]]:
-    """The ensembles in use on each data, the newest first, without those that cannot be read."""
+    """The champions of all data sets, the newest first; those that cannot be read are left out."""
     try:
         aliases = dict(client().get_registered_model(ENSEMBLE).aliases)
     except MlflowException as error:
@@ -68,7 +69,7 @@ def other_champions() -> list[tuple[int, EnsembleSpec]]:
 def registered_at(version: int) -> int | None:
     """When a version of the ensemble was registered, in milliseconds since 1970.
 
-    None where the registry has no such version.
+    None if the registry has no such version.
     """
     try:
         return int(client().get_model_version(ENSEMBLE, str(version)).creation_timestamp)
@@ -79,9 +80,10 @@ def registered_at(version: int) -> int | None:
 
 
 def crown_ensemble(version: int) -> str:
-    """Make a version of the ensemble the one in use on its data.
+    """Make a version of the ensemble the champion of its data.
 
-    ``champion`` follows where it named none, or one of the same data; if not, the answer says so.
+    ``champion`` is set, too, unless it names a version of other data. Then the message that is
+    returned says how to set it; otherwise that is empty.
     """
     entry = client().get_model_version(ENSEMBLE, str(version))
     data = entry.tags.get(DATA, "")
@@ -95,9 +97,9 @@ def crown_ensemble(version: int) -> str:
 
 
 def crown_member(member: MemberVersion) -> None:
-    """Make a version the champion of its data, if it ranks better than the one that is.
+    """Make a version the champion of its data, if it ranks better than the present champion.
 
-    ``champion`` follows where it named none, or one of the same data.
+    ``champion`` is set, too, unless it names a version of other data.
     """
     general = version_named(member.name, CHAMPION)
     known = _member_or_none(general)
@@ -150,7 +152,7 @@ def _left_to(holder: ModelVersion, new: ModelVersion) -> str:
 
 
 def _member_or_none(entry: ModelVersion | None) -> MemberVersion | None:
-    """A champion that others registered compares with nothing: it counts as none, and is named."""
+    """A champion as a member; None, and a warning, for one that others registered."""
     if entry is None:
         return None
     try:
@@ -161,7 +163,7 @@ def _member_or_none(entry: ModelVersion | None) -> MemberVersion | None:
 
 
 def _ensemble_data(entry: ModelVersion) -> str:
-    """The data of an ensemble, by its tag or its score; empty where neither can be read."""
+    """The data of an ensemble, by its tag or its score; empty if neither can be read."""
     if tag := entry.tags.get(DATA, ""):
         return str(tag)
     try:
@@ -198,7 +200,7 @@ def _fetch_spec(version: int, into: Path) -> Path:
     try:
         return fetch_spec(ENSEMBLE, version, into)
     except (MlflowException, OSError) as error:
-        # A server that cannot be reached says nothing of the version.
+        # A server that is away is no fault of the version.
         if unreachable() is not None:
             raise
         raise TrackingError(f"{SPEC_FILE} cannot be had: {error}") from error

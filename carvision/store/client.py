@@ -1,7 +1,9 @@
-"""The first use of a local store: created whole, by one process at a time, of this MLflow's schema.
+"""The client of the tracking store, and what the first use of a local store has to do.
 
-MLflow creates its tables in two seconds of small steps. Two processes that do so at once, or a kill
-in between, leave a database that no later command can open.
+MLflow creates the tables of a database in two seconds of small steps. Two processes that do so at
+once, or a kill in between, leave a database that no later command can open. So the first call of
+:func:`client` in a process creates a missing database under another name, holding a lock, and
+renames it. It also corrects the places of artifacts in a project that was moved.
 """
 
 import sqlite3
@@ -30,10 +32,10 @@ _opened: set[tuple[str, Path]] = set()
 
 
 def open_store() -> None:
-    """Make a local store ready, once in a process; a server's is ready.
+    """Make a local store ready for use, once in a process; other stores are ready.
 
     Raises:
-        TrackingError: it cannot be used, why, and what to do.
+        TrackingError: the store cannot be used; the message says what to do.
     """
     uri = mlflow.get_tracking_uri()
     refuse_unusable(uri)
@@ -63,11 +65,11 @@ def open_store() -> None:
 
 
 def _create(database: Path, uri: str) -> None:
-    """Create the database under another name first, unless there is one that is whole."""
+    """Create the database unless it is there, with all of its tables."""
     if database.exists() and not is_incomplete(database):
         return
     temporary = Path(f"{database}.creating")
-    remove_database(temporary)  # which a kill left
+    remove_database(temporary)  # a kill may have left it
     address = make_url(uri).set(database=str(temporary)).render_as_string(hide_password=False)
     SqlAlchemyStore(address, DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH).engine.dispose()
     remove_database(database)
@@ -75,10 +77,10 @@ def _create(database: Path, uri: str) -> None:
 
 
 def client() -> MlflowClient:
-    """A client of the store that is in use.
+    """A client of the tracking store; a local store is made ready by :func:`open_store`.
 
     Raises:
-        TrackingError: it is a local one that cannot be used.
+        TrackingError: the store cannot be used.
     """
     open_store()
     return MlflowClient()

@@ -9,47 +9,47 @@ import mlflow
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-#: A database that is being created is written to all the time.
+#: Without a write for so long, nobody is creating the database any more.
 _IDLE_SECONDS = 10.0
-#: How long another program may keep it locked.
+#: How long to wait for another program that keeps the database locked.
 _LOCKED_SECONDS = 20.0
 #: Tables in which MLflow's own migrations write rows.
 _OF_MIGRATIONS = {"alembic_version", "workspaces"}
 
 
 def local_database() -> Path | None:
-    """The SQLite file that the tracking URI names, as an absolute path; None for other stores."""
+    """The absolute path of the SQLite file that the tracking URI names; None for other stores."""
     uri = mlflow.get_tracking_uri()
     if not uri.startswith("sqlite"):
         return None
     try:
         name = make_url(uri).database
     except ArgumentError:
-        return None  # what is wrong with it is MLflow's to say
+        return None  # MLflow says what is wrong with the address
     return Path(name).absolute() if name and name != ":memory:" else None
 
 
 def connected(database: Path) -> closing[sqlite3.Connection]:
-    """A connection to a database that exists; it closes itself."""
+    """A connection to a database that exists, which a ``with`` block closes."""
     return closing(
         sqlite3.connect(f"{database.as_uri()}?mode=rw", uri=True, timeout=_LOCKED_SECONDS)
     )
 
 
 def is_incomplete(database: Path) -> bool:
-    """Whether the creation of its tables was interrupted before anything was stored.
+    """Whether the creation of a database was interrupted before anything was stored in it.
 
-    One that another process is creating right now is waited for: ``mlflow run`` and ``mlflow ui``
-    create it before this program starts, and hold no lock.
+    Waits while another process creates it: ``mlflow run`` and ``mlflow ui`` do so before this
+    program starts, and hold no lock.
 
     Raises:
-        sqlite3.Error: it is no database, or cannot be read.
+        sqlite3.Error: the file is no database, or cannot be read.
     """
     last, since = None, 0.0
     while not _has_rows(database):
         if (written := _written(database)) != last:
             last, since = written, time.monotonic()
-        # The second for clocks that differ: another machine may have written it.
+        # Monotonic time as well: the clock of another machine may have written the first.
         if max(time.time() - written, time.monotonic() - since) > _IDLE_SECONDS:
             return True
         time.sleep(0.2)
@@ -57,9 +57,9 @@ def is_incomplete(database: Path) -> bool:
 
 
 def remove_database(database: Path) -> None:
-    """Remove it, and the files that SQLite keeps beside it.
+    """Remove a database and the files that SQLite keeps beside it.
 
-    A journal that were left would be played into the next database of this name.
+    SQLite would apply a journal that is left to the next database of this name.
     """
     for suffix in ("", "-journal", "-wal", "-shm"):
         Path(f"{database}{suffix}").unlink(missing_ok=True)
@@ -75,7 +75,7 @@ def _has_rows(database: Path) -> bool:
 
 
 def _written(database: Path) -> float:
-    """When it was written to last, or its journal."""
+    """When the database or its journal was written to last."""
     times = [database.stat().st_mtime]
     for suffix in ("-journal", "-wal"):
         with suppress(FileNotFoundError):

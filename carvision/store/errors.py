@@ -1,7 +1,7 @@
-"""What is wrong with a local store, in one sentence that says what to do.
+"""Turns errors of a local store into one sentence that says what to do.
 
-MLflow and Optuna tell it by tracebacks of SQLAlchemy and Alembic. A file that is none of Optuna's,
-or of another version, is refused where it is opened (:mod:`carvision.optuna_storage`).
+MLflow and Optuna raise errors of SQLAlchemy and Alembic. A file that is none of Optuna's, or of
+another version, is refused where it is opened (:mod:`carvision.optuna_storage`).
 """
 
 import re
@@ -25,7 +25,7 @@ _LOCKED: Final = (
 _NO_ACCESS: Final = (
     "{file} cannot be written: give write access to the file and to its folder, then run this again"
 )
-#: By SQLite's names of its errors, without what follows a second underscore
+#: By the name of SQLite's error, without what follows a second underscore
 #: (https://www.sqlite.org/rescode.html).
 _SQLITE: Final = {
     "SQLITE_NOTADB": (
@@ -60,7 +60,7 @@ _DELETED: Final = re.compile(
 
 
 def store_problem(error: BaseException) -> str | None:
-    """What is wrong with the store that ``error`` comes from; None for any other error."""
+    """What is wrong with the store, and what to do; None for errors of another kind."""
     for cause in causes(error):
         if isinstance(cause, sqlite3.Error):
             sentence = _SQLITE.get("_".join(cause.sqlite_errorname.split("_")[:2]))
@@ -72,7 +72,7 @@ def store_problem(error: BaseException) -> str | None:
 
 
 def file_store_problem(uri: str) -> str:
-    """What to do about MLflow's old file store, which it does not open any more."""
+    """What to do about MLflow's file store, which it no longer opens."""
     source = uri.removeprefix("file://") or "mlruns"
     return (
         f"{source} is a file store of an earlier MLflow, which this one opens no more: take its "
@@ -111,7 +111,7 @@ def _of_mlflow(message: str) -> str | None:
 
 
 def _is_from_optuna(error: BaseException) -> bool:
-    """Whether Optuna's storage raised it: a trial that speaks to MLflow runs inside Optuna, too."""
+    """Whether Optuna's storage raised an error, and not MLflow within a trial of Optuna."""
     for frame, _ in reversed(list(traceback.walk_tb(error.__traceback__))):
         package = frame.f_globals.get("__name__", "").partition(".")[0]
         if package in ("mlflow", "optuna"):
@@ -120,7 +120,7 @@ def _is_from_optuna(error: BaseException) -> bool:
 
 
 def _database() -> Path | str:
-    """The store's file, as short as it can be named."""
+    """The database of the store, for messages."""
     database = local_database()
     if database is None:
         return "the MLflow database"
@@ -128,7 +128,7 @@ def _database() -> Path | str:
 
 
 def _is_known(revision: str) -> bool:
-    """Whether the installed MLflow knows a schema: then an earlier one wrote it."""
+    """Whether the installed MLflow knows a schema, which then is that of an earlier MLflow."""
     from alembic.script import ScriptDirectory
     from mlflow.store.db.utils import _get_alembic_config
 

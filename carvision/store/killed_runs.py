@@ -1,4 +1,4 @@
-"""Runs that are RUNNING and that no process works at any more."""
+"""Runs that MLflow shows as RUNNING, and whose process is gone."""
 
 import time
 from collections.abc import Container
@@ -15,15 +15,15 @@ from carvision.store.runs import exists
 from carvision.store.server import shown_uri
 from carvision.store.tags import PARENT, PROCESS
 
-#: Seconds between the opening of a run and its step, with an environment to be built in between.
+#: Seconds from the opening of a run by ``mlflow run`` to its step: an environment may be built.
 _LONGEST_START = 86400.0
 
 
 def close_killed_runs() -> list[Run]:
-    """End the runs whose process, of this machine since it was booted, is gone without doing so.
+    """End the runs that killed processes of this machine left open; return these runs.
 
-    Those as well that ``mlflow run`` opened, and whose step was killed before it could name its
-    process, or never started.
+    They include runs that ``mlflow run`` opened for a step that was killed before it could tag its
+    run with its process, or that never started.
     """
     open_store()
     running = mlflow.search_runs(
@@ -46,7 +46,7 @@ def _was_killed(run: Run, begun: Container[str]) -> bool:
         return is_gone(tags[PROCESS])
     if run.info.run_id in begun:
         return True
-    # Killed between the opening of the run and the start of the step, of which nothing tells.
+    # A kill between the opening of the run and the start of the step leaves no other trace.
     project = tags.get(MLFLOW_SOURCE_NAME, "").removeprefix("file://").partition("#")[0]
     ours = bool(project) and Path(project.removesuffix("/.git")) == Path.cwd()
     age = time.time() - run.info.start_time / 1000
@@ -54,11 +54,11 @@ def _was_killed(run: Run, begun: Container[str]) -> bool:
 
 
 def close_abandoned(run_id: str) -> list[Run]:
-    """End a run, and those that it is a child of, which nobody works at any more.
+    """End an open run that the caller has taken over, and its open parents; return these runs.
 
-    For a caller that holds what its process would hold: then a process of which nothing is known
-    (it ran before a reboot, in another container) is gone. One that lives may work at other
-    children of the same parent, and one that carvision did not name is not ours to judge.
+    The caller holds the lock that the run's process held. So a process of which nothing is known
+    (it ran before a reboot, or in another container) is gone. A process that is alive may work at
+    other children of the same parent. Runs without a process are not carvision's and stay open.
     """
     closed = []
     while run_id and exists(run_id):

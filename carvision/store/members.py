@@ -76,10 +76,7 @@ def _report(chosen: Sequence[MemberVersion], every: Sequence[MemberVersion]) -> 
 
 
 def find_member(preset: str, set_id: str, fold_runs: list[str]) -> MemberVersion | None:
-    """The version that holds exactly these fold runs, if it was registered before.
-
-    One whose weights were removed counts as not registered.
-    """
+    """The version that holds exactly these fold runs, with its weights; None without one."""
     filter_string = f"name = '{registered_name(preset)}' and tags.`{SET}` = '{set_id}'"
     for entry in client().search_model_versions(filter_string):
         member = member_or_none(entry)
@@ -91,7 +88,7 @@ def find_member(preset: str, set_id: str, fold_runs: list[str]) -> MemberVersion
 
 
 def superseded_by(member: MemberVersion) -> list[int]:
-    """Versions that hold some of a version's folds and no others."""
+    """The numbers of older versions whose folds are all in ``member``, which has more."""
     filter_string = f"name = '{member.name}' and tags.`{SET}` = '{member.fold_set}'"
     others = map(member_or_none, client().search_model_versions(filter_string))
     return sorted(
@@ -100,10 +97,10 @@ def superseded_by(member: MemberVersion) -> list[int]:
 
 
 def members_of(data: str) -> list[MemberVersion]:
-    """Registered backbones' versions trained on ``data``, the one to use first coming first.
+    """The versions of backbones trained on ``data``, the best first.
 
-    Versions of others are passed over, and so are those that lack files, up to the first of each
-    backbone that has all of its own.
+    Versions that others registered are left out. So are versions that lack files, up to the first
+    whole version of each backbone.
     """
     known = {registered_name(preset) for preset in list_models()}
     entries = client().search_model_versions(f"tags.`{DATA}` = '{data}'")
@@ -119,7 +116,7 @@ def members_of(data: str) -> list[MemberVersion]:
 
 
 def _is_whole(member: MemberVersion) -> bool:
-    """Whether a version's predictions and weights are there; a log line names one without."""
+    """Whether a version has its predictions and weights; a warning says what is missing."""
     gone = [run_id for run_id in member.fold_runs if not has_predictions(run_id)]
     if gone:
         what = f"the predictions of run {', '.join(gone)} were removed"

@@ -12,29 +12,29 @@ from carvision.store.client import client
 BUNDLE: Final = "bundle"
 SPEC: Final = "spec"
 SPEC_FILE: Final = "ensemble.json"
-#: Where MLflow puts the artifacts that a pyfunc model is saved with.
+#: The folder that MLflow gives the artifacts of a pyfunc model.
 _ARTIFACTS: Final = "artifacts"
 
 
 def fetch_bundle(name: str, version: int, into: Path) -> Path:
-    """Download a backbone's bundle."""
+    """Fetch the bundle of a backbone's version into the folder ``into``; return its path."""
     return _fetch(name, version, BUNDLE, into)
 
 
 def has_bundle(name: str, version: int) -> bool:
-    """Whether a backbone's bundle is where its version says."""
+    """Whether the bundle of a backbone's version is in the store."""
     uri = f"models:/{name}/{version}/artifacts"
     found = mlflow.artifacts.list_artifacts(artifact_uri=uri)
     return BUNDLE in {PurePosixPath(item.path).name for item in found}
 
 
 def fetch_spec(name: str, version: int, into: Path) -> Path:
-    """Download an ensemble's specification."""
+    """Fetch the specification of an ensemble's version into the folder ``into``."""
     return _fetch(name, version, SPEC_FILE, into)
 
 
 def log_model_files(model_id: str, folder: Path) -> None:
-    """Log all that lies in ``folder`` as the files of a logged model."""
+    """Log all files of ``folder`` as those of a logged model."""
     target = local_folder(client().get_logged_model(model_id).artifact_location)
     if target is None:
         client().log_model_artifacts(model_id, str(folder))

@@ -28,12 +28,12 @@ log = logging.getLogger(__name__)
 def tracked_run(
     stage: str, name: str, tags: Mapping[str, str] | None = None, run_id: str = ""
 ) -> Iterator[Run]:
-    """A run of ``stage``: the one ``mlflow run`` opened, a new one, or a child of the open one.
+    """Open a run of ``stage``: the run that ``mlflow run`` opened, or a new one.
 
-    ``run_id`` opens one again that was stopped, unless it was deleted or is of another store; it
-    becomes a child of the run that is open now. It ends FINISHED, FAILED after an error, and KILLED
-    after Ctrl-C or when it was pruned, unless it was ended before.
-    ``tags`` may name another parent.
+    Within an open run, it is a child of that; ``tags`` may name another parent. ``run_id`` names a
+    stopped run to be opened again, unless this store has it no more. At the end of the block the
+    run is FINISHED, after an error FAILED, after Ctrl-C or pruning KILLED, unless it was ended
+    before.
     """
     open_store()
     parent = mlflow.active_run()
@@ -43,12 +43,12 @@ def tracked_run(
     every = {**own, **(tags or {})}
     again = run_id if run_id and exists(run_id) else None
     if again is not None:
-        # Before it is RUNNING: at no moment does a living run name a process that is gone.
+        # Before it is RUNNING: a running run never names a process that is gone.
         client().log_batch(again, tags=[RunTag(key, value) for key, value in every.items()])
     run = mlflow.start_run(again, run_name=name, nested=parent is not None, tags=every)
     try:
         if parent is not None:
-            # MLflow makes a new run a child of the open one, whatever its tags say.
+            # MLflow makes a new run a child of the open one whatever its tags say.
             mlflow.set_tag(PARENT, every[PARENT])
         yield run
     except (KeyboardInterrupt, PrunedError):
@@ -64,7 +64,7 @@ def tracked_run(
 def tracked_run_if_reachable(
     stage: str, name: str, tags: Mapping[str, str] | None = None, run_id: str = ""
 ) -> Iterator[Run | None]:
-    """:func:`tracked_run` for what goes on without one: None while the server is away."""
+    """Open a run as :func:`tracked_run` does; yield None where the server cannot be reached."""
     with ExitStack() as stack:
         run = None
         try:
@@ -76,7 +76,7 @@ def tracked_run_if_reachable(
 
 
 def end_run(run: Run, status: str) -> None:
-    """End the open run ``run``, if it is open still; what its work gave does not hang on that."""
+    """End ``run`` if it is the open one; a server that cannot be told of it is only logged."""
     active = mlflow.active_run()
     if active is None or active.info.run_id != run.info.run_id:
         return

@@ -56,11 +56,11 @@ def _pinned(
 
 
 def member_version(name: str, version: int) -> MemberVersion:
-    """A pinned version.
+    """The version ``version`` of the registered model ``name``, which an ensemble pins.
 
     Raises:
         TrackingError: it was deleted from the registry, or registered by others.
-        MlflowException: the registry cannot be asked.
+        MlflowException: the registry cannot be reached.
     """
     try:
         entry = client().get_model_version(name, str(version))
@@ -78,14 +78,13 @@ def member_version(name: str, version: int) -> MemberVersion:
 
 
 def pinned_members(spec: EnsembleSpec, tuned_at: int | None) -> list[MemberVersion]:
-    """The versions that an ensemble pins, each of which is still who it was.
+    """The versions that an ensemble pins, each checked to be the same training as then.
 
-    ``tuned_at`` is when the ensemble was registered, in milliseconds since 1970, None where that is
-    not known: by it, and by its data, a specification from before members had an identity is
-    compared.
+    ``tuned_at`` is when the ensemble was registered, in milliseconds since 1970, or None if that is
+    not known. It serves for specifications of earlier versions, which pin no fold sets.
 
     Raises:
-        TrackingError: a version was deleted, or is another one under the same number.
+        TrackingError: a version was deleted, or another one has its number.
     """
     versions = []
     for member in spec.members:

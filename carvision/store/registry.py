@@ -30,7 +30,7 @@ from carvision.store.versions import (
 
 _WEIGHTS = "*.safetensors"
 
-#: What a registered model needs to be loaded elsewhere; the pins are what it was written with.
+#: The packages that a registered model needs; it pins the versions that it was written with.
 REQUIREMENTS = (
     "mlflow",
     "numpy",
@@ -66,7 +66,7 @@ def register_member(bundle: Bundle, trained: TrainedFolds) -> MemberVersion:
 
 
 def register_ensemble(spec: EnsembleSpec, data: str) -> int:
-    """Register an ensemble in the open run; return its version. The alias is set apart."""
+    """Register an ensemble in the open run; return its version, which has no alias yet."""
     with scratch_folder() as folder:
         path = folder / SPEC_FILE
         write_json(path, spec.model_dump(mode="json"))
@@ -90,14 +90,14 @@ def _log_and_register(
     class_names: tuple[str, ...],
     tags: dict[str, Any],
 ) -> ModelVersion:
-    """Log the file or folder ``artifact`` as a model, which finds it by the name ``kind``."""
+    """Log a model whose ``code`` reads the file or folder ``artifact`` by the name ``kind``."""
     run = mlflow.active_run()
     assert run is not None  # every pipeline registers inside its run
     logged = client().create_logged_model(
         run.info.experiment_id, name="model", source_run_id=run.info.run_id
     )
-    # Saved and sent in two steps: log_model would also load what it logged and predict with it,
-    # which for an ensemble means to fetch and run every member's every fold.
+    # Saved and sent in two steps: log_model would also load the model and predict with it, which
+    # for an ensemble means to fetch and run every fold of every member.
     with scratch_folder() as folder:
         model = folder / "model"
         mlflow.pyfunc.save_model(
@@ -110,7 +110,7 @@ def _log_and_register(
             input_example=serving.input_example(),
             pip_requirements=[_pin(package) for package in REQUIREMENTS],
             model_config=serving.default_model_config(),
-            # Here, too, where the loaded model finds them: it does not know its version.
+            # Here as well as in the tags: a loaded model does not know its version.
             metadata={SUMS: tags[SUMS]},
         )
         for weights in artifact.glob(_WEIGHTS):
@@ -123,7 +123,7 @@ def _log_and_register(
 
 
 def _without_weights(artifact: Path, into: Path) -> Path:
-    """What MLflow may copy several times of ``artifact``: all of it but gigabytes of weights."""
+    """A copy of ``artifact`` without the weights: MLflow copies a model's files several times."""
     if artifact.is_file():
         return artifact
     light = into / artifact.name
@@ -132,5 +132,5 @@ def _without_weights(artifact: Path, into: Path) -> Path:
 
 
 def _pin(package: str) -> str:
-    # A build's own suffix (+cpu) is of one machine.
+    # Without the suffix of a build (+cpu), which another machine may not have.
     return f"{package}=={installed_version(package).partition('+')[0]}"

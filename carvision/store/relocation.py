@@ -1,4 +1,4 @@
-"""A project whose folder was moved or copied: the places of artifacts in its local store.
+"""Corrects the places of artifacts in the database of a project that was moved or copied.
 
 MLflow writes absolute paths into its database. In a project that was moved they lead to a folder
 that is gone, and in a copy they lead into the original.
@@ -22,7 +22,7 @@ from carvision.workspace import WORK
 log = logging.getLogger(__name__)
 
 _ARTIFACTS: Final = "mlruns"
-#: Where MLflow keeps places, and which of them are written to no more.
+#: Table and column of each kind of place, and which rows get no more files.
 _PLACES: Final = (
     ("experiments", "artifact_location", "0"),
     ("runs", "artifact_uri", "status = 'FINISHED'"),
@@ -32,18 +32,18 @@ _PLACES: Final = (
 )
 #: The tag of a prepare run that names the data's folder.
 ROOT_TAG: Final = "carvision.root"
-#: What makes a folder one of this project, or of a store of its own.
+#: Files that mark a folder as a project, or as that of a store.
 _MARKS: Final = ("MLproject", "mlflow.db")
 
 
 def relocate(database: Path, locks: Path) -> None:
-    """Let the places in ``database`` that lie in an earlier folder of this project name its own.
+    """Change the places in ``database`` from an earlier folder of this project to the present one.
 
-    Files that are only there, and written to no more, keep their places. Whatever the user put
-    elsewhere (another disk, a bucket) is left alone. The database is copied first.
+    A place keeps its path where its files are complete and only in the earlier folder, and where
+    the user chose it (another disk, a bucket). The database is copied first.
 
     Raises:
-        TrackingError: another process, which may have the earlier names, is at work here.
+        TrackingError: another process, which may use the earlier paths, trains in this folder.
     """
     # Artifacts lie beside the database, or in the folder that MLflow was first called in.
     for home in dict.fromkeys((database.parent, Path.cwd())):
@@ -62,8 +62,8 @@ def relocate(database: Path, locks: Path) -> None:
 def take_from_ui(database: Path, home: Path) -> None:
     """Let unused experiments that the UI's server made keep their artifacts in ``home``.
 
-    Where ``mlflow ui`` is a project's first command, experiments are made for that server alone:
-    without it nothing can be stored in them. ``mlflow run`` has opened its run there by now.
+    Where ``mlflow ui`` is the first command of a project, the experiments that it makes can store
+    nothing without its server. ``mlflow run`` may have opened its own run in one of them by now.
     """
     own = os.environ.get("MLFLOW_RUN_ID", "")
     unused = (
@@ -85,7 +85,7 @@ def take_from_ui(database: Path, home: Path) -> None:
 
 
 def _earlier_roots(connection: sqlite3.Connection, database: Path, home: Path) -> list[Path]:
-    """Folders where the store was, of which experiments keep their artifacts in ``mlruns``."""
+    """Earlier folders of the store, by the places where experiments keep their artifacts."""
     rows = connection.execute("SELECT experiment_id, artifact_location FROM experiments")
     paths = {str(experiment): _local_path(location) for experiment, location in rows.fetchall()}
     roots = dict.fromkeys(
@@ -102,7 +102,7 @@ def _earlier_roots(connection: sqlite3.Connection, database: Path, home: Path) -
 
 
 def _was_here(connection: sqlite3.Connection, database: Path, root: Path, home: Path) -> bool:
-    """Whether the store was in ``root`` before; otherwise the user chose that place."""
+    """Whether the store was in ``root`` before; if not, the user chose that place."""
     gone = not (root / _ARTIFACTS).exists()
     if (gone or home == database.parent) and _has_files_of(connection, root, home):
         return True
@@ -116,13 +116,13 @@ def _was_here(connection: sqlite3.Connection, database: Path, root: Path, home: 
 
 
 def _has_files_of(connection: sqlite3.Connection, root: Path, home: Path) -> bool:
-    """Whether ``home`` has artifacts of a run whose place is below ``root``."""
+    """Whether ``home`` has the artifacts of a run whose place is below ``root``."""
     places = (place for (place,) in connection.execute("SELECT artifact_uri FROM runs"))
     return any((below := _below(place, root)) and (home / below).exists() for place in places)
 
 
 def _rewrite(connection: sqlite3.Connection, root: Path, home: Path) -> int:
-    """One transaction for all; the number of places."""
+    """Change all places in one transaction; return their number."""
     artifacts, count = Path(_ARTIFACTS), 0
     with connection:
         connection.execute("BEGIN IMMEDIATE")
@@ -137,7 +137,7 @@ def _rewrite(connection: sqlite3.Connection, root: Path, home: Path) -> int:
                 new = ((home / below).as_posix(), rowid)
                 connection.execute(f"UPDATE {table} SET {column} = ? WHERE rowid = ?", new)
                 count += 1
-        # Data in the project's own folder moved with it: the sample, unpacked archives.
+        # The sample and unpacked archives lie in the project's folder, and moved with it.
         tags = connection.execute("SELECT rowid, value FROM tags WHERE key = ?", (ROOT_TAG,))
         for rowid, value in tags.fetchall():
             below = _below(value, root)
@@ -148,13 +148,13 @@ def _rewrite(connection: sqlite3.Connection, root: Path, home: Path) -> int:
 
 
 def _below(place: str | None, root: Path) -> Path | None:
-    """A place relative to ``root``; None where it is not below it."""
+    """A place relative to ``root``; None where it is elsewhere."""
     path = _local_path(place)
     return path.relative_to(root) if path is not None and path.is_relative_to(root) else None
 
 
 def _local_path(place: str | None) -> Path | None:
-    """The absolute path that a location of MLflow names, if it names one."""
+    """The absolute path of a place; None where it names none on this machine."""
     if not place:
         return None
     parts = urlsplit(place)
@@ -171,7 +171,10 @@ def _copied(connection: sqlite3.Connection, backup: Path) -> Path:
 
 
 def _refuse_while_busy(locks: Path, root: Path) -> None:
-    """A training may know this folder by its earlier name, in a container for example."""
+    """Refuse to change places while a fold is trained here.
+
+    In a container, for example, that training may know this folder by its earlier path.
+    """
     for path in locks.glob("*-fold*"):
         try:
             FileLock(path, timeout=0).acquire().lock.release()

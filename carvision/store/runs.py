@@ -1,4 +1,4 @@
-"""Runs in MLflow, as later steps find them, and the settings that they hold."""
+"""How later steps find runs, and the settings that a run holds."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,18 +19,18 @@ _LONGEST_PARAM = 6000
 
 
 def exists(run_id: str) -> bool:
-    """Whether this store has such a run, not deleted."""
+    """Whether this store has a run that is not marked as deleted."""
     try:
         return client().get_run(run_id).info.lifecycle_stage == "active"
     except MlflowException as error:
-        # A server that cannot be reached is no answer.
+        # Any other error, such as that of a server that is away, answers nothing.
         if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
             raise
         return False
 
 
 def find_runs(stage: str, tags: Mapping[str, str]) -> list[Run]:
-    """Finished runs with these tags in all experiments, the newest first."""
+    """The finished runs of a stage with these tags, in all experiments, the newest first."""
     open_store()
     conditions = [f"tags.`{key}` = '{value}'" for key, value in {STAGE: stage, **tags}.items()]
     return mlflow.search_runs(
@@ -42,9 +42,9 @@ def find_runs(stage: str, tags: Mapping[str, str]) -> list[Run]:
 
 
 def log_settings(settings: Mapping[str, Any]) -> None:
-    """The resolved configuration: as parameters to compare, and whole as ``config.yaml``.
+    """Log the resolved configuration: each setting as a parameter, and all as ``config.yaml``.
 
-    The parameters have a prefix: ``mlflow run`` has logged its own under the bare names.
+    The parameters have a prefix, because ``mlflow run`` logs its own under the bare names.
     """
     mlflow.log_params({f"config.{key}": as_parameter(value) for key, value in flat(settings)})
     text = yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True)
@@ -52,5 +52,5 @@ def log_settings(settings: Mapping[str, Any]) -> None:
 
 
 def as_parameter(value: object) -> str:
-    """A setting as a run's parameter holds it."""
+    """The value of a setting as a parameter of a run: short, and without passwords."""
     return redacted(str(value))[:_LONGEST_PARAM]

@@ -1,6 +1,6 @@
-"""Whether a tracking server answers, found out in seconds.
+"""Checks in seconds whether a tracking server answers.
 
-MLflow itself tries a call again for minutes before it says so (MLFLOW_HTTP_REQUEST_MAX_RETRIES).
+MLflow itself repeats a call for minutes before it fails (MLFLOW_HTTP_REQUEST_MAX_RETRIES).
 """
 
 import logging
@@ -24,32 +24,33 @@ from carvision.redaction import redacted
 
 log = logging.getLogger(__name__)
 
-#: What a call to MLflow raises while its server is away, among other reasons: see `unreachable`.
+#: What a call to MLflow raises while its server is away, or for another reason; see
+#: :func:`unreachable`.
 SERVER_ERRORS: Final = (MlflowException, requests.RequestException)
-#: What a step meets that goes on without the server, or leaves its results for later.
+#: What a step catches that goes on without the server, or leaves its results for later.
 TRACKING_ERRORS: Final = (*SERVER_ERRORS, TrackingError)
 
 _SECONDS = 5.0
-#: How long a step waits for a server that it cannot go on without.
+#: Seconds that a step waits for a server that it needs.
 _PATIENCE = 120.0
 _PAUSES = (1.0, 2.0, 4.0)
 _LONGEST_PAUSE = 8.0
-#: How often a server that answers may fail.
+#: How often a call to a server that answers may fail.
 _TRIES = 3
 
 _T = TypeVar("_T")
 
 
 def shown_uri() -> str:
-    """The tracking store's address, for people to read: without a user's name and password."""
+    """The address of the tracking store for messages: without user name and password."""
     return redacted(mlflow.get_tracking_uri())
 
 
 def unreachable() -> str | None:
     """Why the tracking server cannot be reached; None where it answers, or where there is none.
 
-    Asked by MLflow's own client: its proxies, certificates, logins and headers are those of the
-    calls to come.
+    MLflow's own client asks, so that proxies, certificates, logins and headers are the same as in
+    other calls.
     """
     uri = mlflow.get_tracking_uri()
     if not uri.startswith(("http://", "https://")):
@@ -64,7 +65,7 @@ def unreachable() -> str | None:
             raise_on_status=False,
         )
     except MlflowException as error:
-        # A login, a certificate, a malformed address: what is wrong is MLflow's to say.
+        # MLflow itself says what is wrong with a login, a certificate or a malformed address.
         cause = error.__context__
         away = isinstance(cause, (requests.ConnectionError, requests.Timeout))
         if not away or isinstance(cause, requests.exceptions.SSLError):
@@ -74,10 +75,10 @@ def unreachable() -> str | None:
 
 
 def require_server() -> None:
-    """Find out in seconds what a call to MLflow would say after minutes.
+    """Check in seconds that the tracking server answers.
 
     Raises:
-        TrackingError: the tracking server cannot be reached.
+        TrackingError: it cannot be reached.
     """
     reason = unreachable()
     if reason is not None:
@@ -93,9 +94,9 @@ def server_away(reason: str) -> TrackingError:
 
 
 def patiently(what: str, call: Callable[[], _T]) -> _T:
-    """Do ``call`` again while the tracking server is away, for about two minutes at most.
+    """Repeat ``call`` while the tracking server is away, for about two minutes at most.
 
-    For what a step cannot go on without; ``what`` names it. ``call`` can be repeated.
+    ``what`` names in messages what the step needs.
 
     Raises:
         TrackingError: the server did not come back.
@@ -110,7 +111,7 @@ def patiently(what: str, call: Callable[[], _T]) -> _T:
         except SERVER_ERRORS as error:
             reason = unreachable()
             answered += reason is None
-            # It may have been away for a moment; what fails again and again has another reason.
+            # A server that answers may have been away for a moment; more failures are its answer.
             if not _may_pass(error) or answered > _TRIES:
                 raise
             if time.monotonic() >= deadline:
@@ -128,7 +129,7 @@ def patiently(what: str, call: Callable[[], _T]) -> _T:
 
 @contextmanager
 def no_patience() -> Iterator[None]:
-    """Calls to MLflow fail in seconds."""
+    """Let calls to MLflow in the block fail in seconds, without retries."""
     patience = {MLFLOW_HTTP_REQUEST_MAX_RETRIES: 0, MLFLOW_HTTP_REQUEST_TIMEOUT: int(_SECONDS)}
     before = {variable: variable.get_raw() for variable in patience}
     for variable, value in patience.items():
@@ -144,7 +145,7 @@ def no_patience() -> Iterator[None]:
 
 
 def _may_pass(error: Exception) -> bool:
-    """Whether an error can have its reason in a server that is away or starting."""
+    """Whether a server that is away or starting can be the reason of an error."""
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return error.response.status_code >= 500
     if isinstance(error, MlflowException):
@@ -153,7 +154,7 @@ def _may_pass(error: Exception) -> bool:
 
 
 def _reason(error: BaseException) -> str:
-    """The innermost cause of a failed connection, which says the same in fewer words."""
+    """The innermost cause of a failed connection, whose message is the shortest."""
     proxy = isinstance(error, requests.exceptions.ProxyError)
     reasons = [each for each in causes(error) if isinstance(each, OSError) and str(each)]
     cause = reasons[-1] if reasons else error

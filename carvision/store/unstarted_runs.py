@@ -1,7 +1,7 @@
-"""The run that ``mlflow run`` opened for a step that never began: named, and closed.
+"""Closes the run that ``mlflow run`` opened for a step that is refused before it begins.
 
-``mlflow run`` opens it under a random name before it starts the step, which takes it over. Whatever
-is refused before that would leave a failed run that nobody can tell from a training.
+``mlflow run`` opens a run under a random name and starts the step, which takes the run over. Where
+the step refuses its parameters, that name would be all that tells the run from a failed training.
 """
 
 import logging
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def unstarted_run_closed() -> Iterator[None]:
-    """The block that begins a step: if it ends without one, the run that waits for it is closed."""
+    """Run a command; if it fails before its step took the run over, name and close that run."""
     try:
         yield
     except KeyboardInterrupt:
@@ -28,7 +28,7 @@ def unstarted_run_closed() -> Iterator[None]:
 
 
 def _close(status: str, reason: str) -> None:
-    """Name the run that was handed to this process and that no step has taken over, if any."""
+    """Name and end the run that was handed to this process, if no step has taken it over."""
     # MLflow removes the variable when a step opens the run.
     run_id = os.environ.get("MLFLOW_RUN_ID")
     if not run_id:

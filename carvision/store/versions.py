@@ -1,6 +1,6 @@
-"""A version of a registered backbone: its tags and files, checked before they are believed.
+"""Versions of registered backbones: what their tags say, and whether that can be trusted.
 
-Anybody can register a version, delete one, or set tags and aliases.
+Anybody can register a version, delete one, or set tags and aliases, so tags and files are checked.
 """
 
 import logging
@@ -102,17 +102,17 @@ class MemberVersion:
 
     @property
     def fold_runs(self) -> list[str]:
-        """Runs that hold its out-of-fold predictions, in the order of ``folds``."""
+        """The runs of its folds, in the order of ``folds``."""
         return self.entry.tags[FOLD_RUNS].split(",")
 
     @property
     def smoke_run(self) -> bool:
-        """Whether ``train.max_steps`` cut its training, and its predictions with it."""
+        """Whether ``train.max_steps`` cut its training and its predictions."""
         return self.entry.tags[SMOKE_RUN] == "true"
 
     @property
     def ensemble_weight(self) -> float:
-        """Its weight by the plan, as it was configured."""
+        """Its weight by the plan's recipe, as configured."""
         return float(self.entry.tags[WEIGHT])
 
     @property
@@ -122,15 +122,19 @@ class MemberVersion:
 
     @property
     def rank(self) -> tuple[bool, int, float]:
-        """Sorts the version to use first: whole before smoke runs, more folds, lower log loss."""
+        """A key that sorts the best version first.
+
+        Whole trainings come before smoke runs, then more folds, then the lower log loss.
+        """
         return (self.smoke_run, -len(self.folds), self.oof_log_loss)
 
     def fetch(self, into: Path, classes: ClassMap | None = None) -> Bundle:
-        """Download its weights; an ensemble tells its ``classes``, which must be the same.
+        """Fetch its weights into the folder ``into``; ``classes`` are those of an ensemble.
 
         Raises:
-            WeightsError: a file is not the one that was registered, or the model is another one.
-            TrackingError: it is of other classes; or the tracking server is away for long.
+            WeightsError: a file was changed, or the model is not the one that the tags describe.
+            TrackingError: it has other classes than the ensemble, or the tracking server is away
+                for long.
         """
         download = partial(fetch_bundle, self.name, self.version, into)
         folder = patiently(f"fetching {self.name} version {self.version}", download)
@@ -156,15 +160,15 @@ class MemberVersion:
 
 
 def registered_name(preset: str) -> str:
-    """The registered model of a backbone."""
+    """The name of a backbone's registered model."""
     return f"carvision-{preset}"
 
 
 def member_of(entry: ModelVersion) -> MemberVersion:
-    """A version that carvision registered, which its tags tell.
+    """A version that was registered by carvision, as its tags show.
 
     Raises:
-        TrackingError: a tag is missing, or says what carvision never writes.
+        TrackingError: a tag is missing, or has a value that carvision never writes.
     """
     for tag, is_right in _TAGS.items():
         value = entry.tags.get(tag)
@@ -180,7 +184,7 @@ def member_of(entry: ModelVersion) -> MemberVersion:
 
 
 def member_or_none(entry: ModelVersion) -> MemberVersion | None:
-    """:func:`member_of`; a version of others counts as none, which a log line says."""
+    """:func:`member_of`; None, and a warning, for a version that others registered."""
     try:
         return member_of(entry)
     except TrackingError as error:
@@ -189,16 +193,16 @@ def member_or_none(entry: ModelVersion) -> MemberVersion | None:
 
 
 def damage_of(entry: ModelVersion, folder: Path) -> str | None:
-    """Which file of a version is not the one that was registered; None where all are."""
+    """Which file of a version was changed since it was registered; None where none was."""
     stored = entry.tags.get(SUMS)
     if stored is None:
-        _say_unchecked(str(entry.name), str(entry.version))
+        _log_unchecked(str(entry.name), str(entry.version))
         return None
     return damage_below(folder, stored)
 
 
 @cache
-def _say_unchecked(name: str, version: str) -> None:
+def _log_unchecked(name: str, version: str) -> None:
     log.info("%s version %s was registered without sums: its files are not checked", name, version)
 
 

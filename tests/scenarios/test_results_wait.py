@@ -54,7 +54,7 @@ def test_the_server_goes_away_during_tune_and_ensemble(
     train([config], str(photos), "all", "auto")
 
     with monkeypatch.context() as patch:
-        _during(patch, "tune.step", "show_leaderboard", remote.stop)
+        _during(patch, "tune.leaderboard_report", "show_leaderboard", remote.stop)
         with pytest.raises(TrackingError, match=r"run tune are not in MLflow.*\n.*work/outbox"):
             tune(config, "latest", [], 3)
     (record,) = [path for path in OUTBOX.iterdir() if path.is_dir()]
