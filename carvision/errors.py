@@ -1,7 +1,7 @@
 """The errors that carvision raises on purpose; each message says what to do.
 
-Everything derives from :class:`CarvisionError`, which the entry points print as one plain message.
-Any other exception is a defect, and keeps its traceback.
+All derive from :class:`CarvisionError`, which the entry points print without a traceback. Any other
+exception is a defect and keeps its traceback.
 """
 
 from collections.abc import Iterator
@@ -12,39 +12,39 @@ class CarvisionError(Exception):
 
 
 class ConfigError(CarvisionError):
-    """An unknown key, a value of the wrong type, or a combination that cannot run."""
+    """Raised for an unknown setting, a value of the wrong type, or an impossible combination."""
 
 
 class DataError(CarvisionError):
-    """Photos, a test list, a template or answers that cannot be used as they are."""
+    """Raised for photos, a test list, a template or answers that cannot be used as they are."""
 
 
 class WeightsError(CarvisionError):
-    """Pretrained or stored weights that cannot be had, or do not fit the model."""
+    """Raised when weights cannot be found or downloaded, are damaged, or do not fit the model."""
 
 
 class PredictionsError(CarvisionError):
-    """Stored predictions that are incomplete, repeated, or of other data than expected."""
+    """Raised for stored predictions that are incomplete, damaged, or of other data."""
 
 
 class TrackingError(CarvisionError):
-    """The tracking store or the registry lacks something that a step needs."""
+    """Raised when the tracking store or the registry cannot be used, or lacks what a step needs."""
 
 
 class GoneError(TrackingError):
-    """What the tracking store names was removed from it: a run, its files, a version's files."""
+    """Raised when a run, its files or the files of a version were removed from the store."""
 
 
 class DivergedError(CarvisionError):
-    """A training whose loss exploded; with other settings it may not."""
+    """Raised when the loss of a training is no longer finite, or explodes."""
 
 
 class IncompleteError(CarvisionError):
-    """Folds or backbones that failed, said when a training that went on without them is over."""
+    """Raised at the end of a training in which folds or backbones failed, and others did not."""
 
 
 class PrunedError(CarvisionError):
-    """A tracker's word that a training is not worth going on with: a trial that others outdo."""
+    """Raised by a tracker to prune a trial of a search."""
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:

@@ -1,4 +1,4 @@
-"""Files written whole or not at all: temporary file, fsync, rename; their names, sums and locks."""
+"""Files and folders that are written whole or not at all, and their names, sums and locks."""
 
 import filecmp
 import hashlib
@@ -42,10 +42,10 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing_output(path: Path) -> Iterator[Path]:
-    """:func:`replacing` for a file that the user asked for, and may still need as it was.
+    """:func:`replacing` for an output of the user's, who may still need the earlier file.
 
-    An earlier file with other content is kept as ``NAME.1`` (``NAME.2``, and so on: none is ever
-    replaced), and a log line says so.
+    An earlier file with other content is renamed to ``NAME.1``, ``NAME.2`` and so on, none of which
+    is ever replaced, and a log line says so.
     """
     with replacing(path) as temporary:
         yield temporary
@@ -60,7 +60,7 @@ def _kept(path: Path) -> Path:
     while True:
         kept = path.with_name(f"{path.name}.{number}")
         try:
-            # Unlike a rename, a link replaces nothing that another process has just written.
+            # Unlike a rename, a link does not replace a file that another process has just written.
             os.link(path, kept)
             return kept
         except FileExistsError:
@@ -72,7 +72,7 @@ def _kept(path: Path) -> Path:
 
 
 def check_writable(output: Path) -> None:
-    """Refuse an output that cannot be written before the hours that fill it.
+    """Check that an output can be written, before the work whose result it is to hold.
 
     Raises:
         ConfigError: it is a folder or a device, or its folder cannot be written to.
@@ -81,7 +81,7 @@ def check_writable(output: Path) -> None:
         if output.exists() and not output.is_file():
             what = "a folder" if output.is_dir() else "not a regular file"
             raise ConfigError(f"output={output} is {what}; give the name of a file")
-        # A name of its own: nothing of the user's is touched.
+        # Under a new name: an earlier file of the user's is not touched.
         with temporary_path(output.parent, f".{output.name}.", output.suffix) as probe:
             probe.touch()
     except OSError as error:
@@ -90,7 +90,7 @@ def check_writable(output: Path) -> None:
 
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside ``path``; on success it takes the place of ``path``."""
+    """Yield a temporary folder beside ``path``; on success it replaces ``path``."""
     with temporary_path(path.parent, f".{path.name}.") as temporary:
         temporary.mkdir()
         yield temporary
@@ -99,9 +99,9 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """A folder below ``work/`` that is gone afterwards.
+    """Yield a temporary folder below ``work/``, which is removed at the end.
 
-    Models are gigabytes, and a machine's own folder for temporary files is often its memory.
+    Models are gigabytes, and the system's folder for temporary files is often in memory.
     """
     with temporary_path(SCRATCH, "") as folder:
         folder.mkdir()
@@ -110,10 +110,10 @@ def scratch_folder() -> Iterator[Path]:
 
 @contextmanager
 def alone(lock: Path, what: str) -> Iterator[None]:
-    """Hold the file ``lock``; it frees itself when the process dies.
+    """Hold the file ``lock``, which the system frees when the process ends.
 
     Raises:
-        CarvisionError: another process holds it, and so is busy with ``what``.
+        CarvisionError: another process holds it, and is busy with ``what``.
     """
     lock.parent.mkdir(parents=True, exist_ok=True)
     held = FileLock(lock, timeout=0)
@@ -132,7 +132,7 @@ def alone(lock: Path, what: str) -> Iterator[None]:
 
 @contextmanager
 def one_at_a_time(lock: Path) -> Iterator[None]:
-    """Wait for the file ``lock`` and hold it; it frees itself when the process dies."""
+    """Wait for the file ``lock`` and hold it; the system frees it when the process ends."""
     lock.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(lock):
         yield
@@ -159,12 +159,12 @@ def sha256_of(path: Path) -> str:
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """Give ``target`` the content of ``source``: the same bytes on the disk where it allows that.
+    """Give ``target`` the content of ``source``: by a hard link, or as a copy where there is none.
 
-    Weights are gigabytes, and nothing here changes a file in place.
+    Weights are gigabytes. A link is safe: no file is ever changed in place.
     """
     try:
-        # Through a symbolic link, which another folder may not be able to follow.
+        # Resolved: a symbolic link may lead nowhere from another folder.
         os.link(source.resolve(), target)
     # Another disk, a file system without hard links, or more links than it keeps.
     except OSError:
@@ -172,7 +172,7 @@ def link_or_copy(source: Path, target: Path) -> None:
 
 
 def flush(folder: Path) -> None:
-    """See that all files of a folder are on the disk, and not in memory alone."""
+    """Wait until all files of a folder are on the disk, and not in memory alone."""
     for path in folder.rglob("*"):
         if path.is_file():
             with path.open("rb+") as file:

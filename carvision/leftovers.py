@@ -1,7 +1,7 @@
-"""Temporary files and folders that tell whether their process lives: what a kill leaves is removed.
+"""Temporary files and folders, which a later command removes if a kill left them.
 
-Each has a lock file beside it. The system frees the lock when the process ends, however it ends, on
-this machine and on any other that shares the disk.
+Each has a lock file beside it that shows whether its process is alive: the system frees the lock
+when the process ends, on this machine and on any other that shares the disk.
 """
 
 import os
@@ -14,17 +14,25 @@ from typing import Final
 
 from filelock import FileLock, Timeout
 
+from carvision.workspace import FOLDS, SCRATCH
+
 _OWNER: Final = ".owner"
 _REPLACED: Final = ".replaced"
-#: Where below ``work/`` there are temporary files; photos by the thousand lie elsewhere.
-_PLACES: Final = ("scratch/*", ".*", "*/.*", "folds/*/.*", "folds/*/*/.*")
-#: Bytes of a name that its temporary file repeats, for whoever looks at the disk.
+#: Where temporary files lie below ``work/``: not where there are thousands of photos.
+_PLACES: Final = (
+    f"{SCRATCH.name}/*",
+    ".*",
+    "*/.*",
+    f"{FOLDS.name}/*/.*",
+    f"{FOLDS.name}/*/*/.*",
+)
+#: Bytes of a file's name in that of its temporary file, for people who look at the disk.
 _LONGEST_HINT: Final = 100
 
 
 @contextmanager
 def temporary_path(parent: Path, hint: str, suffix: str = "") -> Iterator[Path]:
-    """A new path in ``parent``; what is there in the end is removed."""
+    """Yield a new path in ``parent``; a file or folder that is there at the end is removed."""
     parent.mkdir(parents=True, exist_ok=True)
     hint = os.fsencode(hint)[:_LONGEST_HINT].decode(errors="ignore")
     owner, lock = _locked(parent, hint, suffix)
@@ -39,10 +47,10 @@ def temporary_path(parent: Path, hint: str, suffix: str = "") -> Iterator[Path]:
 
 
 def exchange(temporary: Path, path: Path) -> None:
-    """Move a temporary folder to ``path``; what was there goes with the temporary files.
+    """Move a temporary folder to ``path``; a folder that is there becomes a temporary one.
 
-    Two renames: at no moment is there half a folder under the name. After an interruption between
-    them :func:`temporary_path` does the second, and after a kill :func:`clear_leftovers`.
+    It takes two renames, so that ``path`` is never half a folder. After an interruption between
+    them :func:`temporary_path` does the second one, after a kill :func:`clear_leftovers`.
     """
     if path.exists():
         replaced = _replaced_by(temporary)
@@ -54,7 +62,7 @@ def exchange(temporary: Path, path: Path) -> None:
 def clear_leftovers(work: Path) -> list[Path]:
     """Remove the temporary files and folders below ``work`` whose process has ended.
 
-    Returns what is removed. What has no lock file is left: nothing tells whose it is.
+    Returns their paths. Files without a lock file are left: they may be anybody's.
     """
     cleared = []
     for place in _PLACES:
@@ -71,12 +79,12 @@ def _locked(parent: Path, hint: str, suffix: str) -> tuple[Path, FileLock]:
         try:
             lock.acquire()
         except (OSError, NotImplementedError):
-            # A file system without locks: without the file, nobody takes it for a leftover.
+            # A file system without locks: nobody takes a path without a lock file for a leftover.
             owner.unlink(missing_ok=True)
             return owner, lock
         if owner.exists():
             return owner, lock
-        lock.release()  # taken for a leftover between its making and its locking
+        lock.release()  # another process took it for a leftover before it was locked
 
 
 def _clear(owner: Path) -> list[Path]:
@@ -101,7 +109,7 @@ def _finish_exchange(owner: Path) -> None:
 
 
 def _remove(owner: Path) -> list[Path]:
-    """Remove what a lock file tells of, and then the lock file; which it was."""
+    """Remove the files that a lock file stands for, then the lock file; return their paths."""
     temporary = _owned(owner)
     own = [path for path in (temporary, _replaced_by(temporary)) if os.path.lexists(path)]
     for path in own:

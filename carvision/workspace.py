@@ -1,6 +1,11 @@
 """Every path, lock and database below the project's folder that is not MLflow's.
 
-Paths are relative to the project's folder, where every command runs.
+Paths are relative to the project's folder, where every command runs. The files of one fold, in
+``work/folds/<set>/fold<k>/``, are named where they are written: ``events.jsonl`` in
+:mod:`carvision.tracking.event_log`, ``sent.json`` and ``finished/`` in
+:mod:`carvision.tracking.outbox`, ``settings.json`` in :mod:`carvision.pipelines.train.begun_folds`,
+``step*.pt`` in :mod:`carvision.training.checkpoint`, and ``best-epoch*`` in
+:mod:`carvision.training.best_checkpoint`.
 """
 
 from pathlib import Path
@@ -41,6 +46,11 @@ def fold_lock(folder: Path) -> Path:
 def results_lock(run_id: str) -> Path:
     """The lock of the results of a step, in :data:`OUTBOX`."""
     return LOCKS / f"outbox-{run_id}"
+
+
+def database_backup(database: Path) -> Path:
+    """The copy of a database from before its places were changed."""
+    return WORK / f"before-move-{database.name}"
 
 
 def study_lock(name: str) -> Path:

@@ -1,4 +1,4 @@
-"""A command's own run; what earlier commands left behind is put in order before it."""
+"""The run of a command, before which leftovers of earlier commands are put in order."""
 
 import shlex
 import sys
@@ -21,7 +21,7 @@ from carvision.workspace import WORK
 
 @contextmanager
 def command_run(stage: str, name: str) -> Iterator[Run]:
-    """The run that a command works in; a child of the open one where another command calls it.
+    """Open the run of a command; within the run of another command, as a child of that.
 
     Raises:
         TrackingError: the tracking server cannot be reached.
@@ -40,13 +40,13 @@ def show_address(run: Run) -> None:
 
 
 def command_to_go_on() -> str:
-    """The command line of this process, so that it takes over what was finished."""
+    """The command line of this process, with ``resume=auto`` for ``resume=never``."""
     arguments = ["auto" if word == "never" else word for word in sys.orig_argv[1:]]
     return shlex.join(["python", *arguments])
 
 
 def _put_in_order() -> None:
-    """End the runs of killed processes, remove their temporary files, deliver what waits."""
+    """End the runs of killed processes, remove their files, and deliver results that wait."""
     for killed in close_killed_runs():
         announce(f"run {killed.info.run_name} was killed before; it is marked so")
     for path in clear_leftovers(WORK):

@@ -1,4 +1,4 @@
-"""Prepared data in the tracking store: the run that holds a manifest, and how to find it."""
+"""Prepared data in the tracking store: the runs that hold manifests, and how they are found."""
 
 import json
 import logging
@@ -42,7 +42,7 @@ _USED = "carvision.used_at"
 
 @dataclass(frozen=True)
 class PreparedRun:
-    """A prepare run: where the photos were, how they were divided, and what names the result."""
+    """A prepare run: the photos' folder, how they were divided, and the manifest."""
 
     run: Run
 
@@ -58,20 +58,20 @@ class PreparedRun:
 
     @property
     def listing(self) -> str:
-        """Digest of the photos' names, sizes and times at that moment."""
+        """The digest of the photos' names, sizes and times when they were prepared."""
         return self.run.data.tags[_LISTING]
 
     @property
     def split(self) -> SplitSettings:
-        """The settings that the folds were dealt with."""
+        """The settings by which photos were divided into folds."""
         return SplitSettings.model_validate(json.loads(self.run.data.tags[_SPLIT]))
 
     def exclusions(self) -> dict[str, str]:
-        """The list of photos that was in force: the reason for each ``image_id``.
+        """The list of excluded photos: the reason of each, by ``image_id``.
 
         Raises:
             GoneError: the list was removed, or cannot be read.
-            DataError: it is not what was logged.
+            DataError: the list was changed.
         """
         if self.run.data.tags.get(_EXCLUSIONS) == exclusions_digest({}):
             return {}
@@ -79,7 +79,7 @@ class PreparedRun:
             return kept_exclusions(folder, read_manifest(folder).frame)
 
     def excludes(self, exclusions: Mapping[str, str]) -> bool:
-        """Whether it was prepared with this list of photos to leave out."""
+        """Whether it was prepared with this list of excluded photos."""
         digest = self.run.data.tags.get(_EXCLUSIONS)
         if digest is None:  # of an earlier version
             try:
@@ -92,14 +92,14 @@ class PreparedRun:
         """The manifest, read from the run's artifacts.
 
         Raises:
-            GoneError: it was removed, or cannot be read.
-            DataError: it is not what was logged.
+            GoneError: the manifest was removed, or cannot be read.
+            DataError: the manifest was changed.
         """
         with self._kept() as folder:
             return read_manifest(folder)
 
     def manifest_or_none(self) -> Manifest | None:
-        """:meth:`manifest`; one that is gone counts as not prepared, which a log line says."""
+        """:meth:`manifest`; None, and a warning, if it is gone."""
         try:
             return self.manifest()
         except GoneError as error:
@@ -131,10 +131,12 @@ class PreparedRun:
 
 
 def exclusions_in_force(last: PreparedRun | None) -> dict[str, str]:
-    """The list that ``last`` was prepared with, wherever it is kept.
+    """The list of excluded photos that ``last`` was prepared with.
+
+    Another run may hold the same list, where the files of ``last`` are gone.
 
     Raises:
-        DataError: there was one, and it is gone with the files of the runs.
+        DataError: there was a list, and no run has it any more.
     """
     if last is None:
         return {}
@@ -159,7 +161,7 @@ def exclusions_in_force(last: PreparedRun | None) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Request:
-    """What a manifest was prepared from, which a later step compares before it takes it again."""
+    """What a manifest is made from; a later step compares it with the tags of earlier runs."""
 
     root: Path
     listing: str
@@ -168,7 +170,7 @@ class Request:
 
 
 def log_prepared(manifest: Manifest, request: Request, page: str) -> None:
-    """Log a manifest and its HTML page into the open run, so that later steps find it."""
+    """Log a manifest and its HTML page into the open run, where later steps find them."""
     log_data_input(manifest, request.root, STAGE_PREPARE)
     mlflow.log_text(page, "data.html")
     with scratch_folder() as folder:
@@ -186,7 +188,7 @@ def log_prepared(manifest: Manifest, request: Request, page: str) -> None:
             "conflicts": len(manifest.conflicts),
         }
     )
-    # Last: a run with these tags is complete.
+    # The tags come last: a run that has them is complete.
     mlflow.set_tags(
         {
             DATA: manifest.fingerprint,
@@ -200,9 +202,9 @@ def log_prepared(manifest: Manifest, request: Request, page: str) -> None:
 
 
 def log_data_input(manifest: Manifest, root: Path, context: str) -> None:
-    """Show in the UI that the open run is about this data."""
+    """Log the data as an input of the open run, which the UI shows."""
     numbers = ["width", "height", "fold"]
-    # As floats: of whole numbers MLflow warns that they can hold no missing value.
+    # As floats: MLflow warns that columns of integers cannot hold missing values.
     table = manifest.usable[["image_id", "label", "group", *numbers]]
     dataset = mlflow.data.from_pandas(
         table.astype(dict.fromkeys(numbers, float)),
@@ -215,17 +217,17 @@ def log_data_input(manifest: Manifest, root: Path, context: str) -> None:
 
 
 def prepared_runs() -> list[PreparedRun]:
-    """Every prepare run of this store, the one used last first; what others tagged is left out."""
+    """All prepare runs of this store, the one used last first."""
     runs = [run for run in find_runs(STAGE_PREPARE, {}) if _USED in run.data.tags and _is_ours(run)]
     return [PreparedRun(run) for run in sorted(runs, key=lambda r: r.data.tags[_USED])[::-1]]
 
 
 def _is_ours(run: Run) -> bool:
-    """Whether a run's tags say what a prepare run's say."""
+    """Whether a run has the tags of a prepare run; a warning names one that has not."""
     prepared = PreparedRun(run)
     try:
         root = str(prepared.root)
-        # It may have been prepared on a machine of another kind.
+        # The path may be that of another operating system.
         absolute = PurePosixPath(root).is_absolute() or PureWindowsPath(root).is_absolute()
         if absolute and "\0" not in root and prepared.listing and prepared.split:
             return bool(plain_name(prepared.data))

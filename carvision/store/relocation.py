@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from carvision.errors import TrackingError
 from carvision.store.database import connected
-from carvision.workspace import WORK
+from carvision.workspace import database_backup
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ def relocate(database: Path, locks: Path) -> None:
         with connected(database) as connection:
             for root in _earlier_roots(connection, database, home):
                 _refuse_while_busy(locks, root)
-                backup = _copied(connection, WORK / f"before-move-{database.name}")
+                backup = _copied(connection, database_backup(database))
                 count = _rewrite(connection, root, home)
                 log.warning(
                     "%s was in %s before: %d places of artifacts in it name %s now (the database "

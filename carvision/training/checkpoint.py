@@ -71,7 +71,7 @@ class CheckpointWriter:
                 f"the checkpoint {path} cannot be written: {error}; make room, then run the same "
                 "command again: it goes on from the one before"
             ) from error
-        for old in _paths(self._folder)[:-_KEPT]:
+        for old in checkpoints(self._folder)[:-_KEPT]:
             old.unlink(missing_ok=True)
             _sum_of(old).unlink(missing_ok=True)
 
@@ -99,7 +99,7 @@ def newest_checkpoint(
     """
     for leftover in folder.glob(f".step*{_SUFFIX}"):
         leftover.unlink()
-    for path in reversed(_paths(folder)):
+    for path in reversed(checkpoints(folder)):
         if _is_intact(path):
             state = torch.load(path, map_location="cpu", weights_only=True)
             if usable(path, state):
@@ -116,7 +116,7 @@ def peek_checkpoint(folder: Path) -> dict[str, Any] | None:
     Tensors are memory-mapped and not read, so nothing is verified; nothing is renamed, since
     another process may be writing there.
     """
-    for path in reversed(_paths(folder)):
+    for path in reversed(checkpoints(folder)):
         try:
             state: dict[str, Any] = torch.load(
                 path, map_location="cpu", weights_only=True, mmap=True
@@ -128,9 +128,15 @@ def peek_checkpoint(folder: Path) -> dict[str, Any] | None:
     return None
 
 
-def _paths(folder: Path) -> list[Path]:
-    """The checkpoints, the oldest first."""
+def checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints in a folder, the oldest first."""
     return sorted(folder.glob(f"step*{_SUFFIX}"))
+
+
+def remove_checkpoints(folder: Path) -> None:
+    """Remove the checkpoints of a training that has ended, broken and half-written ones as well."""
+    for path in folder.glob("*step*"):
+        path.unlink()
 
 
 def _is_intact(path: Path) -> bool:

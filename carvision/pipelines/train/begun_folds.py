@@ -17,12 +17,11 @@ from carvision.store.killed_runs import close_abandoned
 from carvision.store.server import TRACKING_ERRORS, require_server
 from carvision.tracking.event_log import EVENTS_FILE, read_events, run_named_in
 from carvision.tracking.outbox.folds import waiting_metrics
-from carvision.training.checkpoint import peek_checkpoint
+from carvision.training.checkpoint import checkpoints, peek_checkpoint
 from carvision.training.identity import differences, is_of_this_version
 from carvision.training.job import FoldJob
 
 _SETTINGS = "settings.json"
-_CHECKPOINTS = "step*.pt"
 
 
 def begun_run(job: FoldJob) -> str:
@@ -75,13 +74,13 @@ def close_begun_run(job: FoldJob) -> None:
 
 def announce_others(job: FoldJob) -> None:
     """Note a job's identity in its folder; if the fold begins there, name what began elsewhere."""
-    begins = not any(job.folder.glob(_CHECKPOINTS))
+    begins = not checkpoints(job.folder)
     write_json(job.folder / _SETTINGS, job.identity)
     if not begins:
         return
     for other in sorted(job.home.glob(f"*/{job.folder.name}")):
         found = _settings(other)
-        if other == job.folder or found is None or not any(other.glob(_CHECKPOINTS)):
+        if other == job.folder or found is None or not checkpoints(other):
             continue
         if found.get("name") == job.config.name:
             how = "To go on with that, give what it had"

@@ -24,6 +24,7 @@ from carvision.tracking.outbox.delivery import Results, tried
 from carvision.tracking.outbox.events import send_pending
 from carvision.tracking.outbox.record import read_about, read_metrics, recording, send
 from carvision.training import FoldResult
+from carvision.training.checkpoint import remove_checkpoints
 from carvision.workspace import fold_lock
 
 log = logging.getLogger(__name__)
@@ -58,8 +59,8 @@ def write_finished(folder: Path, result: FoldResult, name: str, tags: Mapping[st
             # By the sums, a reader notices a file that was damaged on its way or later.
             record.tags.update({**tags, SUMS: sums_of(record.artifacts)})
         flush(temporary)  # before the checkpoints go
-    for path in (result.weights, *folder.glob("*step*")):
-        path.unlink()
+    result.weights.unlink()
+    remove_checkpoints(folder)
 
 
 def is_finished(folder: Path) -> bool:
