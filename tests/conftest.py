@@ -12,9 +12,10 @@ import torch
 from PIL import Image
 
 from carvision.library_settings import set_up_libraries
+from tests.processes import dead, living
 from tests.tracking_server import events, run_id, server
 
-__all__ = ["events", "run_id", "server"]
+__all__ = ["dead", "events", "living", "run_id", "server"]
 
 set_up_libraries()
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"

@@ -1,26 +1,14 @@
 """What a command puts in order before its own work."""
 
-import os
-import subprocess
-import sys
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from carvision.pipelines import command
 from carvision.pipelines.command import command_run
 from carvision.store.client import client
-
-
-@pytest.fixture
-def dead_process() -> str:
-    """A process that has ended, as it named itself."""
-    code = "from carvision.store.process import this_process; print(this_process())"
-    environment = {**os.environ, "PYTHONPATH": str(Path(command.__file__).parents[2])}
-    named = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
-    )
-    return named.stdout.strip()
 
 
 @pytest.mark.parametrize(
@@ -33,8 +21,10 @@ def test_each_step_opens_its_run_so(step: str) -> None:
     assert sum(source.count("with command_run(") for source in sources) == 1
 
 
-def test_what_a_command_finds_is_put_in_order(store: Path, dead_process: str) -> None:
-    killed = client().create_run("0", run_name="killed", tags={"carvision.process": dead_process})
+def test_what_a_command_finds_is_put_in_order(store: Path, dead: dict[str, Any]) -> None:
+    killed = client().create_run(
+        "0", run_name="killed", tags={"carvision.process": json.dumps(dead)}
+    )
     scratch = Path("work/scratch/abc")
     scratch.mkdir(parents=True)
     (scratch / "weights").write_text("")

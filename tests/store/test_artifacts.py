@@ -1,8 +1,13 @@
 """Artifacts on a disk of this machine are linked; a server's are downloaded."""
 
+from types import SimpleNamespace
+
 import mlflow
 import pytest
+from mlflow.exceptions import MlflowException
 
+from carvision.errors import GoneError
+from carvision.store import artifacts
 from carvision.store.artifacts import fetch, linked, local_folder
 
 
@@ -62,3 +67,23 @@ def test_a_runs_artifact_is_linked(store, tmp_path):
     found = fetch(run.info.run_id, "predictions", store / "into")
     assert found == store / "into" / "predictions"
     assert (found / "views.json").stat().st_nlink == 2
+
+
+def test_an_artifact_that_is_gone_is_asked_for_once(tmp_path, monkeypatch, caplog):
+    """A server that answers is not waited for: MLflow's error is the same as in an outage."""
+    asked = []
+
+    def download(**named):
+        asked.append(named["artifact_path"])
+        raise MlflowException("API request failed with too many 500 error responses")
+
+    run = SimpleNamespace(info=SimpleNamespace(artifact_uri="mlflow-artifacts:/1"))
+    registry = SimpleNamespace(get_run=lambda run_id: run, list_artifacts=lambda *where: [])
+    monkeypatch.setattr(mlflow, "get_tracking_uri", lambda: "http://127.0.0.1:5000")
+    monkeypatch.setattr(artifacts, "unreachable", lambda: None)
+    monkeypatch.setattr(artifacts, "client", lambda: registry)
+    monkeypatch.setattr(mlflow.artifacts, "download_artifacts", download)
+    with pytest.raises(GoneError, match="run abc has no manifest any more"):
+        fetch("abc", "manifest", tmp_path)
+    assert asked == ["manifest"]
+    assert caplog.text == ""

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from carvision.pipelines.command import command_run
 from carvision.store.begun_runs import begun_and_gone, note_begun
 from carvision.store.client import client
 from carvision.store.killed_runs import close_killed_runs
-from carvision.store.process import this_process
 
 #: What `python -m entrypoints.NAME` does first; then it would import for seconds.
 _START = "import entrypoints; print('noted', flush=True); input()"
@@ -97,38 +95,3 @@ def test_a_password_is_not_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     note_begun()
     (note,) = tmp_path.rglob("*.json")
     assert "s3cret" not in note.read_text()
-
-
-_PROJECT = {"mlflow.project.entryPoint": "tune", "mlflow.source.type": "PROJECT"}
-_BUSY = {"carvision.process": "PROCESS"}
-
-
-@pytest.mark.parametrize(
-    ("tags", "days", "status"),
-    [
-        ({**_PROJECT, "mlflow.source.name": "file://HERE#"}, 2.0, "KILLED"),
-        ({**_PROJECT, "mlflow.source.name": "file://HERE/.git#"}, 2.0, "KILLED"),
-        ({**_PROJECT, "mlflow.source.name": "HERE"}, 2.0, "KILLED"),
-        ({**_PROJECT, "mlflow.source.name": "HERE"}, 0.9, "RUNNING"),
-        ({**_PROJECT, "mlflow.source.name": "HERE-of-others"}, 2.0, "RUNNING"),
-        ({"mlflow.source.name": "HERE"}, 2.0, "RUNNING"),
-        (
-            {**_PROJECT, "mlflow.source.name": "HERE", "carvision.process": "PROCESS"},
-            2.0,
-            "RUNNING",
-        ),
-    ],
-)
-def test_a_step_that_never_started(
-    store: Path, tags: dict[str, str], days: float, status: str
-) -> None:
-    """Killed between the opening of the run and the start: known by its age alone."""
-    named = {
-        key: value.replace("HERE", str(Path.cwd())).replace("PROCESS", this_process())
-        for key, value in tags.items()
-    }
-    start = int((time.time() - days * 86400) * 1000)
-    run_id = client().create_run("0", start_time=start, tags=named).info.run_id
-    close_killed_runs()
-    assert _status(run_id) == status
-    client().set_terminated(run_id)

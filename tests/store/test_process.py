@@ -1,55 +1,16 @@
-"""Runs of killed processes are closed; those of living ones, and of other machines, never."""
+"""A process is judged where its number means something, and nowhere else."""
 
 import json
 import os
 import socket
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import mlflow
 import psutil
 import pytest
 
-from carvision.store import process
-from carvision.store.client import client
-from carvision.store.killed_runs import close_abandoned, close_killed_runs
-from carvision.store.open_runs import tracked_run
 from carvision.store.process import is_alive, is_gone, this_process
-
-_NAME = "from carvision.store.process import this_process; print(this_process(), flush=True)"
-
-
-def _started(code: str) -> tuple[subprocess.Popen[str], dict[str, Any]]:
-    """Another process and what it calls itself."""
-    child = subprocess.Popen(
-        [sys.executable, "-c", f"{_NAME}; {code}"],
-        stdout=subprocess.PIPE,
-        stdin=subprocess.PIPE,
-        text=True,
-        cwd=Path(process.__file__).parents[2],
-    )
-    assert child.stdout is not None
-    return child, json.loads(child.stdout.readline())
-
-
-@pytest.fixture(scope="module")
-def living() -> Iterator[dict[str, Any]]:
-    """A process that waits."""
-    child, named = _started("input()")
-    yield named
-    child.communicate("\n")
-
-
-@pytest.fixture(scope="module")
-def dead() -> dict[str, Any]:
-    """A process that was killed, and its end waited for."""
-    child, named = _started("input()")
-    child.kill()
-    child.communicate()
-    return named
+from tests.processes import start
 
 
 def test_living_and_dead(living: dict[str, Any], dead: dict[str, Any]) -> None:
@@ -63,7 +24,7 @@ def test_living_and_dead(living: dict[str, Any], dead: dict[str, Any]) -> None:
 
 def test_killed_and_not_waited_for() -> None:
     """A zombie, as a container without an init keeps them, is gone."""
-    child, named = _started("input()")
+    child, named = start("input()")
     child.kill()
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
     assert is_gone(json.dumps(named))
@@ -131,75 +92,3 @@ def test_a_process_of_another_user(living: dict[str, Any], monkeypatch: pytest.M
 
     monkeypatch.setattr(psutil.Process, "status", denied)
     assert is_alive(json.dumps(living))
-
-
-def test_close_killed_runs(store: Path, living: dict[str, Any], dead: dict[str, Any]) -> None:
-    named = {
-        "gone": json.dumps(dead),
-        "elsewhere": json.dumps({**dead, "boot": "another"}),
-        "busy": json.dumps(living),
-        "mute": "",
-    }
-    made = {
-        name: client().create_run("0", run_name=name, tags={"carvision.process": tag}).info.run_id
-        for name, tag in named.items()
-    }
-    with tracked_run("train", "this one") as alive:
-        assert [run.info.run_id for run in close_killed_runs()] == [made["gone"]]
-        statuses = {name: client().get_run(run_id).info.status for name, run_id in made.items()}
-        assert statuses.pop("gone") == "KILLED"
-        assert set(statuses.values()) == {"RUNNING"}
-        assert client().get_run(alive.info.run_id).info.status == "RUNNING"
-
-
-@pytest.mark.parametrize(
-    ("parent", "left"),
-    [("rebooted", []), ("dead", []), ("living", ["fold", "train"]), ("mute", ["train"])],
-)
-def test_close_abandoned(
-    store: Path, living: dict[str, Any], dead: dict[str, Any], parent: str, left: list[str]
-) -> None:
-    """Up to the first run, and not what a living process works at, or another program opened."""
-    rebooted = {**dead, "boot": "another"}
-    processes = {"rebooted": rebooted, "dead": dead, "living": living}
-    tag = json.dumps(processes[parent]) if parent in processes else ""
-    made: dict[str, str] = {}
-    above = ""
-    for name, process_tag in {
-        "main": json.dumps(rebooted),
-        "train": tag,
-        "fold": tag if parent == "living" else json.dumps(rebooted),
-    }.items():
-        tags = {"carvision.process": process_tag, "mlflow.parentRunId": above}
-        above = made[name] = client().create_run("0", run_name=name, tags=tags).info.run_id
-    closed = [run.info.run_name for run in close_abandoned(made["fold"])]
-    assert closed == [name for name in ("fold", "train", "main") if name not in left]
-    for name, run_id in made.items():
-        status = client().get_run(run_id).info.status
-        assert status == ("RUNNING" if name in left else "KILLED")
-    assert close_abandoned(made["fold"]) == []
-    assert close_abandoned("0" * 32) == []  # of another store
-
-
-def test_a_run_is_never_without_its_process(
-    store: Path, dead: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Nor a run that goes on, which had another's."""
-    seen = []
-    start_run = mlflow.start_run
-
-    def watched(run_id: str | None = None, **arguments: Any) -> mlflow.ActiveRun:
-        tags = client().get_run(run_id).data.tags if run_id else arguments["tags"]
-        seen.append(tags["carvision.process"])
-        return start_run(run_id, **arguments)
-
-    monkeypatch.setattr(mlflow, "start_run", watched)
-    killed = client().create_run("0", tags={"carvision.process": json.dumps(dead)})
-    with tracked_run("train", "parent"):
-        pass
-    client().set_terminated(killed.info.run_id, "KILLED")
-    mlflow.set_experiment(experiment_id="0")
-    with tracked_run("fold", "again", run_id=killed.info.run_id) as run:
-        assert run.info.run_id == killed.info.run_id
-        assert client().get_run(run.info.run_id).info.run_name == "again"
-    assert seen == [this_process()] * 2

@@ -4,8 +4,6 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
-from types import SimpleNamespace
 
 import mlflow
 import pytest
@@ -13,8 +11,8 @@ import requests
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 
-from carvision.errors import GoneError, TrackingError
-from carvision.store import artifacts, server
+from carvision.errors import TrackingError
+from carvision.store import server
 from carvision.store.server import patiently, require_server, unreachable
 
 
@@ -163,30 +161,6 @@ def test_a_server_that_does_not_come_back(
     with pytest.raises(TrackingError, match="cannot be reached: refused"):
         patiently("fetching weights", _answers([_BROKEN] * 1000))
     assert "fetching weights: the tracking server does not answer (refused)" in caplog.text
-
-
-def test_an_artifact_that_is_gone_is_asked_for_once(
-    port: int,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    """MLflow tells it by the same error as an outage."""
-    mlflow.set_tracking_uri(f"http://127.0.0.1:{port}")
-    asked = []
-
-    def download(**named: str) -> str:
-        asked.append(named["artifact_path"])
-        raise _FAILED
-
-    run = SimpleNamespace(info=SimpleNamespace(artifact_uri="mlflow-artifacts:/1"))
-    registry = SimpleNamespace(get_run=lambda run_id: run, list_artifacts=lambda *where: [])
-    monkeypatch.setattr(artifacts, "client", lambda: registry)
-    monkeypatch.setattr(mlflow.artifacts, "download_artifacts", download)
-    with pytest.raises(GoneError, match="run abc has no manifest any more"):
-        artifacts.fetch("abc", "manifest", tmp_path)
-    assert asked == ["manifest"]
-    assert caplog.text == ""
 
 
 def test_a_local_store_is_asked_once(port: int) -> None:
