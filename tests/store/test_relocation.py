@@ -55,11 +55,11 @@ def test_all_of_it_is_found_and_written_here(
     run_id: str,
     how: str,
     name: str,
-    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    here = project.parent / name
+    here, into = project.parent / name, project.parent / "fetched"
+    into.mkdir()
     if how == "moved":
         project.rename(here)
     else:
@@ -70,8 +70,8 @@ def test_all_of_it_is_found_and_written_here(
     enter(here, monkeypatch)
     open_store()
     assert f"mlflow.db was in {project} before" in caplog.text
-    assert fetch(run_id, "folder", tmp_path).joinpath("file.txt").read_text() == "content"
-    assert _version_file(tmp_path) == "weights"
+    assert fetch(run_id, "folder", into).joinpath("file.txt").read_text() == "content"
+    assert _version_file(into) == "weights"
     assert client().get_run(run_id).data.tags[ROOT_TAG] == str(here / "work" / "sample")
     with tracked_run("train", "another run") as run:
         mlflow.log_text("more", "more.txt")
@@ -89,13 +89,13 @@ def test_all_of_it_is_found_and_written_here(
 
 
 def test_a_copy_without_artifacts_reads_those_of_the_first_and_writes_its_own(
-    project: Path, run_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    project: Path, run_id: str, into: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here = project.parent / "q"
     here.mkdir()
     shutil.copy(project / "mlflow.db", here)
     enter(here, monkeypatch)
-    assert fetch(run_id, "folder", tmp_path).joinpath("file.txt").exists()
+    assert fetch(run_id, "folder", into).joinpath("file.txt").exists()
     with tracked_run("train", "another run") as run:
         mlflow.log_text("more", "more.txt")
     assert (here / "mlruns" / "0" / run.info.run_id).exists()
