@@ -1,4 +1,4 @@
-"""A fold's training on the terminal: a bar while it runs, a line of a table each epoch."""
+"""A tracker that shows a fold's training on the terminal: a bar, and a line for each epoch."""
 
 from collections.abc import Mapping
 from typing import Self
@@ -23,9 +23,9 @@ _HEAD = " ".join(["epoch", *(title.rjust(width) for _, title, _, width in _COLUM
 
 
 class TrainingProgress(ClosingTracker):
-    """A tracker that shows steps, the current losses and the time left.
+    """A tracker that shows steps, the current loss and the time left.
 
-    On a terminal by bars; in a file by lines, which also tell of a long epoch while it lasts.
+    A terminal gets bars. A file gets lines, from time to time within an epoch as well.
     """
 
     def __init__(self) -> None:
@@ -64,7 +64,7 @@ class TrainingProgress(ClosingTracker):
 
     def epoch_ended(self, epoch: int, metrics: Mapping[str, float]) -> None:
         if not self._headed:
-            # Once a process: one that goes on in a fold has the epochs before on no screen.
+            # Once for each process: its output does not show epochs of an earlier process.
             _line(f"{self._description}\n{_HEAD}", style="bold")
             self._headed = True
         cells = [f"{metrics[name]:{form}}".rjust(width) for name, _, form, width in _COLUMNS]

@@ -1,4 +1,4 @@
-"""A fold's training as TensorBoard shows it: ``tensorboard --logdir FOLDER``."""
+"""A tracker that writes a fold's training for TensorBoard: ``tensorboard --logdir FOLDER``."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class TensorBoardTracker(ClosingTracker):
-    """Each epoch's metrics by epoch, and the running loss by step, as event files in ``folder``."""
+    """Writes the metrics of epochs and the running loss of steps as event files in ``folder``."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -37,11 +37,11 @@ class TensorBoardTracker(ClosingTracker):
     def _writer_from(self, step: int | None) -> "SummaryWriter":
         """The writer, opened at the first step that this process reports.
 
-        Steps from there on which an interrupted process wrote are taken back: training does them
-        again. (Epochs are numbered lower than steps, so those that are over stay.)
+        Later steps of an interrupted process are removed: training does them again. Epochs, whose
+        numbers are lower than those of steps, stay.
         """
         if self._writer is None:
-            # Here, not above: this import costs every command a moment.
+            # Imported here, because it takes a moment that other commands do not need.
             from torch.utils.tensorboard import SummaryWriter
 
             self._writer = SummaryWriter(str(self._folder), purge_step=step, flush_secs=10)
