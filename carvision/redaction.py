@@ -1,6 +1,6 @@
-"""Secrets in text that is printed or logged: addresses with passwords, tokens, keys.
+"""Removes secrets from text that is printed or logged: passwords, tokens and keys.
 
-Error messages quote addresses, so all text that leaves the program passes here.
+Error messages quote addresses with passwords, so all text that leaves the program passes here.
 """
 
 import os
@@ -15,7 +15,7 @@ HIDDEN: Final = "***"
 #: limited: without limits, a text of 100,000 characters may take a minute.
 _SCHEME: Final = r"[a-z][a-z0-9+.\-]{0,30}://"
 _LOGIN = re.compile(rf"(\b{_SCHEME})[^\s/?#]{{0,4000}}@", re.IGNORECASE)
-#: SQLAlchemy takes slashes and question marks in a database's password as they are.
+#: SQLAlchemy allows slashes and question marks in a database's password.
 _DATABASE_LOGIN = re.compile(
     rf"(\b(?!https?:){_SCHEME})[^\s:/@]{{0,300}}:[^\s@]{{0,4000}}@", re.IGNORECASE
 )
@@ -48,12 +48,12 @@ _ADDRESSES = (
     "https_proxy",
     "all_proxy",
 )
-#: A shorter password is hidden in addresses only: elsewhere it may be a common word.
+#: Letters. A shorter password may be a common word, so it is hidden in addresses only.
 _SHORTEST = 5
 
 
 def redacted(text: str) -> str:
-    """``text`` without the passwords, tokens and keys in it."""
+    """Return ``text`` without the passwords, tokens and keys in it."""
     text = _DATABASE_LOGIN.sub(rf"\1{HIDDEN}@", text)
     text = _LOGIN.sub(rf"\1{HIDDEN}@", text)
     text = _QUERY.sub(rf"\1{HIDDEN}", text)
@@ -65,7 +65,7 @@ def redacted(text: str) -> str:
 
 
 def _known_secrets() -> Iterator[str]:
-    """Secrets of this process's environment that are long enough to be nothing else."""
+    """The secrets of this process's environment that are too long to be a common word."""
     named = [os.environ.get(name, "") for name in _SECRETS]
     in_addresses = [
         _password_of(os.environ.get(spelling, ""))

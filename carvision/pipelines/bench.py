@@ -46,7 +46,7 @@ def _train(prepared: PreparedData, work: Path) -> list[Row]:
 
     config = load_config()
     announce("training by our recipe, then by timm's script with three learning rates")
-    # Dealt for this run alone: the user's own folds stay as they are.
+    # Folds of this run alone: the user's own stay as they are.
     frame, classes = prepared.manifest.frame, prepared.manifest.classes
     quarters = divided(frame, classes, SplitSettings(folds=4))
     root, cache = prepared.layout.root, chosen_cache(config, prepared.manifest)
@@ -90,7 +90,7 @@ BENCHMARKS: dict[str, Callable[[PreparedData, Path], list[Row]]] = {
 
 
 def bench(what: str, data: str, output: str) -> list[Row]:
-    """The entry point: run the benchmark ``what`` with photos like those of ``data``.
+    """Run the benchmark ``what`` with photos like those of ``data``: the entry point.
 
     Raises:
         ConfigError: there is no such benchmark, or ``output`` cannot be written.
@@ -119,13 +119,13 @@ def bench(what: str, data: str, output: str) -> list[Row]:
 
 
 def _metric_name(row: Row) -> str:
-    """The row's name and rival without the signs that MLflow refuses."""
+    """Name a row's metric, without the signs that MLflow refuses."""
     name = f"{row.name} vs {row.rival}" if row.rival else row.name
     return re.sub(r"[^\w\-. :/]", "", name)
 
 
 def machine() -> str:
-    """The machine in words: its processor, cores and memory."""
+    """Describe the machine: processor, cores and memory."""
     cpuinfo = Path("/proc/cpuinfo")
     text = cpuinfo.read_text() if cpuinfo.exists() else ""
     model = re.search(r"^model name\s*: (.*)$", text, re.MULTILINE)

@@ -1,4 +1,4 @@
-"""What is printed: log lines, errors, and how far a long piece of work is."""
+"""The console: log lines, errors and progress."""
 
 import logging
 import sys
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 class _LineHandler(logging.Handler):
-    """A record is a line of the console, however long: it can be searched and copied."""
+    """Prints each record as one line, however long, so that it can be searched and copied."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -37,7 +37,7 @@ class _LineHandler(logging.Handler):
 
 
 def set_up_logging() -> None:
-    """carvision's own lines from INFO, everything else from WARNING."""
+    """Print carvision's own log lines from INFO on, and those of libraries from WARNING on."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[_LineHandler()])
     logging.getLogger("carvision").setLevel(logging.INFO)
     # MLflow logs a traceback of each error that it raises.
@@ -46,7 +46,7 @@ def set_up_logging() -> None:
 
 
 def print_error(message: str) -> None:
-    """Say what ends the command; on standard error as well where the output went nowhere."""
+    """Print the error that ends a command; on standard error, too, if the output was lost."""
     console.print(Text.assemble(("error:", "bold red"), " ", plain(message)), soft_wrap=True)
     if output_failed():
         sys.stderr.write(f"error: {message}\n")
@@ -58,12 +58,12 @@ def announce(message: str) -> None:
 
 
 def text_column(template: str) -> TextColumn:
-    """A column of a bar that shows names as they are."""
+    """A column of a progress bar in which names are no markup."""
     return TextColumn(template, markup=False)
 
 
 def progress_bar(*extra: TextColumn) -> Progress:
-    """A bar with what is done and the time that is left; it fits into 80 columns."""
+    """A progress bar with the items done and the time left; it fits into 80 columns."""
     return Progress(
         text_column("{task.description}"),
         BarColumn(bar_width=12),
@@ -77,13 +77,14 @@ def progress_bar(*extra: TextColumn) -> Progress:
 
 @contextmanager
 def progress(description: str, total: int, done: int = 0) -> Iterator[Callable[..., None]]:
-    """A bar over ``total`` items, ``done`` of them before; in a file, a line now and then.
+    """Show the progress over ``total`` items, ``done`` of which are done already.
 
-    What it gives is called with the number of items just done, and may be given a new description.
+    It is a bar on a terminal, and a line from time to time in a file. The function that is yielded
+    takes the number of items just done and, optionally, a new description.
     """
     shown = _bar if console.is_interactive else _lines
-    with shown(description, total, done) as told:
-        yield told
+    with shown(description, total, done) as advance:
+        yield advance
 
 
 @contextmanager

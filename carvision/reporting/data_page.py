@@ -1,4 +1,4 @@
-"""The page of a ``prepare`` run: counts, sizes, what was left out and why, the copies."""
+"""The page of a ``prepare`` run: counts, sizes, excluded photos, copies."""
 
 from pathlib import Path
 from typing import Any, Final
@@ -12,7 +12,7 @@ from carvision.data.manifest import Manifest
 from carvision.reporting.html import plot_uri, rendered, thumbnail_uri
 from carvision.reporting.tables import manifest_summary
 
-#: Beyond these a page is no longer read; the manifest holds the rest.
+#: More would make the page too long to read; the manifest holds the rest.
 _MOST_EXCLUDED: Final = 500
 _MOST_NAMES: Final = 200
 _MOST_GROUPS: Final = 60
@@ -22,9 +22,9 @@ _LONGEST_BAR: Final = 300
 
 
 def data_page(name: str, manifest: Manifest, root: Path, findings: Findings | None = None) -> str:
-    """The page as one HTML file with its images inside; photos are read below ``root``.
+    """Render the page as one HTML file with its images; photos are read below ``root``.
 
-    ``findings`` tell what below ``root`` is not in the manifest.
+    ``findings`` list what below ``root`` is not in the manifest.
     """
     usable = manifest.usable
     counts = _counts(usable, manifest.classes)
@@ -51,13 +51,13 @@ def data_page(name: str, manifest: Manifest, root: Path, findings: Findings | No
 
 
 def _counts(usable: pd.DataFrame, classes: ClassMap) -> pd.Series:
-    """Photos by class: of folders that count as one, together."""
+    """Photos of each merged class."""
     counts = usable["class_index"].value_counts().sort_index()
     return counts.rename(index=dict(enumerate(classes.names)))
 
 
 def _folders_of(name: str, usable: pd.DataFrame, classes: ClassMap) -> str:
-    """A class's name; of one that several folders make up, with the photos in each."""
+    """A class's name; if several folders count as this class, also the photos in each."""
     folders = classes.folders[classes.names.index(name)]
     if len(folders) == 1:
         return name
@@ -70,7 +70,7 @@ def _bar(count: int, most: int) -> int:
 
 
 def _kinds(usable: pd.DataFrame) -> list[tuple[str, int]]:
-    """Photos by format and colour mode, and those that a camera turned."""
+    """Photos by format and colour mode, and those that EXIF says to turn."""
     kinds = (usable["format"] + ", " + usable["mode"]).value_counts()
     turned = int((usable["orientation"] != 1).sum())
     named = [(str(kind), int(count)) for kind, count in kinds.items()]
@@ -78,7 +78,7 @@ def _kinds(usable: pd.DataFrame) -> list[tuple[str, int]]:
 
 
 def _copies(usable: pd.DataFrame) -> list[pd.DataFrame]:
-    """Groups of more than one photo; those under several labels, then the largest, first."""
+    """Groups of several photos: first those under several labels, then the largest."""
     copies = usable[usable.duplicated("group", keep=False)]
     groups = [photos for _, photos in copies.groupby("group", sort=True)]
     return sorted(groups, key=lambda photos: (photos["fold"].iloc[0] != 0, -len(photos)))

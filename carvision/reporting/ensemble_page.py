@@ -1,4 +1,4 @@
-"""The page of a ``tune`` run: the leaderboard, the weights, the cost, the study."""
+"""The page of a ``tune`` run: leaderboard, weights, cost, study."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -27,7 +27,7 @@ def ensemble_page(
     subsets: Sequence[MemberSubset],
     study: optuna.Study,
 ) -> str:
-    """The page as one HTML file with its plots inside."""
+    """Render the page as one HTML file with its plots."""
     table = scorer.table
     rows = np.arange(len(table.index))
     plain = replace(tuned.blend, temperatures=(1.0,) * len(table.members))

@@ -35,10 +35,10 @@ def weights_plot(table: OofTable, tuned: FittedBlend) -> Figure:
 
 
 def errors_plot(table: OofTable) -> Figure:
-    """Correlation of the members' losses, photo by photo: the less, the more they add."""
+    """Correlation of the members' losses over the photos: members of low correlation add most."""
     first = [int(np.argmax(table.member_of == k)) for k in range(len(table.members))]
     names = [member.name for member in table.members]
-    # A zero probability counts as the metric's clip: infinite losses have no correlation.
+    # Clipped as the metric is: infinite losses have no correlation.
     log_p = np.maximum(table.log_true_class[:, first], np.log(CLIP))
     matrix = np.atleast_2d(np.corrcoef(log_p.T))
     return _matrix(matrix, names, names, "Oranges", (0, 1))
@@ -59,7 +59,7 @@ def reliability_plot(curves: dict[str, tuple[NDArray[np.floating], NDArray[np.bo
 
 
 def front_plot(subsets: Sequence[MemberSubset]) -> Figure:
-    """Score against cost of every subset; those on the front are named by number."""
+    """Score against cost of every subset, with those on the Pareto front in another colour."""
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     for front, color, name in (

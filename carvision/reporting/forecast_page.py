@@ -1,4 +1,4 @@
-"""The page of an ``ensemble`` run: the forecast, how sure the ensemble is, the hardest photos."""
+"""The page of an ``ensemble`` run: forecast, confidence, the hardest photos."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ def forecast_page(
     made: ExplainedForecast | str,
     truth: TrueScores | None,
 ) -> str:
-    """The page as one HTML file with its images inside.
+    """Render the page as one HTML file with its images.
 
     ``table`` is what :func:`~carvision.ensembling.confidence.confidence_table` gives, ``paths`` the
     photo of each ``image_id``. ``made`` is the forecast, or the reason why there is none.
@@ -84,13 +84,13 @@ def _rows(forecast: Forecast | None, scores: tuple[float, float] | None) -> list
 def _steps(forecast: Forecast) -> list[tuple[str, str]]:
     moved = forecast.reweighted - forecast.oof_log_loss
     return [
-        ("out of fold, by weights fitted without the fold", f"{forecast.oof_log_loss:.4f}"),
-        ("weighed to one fold's confidence in the test photos", f"{moved:+.4f}"),
+        ("out of fold, by weights fitted without the photo's fold", f"{forecast.oof_log_loss:.4f}"),
+        ("reweighted to the confidence of one fold in the test photos", f"{moved:+.4f}"),
         (
-            "the choice of each fold's best epoch on the scored fold",
+            "optimism of choosing each fold's best epoch on the scored fold",
             f"{forecast.selection_optimism:+.4f}",
         ),
-        ("the mean over all folds instead of one", f"{-forecast.averaging_gain:+.4f}"),
+        ("gain of the mean over all folds instead of one", f"{-forecast.averaging_gain:+.4f}"),
         ("expected", f"{forecast.log_loss:.4f}"),
     ]
 

@@ -1,4 +1,4 @@
-"""Pages of one HTML file, with their images inside."""
+"""HTML pages of one file, which holds their images."""
 
 from base64 import b64encode
 from io import BytesIO
@@ -13,7 +13,7 @@ from carvision.errors import DataError
 
 
 def rendered(template: str, **values: Any) -> str:
-    """A page; text from the data is escaped."""
+    """Render a page; text from the data is escaped."""
     environment = Environment(
         loader=PackageLoader("carvision.reporting"), autoescape=True, undefined=StrictUndefined
     )
@@ -21,14 +21,14 @@ def rendered(template: str, **values: Any) -> str:
 
 
 def plot_uri(figure: Figure) -> str:
-    """A plot, to be the source of an image."""
+    """Encode a plot as the source of an image."""
     buffer = BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
     return _data_uri(buffer.getvalue(), "png")
 
 
 def thumbnail_uri(path: Path, side: int) -> str:
-    """The photo small; empty where it went away since the scan, which costs no page."""
+    """Encode a small copy of a photo; empty if the photo is gone, so that the page is written."""
     try:
         return _data_uri(thumbnail(path, side), "jpeg")
     except DataError:

@@ -1,7 +1,7 @@
-"""Standard output and error that no failure to print can stop a command through.
+"""Standard output and error whose failures do not stop a command.
 
-What reads the output may go away (``train | head``, a terminal that is closed), its disk may be
-full, and its encoding may lack a letter. The work's result hangs on none of these.
+The program that reads the output may end (``train | head``, a terminal that is closed), the disk
+may be full, and the encoding may lack a letter. The result of the work depends on none of these.
 """
 
 import codecs
@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TextIO, cast
 
-#: Signs of our own messages and tables, for an encoding that lacks them.
+#: Replacements of the signs in carvision's own messages, for an encoding that lacks them.
 _PLAIN = {"–": "-", "—": "-", "…": "...", "×": "x", "→": "->", "≥": ">=", "≤": "<=", "·": "-"}
 _ERRORS = "carvision.plain"
 
 
 def _plain(error: UnicodeError) -> tuple[str, int]:
-    """Replace what an encoding lacks: by a plain sign, or by ``\\ub77c``, which is told apart."""
+    """Replace what an encoding lacks: by a plain sign, or else by an escape such as ``\\ub77c``."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     missing = error.object[error.start : error.end]
@@ -31,10 +31,10 @@ codecs.register_error(_ERRORS, _plain)
 
 
 class UnfailingStream:
-    """A text stream whose ``write`` and ``flush`` never raise on what becomes of the text.
+    """A text stream whose ``write`` and ``flush`` never raise when the text cannot be written.
 
-    What fails is dropped; ``failed`` tells that something was, and ``on_failure`` is called once
-    with the reason. Everything else is the wrapped stream's own.
+    Such text is dropped; ``failed`` is then true, and ``on_failure`` was called once with the
+    reason. Everything else is the wrapped stream's own.
     """
 
     def __init__(self, stream: TextIO, on_failure: Callable[[str], None] | None = None) -> None:
@@ -43,7 +43,7 @@ class UnfailingStream:
         self.failed = False
 
     def write(self, text: str) -> int:
-        """Write ``text``, or what can be written of it."""
+        """Write ``text``, as far as it can be written."""
         try:
             try:
                 self._stream.write(text)
@@ -60,14 +60,14 @@ class UnfailingStream:
             self.write(line)
 
     def flush(self) -> None:
-        """Send what was written."""
+        """Flush the stream."""
         try:
             self._stream.flush()
         except (OSError, ValueError) as error:
             self._note(error)
 
     def isatty(self) -> bool:
-        """Whether it is a terminal that is still there."""
+        """Whether the stream is a terminal that is still open."""
         try:
             return self._stream.isatty()
         except (OSError, ValueError):
@@ -85,19 +85,19 @@ class UnfailingStream:
 
 
 def guard_streams() -> None:
-    """Put unfailing streams in place of ``sys.stdout`` and ``sys.stderr``."""
+    """Replace ``sys.stdout`` and ``sys.stderr`` by streams that never raise."""
     for number in (0, 1, 2):
         _occupy(number)
     if not isinstance(sys.stderr, UnfailingStream):
         sys.stderr = cast(TextIO, _guarded(sys.stderr))
     if not isinstance(sys.stdout, UnfailingStream):
-        sys.stdout = cast(TextIO, _guarded(sys.stdout, _tell))
+        sys.stdout = cast(TextIO, _guarded(sys.stdout, _warn))
 
 
 def _guarded(
     stream: TextIO | None, on_failure: Callable[[str], None] | None = None
 ) -> UnfailingStream:
-    """``stream``; it is None where it was closed before the start (``>&-``)."""
+    """Wrap ``stream``, which is None where it was closed before the start (``>&-``)."""
     if stream is None:
         stream = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115, open to the end
         guarded = UnfailingStream(stream)
@@ -107,19 +107,20 @@ def _guarded(
 
 
 def output_failed() -> bool:
-    """Whether something that was printed did not arrive."""
+    """Whether something that was printed was lost."""
     return isinstance(sys.stdout, UnfailingStream) and sys.stdout.failed
 
 
-def _tell(reason: str) -> None:
+def _warn(reason: str) -> None:
     sys.stderr.write(f"the output cannot be written ({reason}); the work goes on without it\n")
     sys.stderr.flush()
 
 
 def _occupy(number: int) -> None:
-    """Keep a standard file number from the next file that is opened.
+    """Open the null device as file ``number`` if it is closed.
 
-    C libraries and child processes print to 1 and 2, whichever file has that number.
+    Otherwise the next file that is opened gets this number, and C libraries and child processes
+    print into it.
     """
     try:
         os.fstat(number)

@@ -1,4 +1,4 @@
-"""Suspicious labels for a reader: a CSV in the form of ``exclude=``, and a page of thumbnails."""
+"""Suspicious labels: a CSV in the form of ``exclude=``, and a page of thumbnails."""
 
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +14,7 @@ from carvision.reporting.html import rendered, thumbnail_uri
 
 CSV: Final = "suspicious_labels.csv"
 PAGE: Final = "suspicious_labels.html"
-#: Beyond these a page is no longer read; the CSV holds the rest.
+#: More would make the page too long to read; the CSV holds the rest.
 _MOST_PHOTOS: Final = 150
 _THUMBNAIL: Final = 160
 
@@ -28,8 +28,8 @@ def write_suspicious_labels(
 ) -> pd.DataFrame:
     """Write ``suspicious_labels.csv`` and ``suspicious_labels.html`` into ``folder``.
 
-    The CSV lists nothing where the predictions are too weak to judge labels: it is a list to
-    exclude. The page then says so, and shows the most suspicious photos all the same.
+    The CSV is a list of photos to exclude, so it is empty where the predictions are too weak to
+    judge labels. The page then says so, and still shows the most suspicious photos.
 
     ``rows`` are the manifest's (``image_id``, ``path``, ``class_index``) of the out-of-fold
     predictions ``log_probabilities`` ``[images, classes]``; ``root`` is the photos' folder, which
@@ -64,7 +64,7 @@ def write_suspicious_labels(
 
 
 def judgement_line(judgement: LabelJudgement) -> str:
-    """How good the predictions are that contradict labels, in one sentence."""
+    """Describe in one sentence how good the predictions are that contradict labels."""
     known = (
         f"the ensemble is right in {judgement.accuracy:.0%} of the photos, and confident learning "
         f"estimates from it that {judgement.wrong:.1%} of the labels are wrong"
@@ -78,7 +78,7 @@ def judgement_line(judgement: LabelJudgement) -> str:
 
 
 def _surest(rows: pd.DataFrame, log_probabilities: NDArray[np.floating]) -> list[str]:
-    """For each class the photo with its label that most surely shows it; empty where none has."""
+    """For each class, the photo of this label that is predicted most surely; empty if none is."""
     targets = rows["class_index"].to_numpy()
     ids = rows["image_id"].to_numpy()
     best = np.full(log_probabilities.shape[1], "", dtype=object)

@@ -1,4 +1,4 @@
-"""The table that ends each step."""
+"""The tables that the steps print."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from carvision.reporting.terminal import console, plain
 
 
 def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table whose first column is text and whose others are numbers."""
+    """Print a table whose first column is text and whose others are numbers."""
     table = Table(title=title, title_justify="left")
     for i, column in enumerate(columns):
         table.add_column(column, justify="left" if i == 0 else "right")
@@ -23,7 +23,7 @@ def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
 
 
 def manifest_summary(manifest: Manifest) -> list[tuple[str, str]]:
-    """What was prepared, in words and numbers."""
+    """Summarise a manifest as rows of a name and a value."""
     usable = manifest.usable
     counts = usable["class_index"].value_counts()
     copies = usable[usable.duplicated("group", keep=False)]
@@ -41,14 +41,14 @@ def manifest_summary(manifest: Manifest) -> list[tuple[str, str]]:
 
 
 def show_manifest(manifest: Manifest) -> None:
-    """What was prepared."""
+    """Print what was prepared."""
     show_table("Prepared data", ["what", "value"], manifest_summary(manifest))
 
 
 def show_folds(
     name: str, folds: Mapping[int, Mapping[str, float]], oof: Mapping[str, float]
 ) -> None:
-    """A backbone's folds, and what they give together."""
+    """Print the scores of a backbone's folds, and of all its out-of-fold predictions."""
     rows = [
         (
             f"fold {fold}",
@@ -63,7 +63,7 @@ def show_folds(
 
 
 def show_weights(spec: EnsembleSpec) -> None:
-    """An ensemble's weight for each member and view."""
+    """Print an ensemble's weight for each member and view."""
     views = list(dict.fromkeys(view for member in spec.members for view in member.weights))
     rows = [
         (
@@ -78,7 +78,7 @@ def show_weights(spec: EnsembleSpec) -> None:
 def show_leaderboard(
     photos: int, standings: Sequence[LeaderboardRow], interval: tuple[float, float]
 ) -> None:
-    """Every way to mix, by its honest score; the interval is the tuned ensemble's."""
+    """Print every way to mix, the best nested score first; ``interval`` is that of ``tuned``."""
     lines = [
         (
             each.name,
@@ -96,7 +96,7 @@ def show_leaderboard(
 
 
 def show_test_scores(title: str, rows: Sequence[tuple[str, float | None, float, float]]) -> None:
-    """What was expected out of fold, beside what the test's answers say."""
+    """Print the scores on the test photos beside the out-of-fold log losses."""
     lines = [
         (name, "–" if oof is None else f"{oof:.4f}", f"{log_loss:.4f}", f"{accuracy:.2%}")
         for name, oof, log_loss, accuracy in rows
@@ -105,7 +105,7 @@ def show_test_scores(title: str, rows: Sequence[tuple[str, float | None, float, 
 
 
 def show_forecast(forecast: Forecast, truth: tuple[float, float] | None) -> None:
-    """The score to expect of the test, and the true one (log loss, accuracy) where it is known."""
+    """Print the forecast, beside the true log loss and accuracy where these are known."""
     show_table(
         "Forecast of the test",
         ["", "expected", "90 % between", "true"],
@@ -118,7 +118,7 @@ def show_forecast(forecast: Forecast, truth: tuple[float, float] | None) -> None
 def forecast_rows(
     forecast: Forecast, truth: tuple[float, float] | None
 ) -> list[tuple[str, str, str, str]]:
-    """What is forecast, its value, its interval, and the truth."""
+    """Rows of a quantity, its forecast, its interval and its true value."""
     log_loss, accuracy = (f"{truth[0]:.4f}", f"{truth[1]:.2%}") if truth else ("–", "–")
     return [
         (
@@ -137,15 +137,15 @@ def forecast_rows(
 
 
 def show_benchmark(what: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """What was measured, against whom, and whether it is what was wanted."""
+    """Print what was measured, beside the rivals and the targets."""
     verdicts = {True: "yes", False: "NO", None: ""}
     lines = [
         (
             row["name"],
-            f"{_short(row['value'])} {row['unit']}",
-            f"{row['rival']} {_short(row['rival_value'])}" if row["rival"] else "",
-            _short(row["ratio"]),
-            _short(row["target"]),
+            f"{short(row['value'])} {row['unit']}",
+            f"{row['rival']} {short(row['rival_value'])}" if row["rival"] else "",
+            short(row["ratio"]),
+            short(row["target"]),
             verdicts[row["holds"]],
         )
         for row in rows
@@ -154,7 +154,10 @@ def show_benchmark(what: str, rows: Sequence[Mapping[str, Any]]) -> None:
     show_table(f"Benchmark {what}", columns, lines)
 
 
-def _short(value: float | None) -> str:
+def short(value: Any, absent: str = "") -> str:
+    """Format a value for a cell of a table: a number by three digits, None as ``absent``."""
     if value is None:
-        return ""
+        return absent
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

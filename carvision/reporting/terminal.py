@@ -1,11 +1,11 @@
-"""The one console: what is printed is text, never markup, and a file's lines are not wrapped."""
+"""The console that everything is printed on: no markup, and no line of a file is wrapped."""
 
 from rich.console import Console, ConsoleDimensions
 from rich.text import Text
 
-#: No table is wider; a file has no edge.
+#: Columns of a file: no table is wider.
 _NO_EDGE = 10_000
-#: What a file's name may hold, and a terminal would obey.
+#: Control characters, which file names may hold and terminals obey.
 _CONTROL = {
     number: f"\\x{number:02x}"
     for number in (*range(32), *range(127, 160))
@@ -14,15 +14,15 @@ _CONTROL = {
 
 
 def plain(text: str) -> Text:
-    """``text`` as it is, with control characters spelt out."""
+    """Return ``text`` without markup, with control characters spelt out."""
     return Text(text.translate(_CONTROL))
 
 
 class _PlainConsole(Console):
-    """A console as wide as its terminal; a file is as wide as its widest line."""
+    """A console that is as wide as its terminal, or in a file as wide as its widest line."""
 
     def __init__(self) -> None:
-        # Paths and class names may hold [ ] or :smile:, which rich would make something of.
+        # Paths and class names may hold [ ] or :smile:, which rich would interpret.
         super().__init__(markup=False, emoji=False, highlight=False)
 
     @property

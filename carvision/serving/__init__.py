@@ -1,4 +1,4 @@
-"""The MLflow pyfunc face of registered models, for anyone who has the registry's address."""
+"""The pyfunc models that are registered, for anyone who has the registry's address."""
 
 from pathlib import Path
 from typing import Final

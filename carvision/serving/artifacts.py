@@ -13,10 +13,10 @@ from carvision.errors import WeightsError
 
 
 def loaded_artifact(context: Any, name: str) -> Path:
-    """An artifact of the model that MLflow loads, and whose files are those that were logged.
+    """Return an artifact of the model that MLflow loads, after comparing its files with the sums.
 
     Raises:
-        WeightsError: a file is missing or another one.
+        WeightsError: a file is missing, or is not the one that was logged.
     """
     path = Path(context.artifacts[name])
     model = _model_around(path)
@@ -29,7 +29,7 @@ def loaded_artifact(context: Any, name: str) -> Path:
 
 
 def logged_at(artifact: Path) -> int | None:
-    """When the model around an artifact was logged, in milliseconds since 1970; None if unknown."""
+    """When the model of an artifact was logged, in milliseconds since 1970; None if unknown."""
     model = _model_around(artifact)
     if model is None or model.model_id is None:
         return None
@@ -41,6 +41,6 @@ def logged_at(artifact: Path) -> int | None:
 
 
 def _model_around(artifact: Path) -> Model | None:
-    """What MLflow keeps beside the artifacts of a model; None where these lie by themselves."""
+    """The model that an artifact is a part of; None if it is not in a model's folder."""
     folder = artifact.parents[1]
     return Model.load(str(folder)) if (folder / MLMODEL_FILE_NAME).is_file() else None

@@ -1,4 +1,4 @@
-"""What a request gets when it fails: a status that says whose fault it is, and one sentence."""
+"""The answer to a request that fails: an HTTP status, and one sentence."""
 
 import logging
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 class ServingError(MlflowException):  # type: ignore[misc]
     """An error whose message stays one sentence.
 
-    MLflow's server would put the request before it, photos and all.
+    MLflow's server would add the whole request, with its photos.
     """
 
     @property
@@ -34,7 +34,7 @@ class ServingError(MlflowException):  # type: ignore[misc]
 
 
 class RequestError(ServingError, DataError):
-    """A request that cannot be answered as it is: status 400."""
+    """An invalid request: status 400."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, error_code=INVALID_PARAMETER_VALUE)  # type: ignore[call-arg]
@@ -42,7 +42,7 @@ class RequestError(ServingError, DataError):
 
 @contextmanager
 def statuses() -> Iterator[None]:
-    """Turn errors into those by which MLflow's server tells the client what to do.
+    """Turn errors into those for which MLflow's server answers with the right status.
 
     Raises:
         RequestError: the request is at fault (400).

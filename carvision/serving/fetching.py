@@ -1,4 +1,4 @@
-"""Where weights lie while they are fetched."""
+"""A folder for weights while they are fetched."""
 
 import os
 import tempfile
@@ -16,16 +16,16 @@ _USER: Final = os.getuid() if hasattr(os, "getuid") else 0
 
 @contextmanager
 def fetching_folder() -> Iterator[Path]:
-    """A folder for gigabytes that are read into memory at once; it is gone afterwards.
+    """Make a temporary folder for weights that are read into memory.
 
-    A server may be killed meanwhile: what such servers left is cleared first.
+    What servers that were killed have left is removed first.
 
     Raises:
-        ConfigError: somebody else made the folder that it would lie in.
+        ConfigError: the folder above it belongs to another user.
     """
     own = Path(tempfile.gettempdir()) / f"carvision-{_USER}"
     own.mkdir(mode=0o700, exist_ok=True)
-    # Not what a link leads to: anybody may have put it there.
+    # lstat does not follow a link, which anybody may have put there.
     if own.lstat().st_uid != _USER:
         raise ConfigError(f"{own} is another user's folder: set TMPDIR to a folder of your own")
     clear_leftovers(own)

@@ -1,8 +1,8 @@
-"""What one request may ask of a server: how many photos, and of how many pixels each.
+"""The limits of a request: how many photos, and how many pixels each.
 
-Both are settings: a key of the model's configuration, or, for whoever runs the server, a variable
-of its environment, which goes first. Without either, a server has the limits below, and a model
-that was loaded into somebody's own program has none.
+An environment variable of the server sets a limit, or else a key of the model's configuration.
+Without either, a server has the limits below, and a model that is loaded into another program has
+none.
 """
 
 import logging
@@ -31,23 +31,23 @@ _SERVER_PIXELS: Final = 50_000_000
 _SERVER_PHOTOS: Final = 1000
 #: Set by MLflow in the process of a server.
 _IN_SERVER: Final = "_MLFLOW_IS_IN_SERVING_ENVIRONMENT"
-#: Pillow has another program decode the first; the others hold photos larger than they say.
+#: Pillow runs another program for the first; the others may hold photos larger than they say.
 _NO_PHOTOS: Final = ("EPS", "ICO", "ICNS")
 
 
 @dataclass(frozen=True)
 class Limits:
-    """The most that a request may hold; None for what was not set."""
+    """The most photos of a request and pixels of a photo; None for what was not set."""
 
     photos: int | None
     pixels: int | None
 
     @classmethod
     def of(cls, model_config: Mapping[str, Any]) -> "Limits":
-        """The settings of the environment, or of the model's configuration.
+        """Read the settings of the environment, or else of the model's configuration.
 
         Raises:
-            ConfigError: a setting is no positive number.
+            ConfigError: a setting is no whole number above 0.
         """
         return cls(
             _number(MAX_PHOTOS, MAX_PHOTOS_KEY, model_config),
@@ -55,7 +55,7 @@ class Limits:
         )
 
     def check(self, photos: Sequence[Path | bytes]) -> None:
-        """Refuse a request before any of its photos is decoded.
+        """Check a request before any of its photos is decoded.
 
         Raises:
             DataError: there are too many photos, or one has too many pixels by its header.
@@ -100,9 +100,9 @@ def _check_pixels(photo: Path | bytes, row: int, most: int) -> None:
 
 
 def _headers(photo: Path | bytes) -> Iterator[tuple[str, int]]:
-    """Format and pixels of a photo, as it is and without metadata: it may be decoded either way.
+    """Format and pixels of a photo, with its metadata and without: it may be decoded either way.
 
-    Nothing for what cannot be read; the reason is given when it is decoded.
+    Nothing for a photo that cannot be read: decoding it gives the reason.
     """
     try:
         content = photo if isinstance(photo, bytes) else read_photo(photo)

@@ -1,8 +1,8 @@
 """Input and output of every registered model, the same for a backbone and an ensemble.
 
-In: a table with one column ``image``, in each row base64 text or raw bytes of an encoded photo, or
-in its only row a list of them (so MLflow hands on a dictionary). Out: one column a class, by name,
-probabilities that sum to one.
+The input is a table with one column ``image``. Each row holds base64 text or raw bytes of an
+encoded photo; MLflow turns a dictionary into one row with a list of them. The output has one column
+a class, by name, with probabilities that sum to one.
 """
 
 import base64
@@ -31,15 +31,15 @@ _COLUMN = "image"
 
 
 def model_signature(class_names: tuple[str, ...]) -> ModelSignature:
-    """The signature of a model of these classes."""
-    # Text and bytes alike: MLflow has no type for either-or but this one. Not required, since
-    # MLflow's own error about a missing column repeats the request, photos and all.
+    """Make the signature of a model of these classes."""
+    # This is MLflow's only type for either text or bytes. The column is not required, since
+    # MLflow's own error about a missing one repeats the request with its photos.
     inputs = Schema([ColSpec(AnyType(), _COLUMN, required=False)])
     return ModelSignature(inputs, Schema([ColSpec("double", name) for name in class_names]))
 
 
 def default_model_config() -> dict[str, Any]:
-    """What ``load_model(..., model_config=...)`` may override."""
+    """The defaults of what ``load_model(..., model_config=...)`` may override."""
     return {
         ALLOW_PATHS_KEY: False,
         SERVE_DEVICE: "auto",
@@ -49,22 +49,22 @@ def default_model_config() -> dict[str, Any]:
 
 
 def input_example() -> pd.DataFrame:
-    """One grey photo, as base64 text."""
+    """A table of one grey photo, as base64 text."""
     buffer = BytesIO()
     Image.new("RGB", (32, 32), (128, 128, 128)).save(buffer, "JPEG")
     return pd.DataFrame({_COLUMN: [base64.b64encode(buffer.getvalue()).decode()]})
 
 
 def paths_allowed(model_config: dict[str, Any] | None) -> bool:
-    """Whether the loader's environment or the model's configuration lets input name files."""
+    """Whether the environment or the model's configuration lets the input name files."""
     return os.environ.get(ALLOW_PATHS) == "1" or bool((model_config or {}).get(ALLOW_PATHS_KEY))
 
 
 def encoded_photos(table: pd.DataFrame, *, allow_paths: bool) -> list[Path | bytes]:
-    """The photos of a model's input.
+    """Read the photos of a model's input.
 
     Raises:
-        DataError: there is no column ``image``, or a value is none of what is accepted.
+        DataError: there is no column ``image``, or a value is neither text nor bytes of a photo.
     """
     if _COLUMN not in table.columns:
         # MLflow hands on no other column than those of the signature.
@@ -102,6 +102,6 @@ def _photo(value: object, row: int, allow_paths: bool) -> Path | bytes:
 def _is_file(value: str) -> bool:
     try:
         return Path(value).is_file()
-    # A photo's text is longer than any file name may be, and other text may be no name at all.
+    # A photo's text is longer than a file name may be, and other text may be no name at all.
     except (OSError, ValueError):
         return False

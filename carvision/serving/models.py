@@ -1,4 +1,7 @@
-"""The pyfunc models: what ``mlflow.pyfunc.load_model`` gives."""
+"""The pyfunc models that ``mlflow.pyfunc.load_model`` loads.
+
+Models registered before import :class:`MemberModel` and :class:`EnsembleModel` from here.
+"""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -38,7 +41,7 @@ _BATCH = 32
 
 @dataclass(frozen=True)
 class _ResidentBundle(Bundle):
-    """A bundle that keeps its models in memory: a server answers many requests."""
+    """A bundle that keeps its models in memory, since a server answers many requests."""
 
     models: dict[int, nn.Module] = field(default_factory=dict)
 
@@ -49,7 +52,7 @@ class _ResidentBundle(Bundle):
 
 
 def _resident(bundle: Bundle) -> _ResidentBundle:
-    """``bundle`` with all weights in memory; its folder may go."""
+    """Load all weights of ``bundle`` into memory; its folder is not needed any more."""
     resident = _ResidentBundle(
         bundle.folder, bundle.config, bundle.classes, bundle.preprocessing, bundle.folds
     )
@@ -68,15 +71,15 @@ class _PhotoModel(PythonModel):  # type: ignore[misc]
         self._allow_paths = paths_allowed(settings)
         self._limits = Limits.of(settings)
         device = available_device(settings.get(SERVE_DEVICE, "auto"))
-        # In this process: a server has its own ways of running in parallel.
+        # Without workers: a server runs requests in parallel by itself.
         precision = resolve_precision("auto", device)
         self._compute = ComputeSettings(device, precision, _BATCH, LoaderConfig(workers=0))
 
-    # MLflow reads the type hints: any but a table's would be taken for a schema.
+    # MLflow reads the type hints, and takes any but a table's for a schema.
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        """One column a class, by name, for each photo."""
+        """Predict each photo: a column of probabilities for each class, by name."""
         with statuses():
             photos = encoded_photos(model_input, allow_paths=self._allow_paths)
             self._limits.check(photos)
@@ -87,15 +90,15 @@ class _PhotoModel(PythonModel):  # type: ignore[misc]
 
     @abstractmethod
     def _class_names(self) -> tuple[str, ...]:
-        """The output's columns."""
+        """The names of the output's columns."""
 
     @abstractmethod
     def _probabilities(self, photos: Sequence[Path | bytes]) -> NDArray[np.floating]:
-        """``[images, classes]``."""
+        """The probabilities ``[images, classes]``."""
 
 
 class MemberModel(_PhotoModel):
-    """A backbone: the mean of its folds on the original view."""
+    """A backbone, by the mean of its folds on the original view."""
 
     def load_context(self, context: Any) -> None:
         super().load_context(context)
@@ -110,7 +113,7 @@ class MemberModel(_PhotoModel):
 
 
 class EnsembleModel(_PhotoModel):
-    """An ensemble, whose members are fetched from the registry at the versions that it pins."""
+    """An ensemble; its members are fetched from the registry at the versions that it pins."""
 
     def load_context(self, context: Any) -> None:
         super().load_context(context)

@@ -1,8 +1,8 @@
-"""What MLflow's scoring server does with a request before the model sees it.
+"""Corrections of how MLflow's scoring server parses a request.
 
-Its parsers are wrapped, since neither a model nor its signature can change them: they read no
-text/csv for a column of any type, answer JSON that is nested too deep with status 500, and repeat
-the request, or show a stack trace, where one sentence would do.
+Neither a model nor its signature can change the parsers, so they are wrapped. Unwrapped, they read
+no text/csv for a column of any type, answer too deeply nested JSON with status 500, and repeat the
+request or show a stack trace in their errors.
 """
 
 from collections.abc import Callable
@@ -22,14 +22,14 @@ _PARSERS: Final = {
     "parse_parquet_input": "Parquet",
 }
 _LONGEST: Final = 200
-#: How MLflow calls its errors about a table that a model's signature refuses.
+#: MLflow's code of errors about a table that a model's signature refuses.
 _NO_TABLE: Final = "SCHEMA_ENFORCEMENT_FAILED"
 
 
 def mend_scoring_server() -> None:
-    """Wrap the parsers, once in a process; what they read, they read as before.
+    """Wrap the parsers, once in a process; valid requests are read as before.
 
-    Another version of MLflow than the pinned one may lack them, and does without.
+    A parser that another version of MLflow does not have is left out.
     """
     for name, what in _PARSERS.items():
         parser = getattr(scoring_server, name, None)
@@ -56,7 +56,7 @@ def _mended(parser: Callable[..., Any], what: str) -> Callable[..., Any]:
 
 
 def _without_request(answer: Callable[..., Any]) -> Callable[..., Any]:
-    """``answer``, whose error about a table that does not fit holds the reason, not the table."""
+    """Wrap ``answer``, so that its error about a table that does not fit leaves the table out."""
 
     @wraps(answer)
     def invocations(*given: Any, **named: Any) -> Any:
@@ -72,12 +72,12 @@ def _without_request(answer: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _reason(error: BaseException) -> str:
-    """An error in one line."""
+    """The first line of an error, shortened."""
     return str(error).partition("\n")[0][:_LONGEST]
 
 
 def _without_any_type(named: dict[str, Any]) -> dict[str, Any]:
-    """pandas needs no type for a column that may hold any."""
+    """Drop a schema with columns of any type: pandas then needs no types."""
     schema = named.get("schema")
     if isinstance(schema, Schema) and any(
         isinstance(kind, AnyType) for kind in schema.input_types()

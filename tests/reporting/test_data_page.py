@@ -59,7 +59,7 @@ def test_plain_data(root):
     assert "cars &amp; more" in page
     assert "라브4" in page
     assert "a &lt;b&gt;" in page and "a <b>" not in page
-    assert "Nothing: every photo can be read" in page
+    assert "None: every photo can be read" in page
     assert "None: no two photos are equal" in page
     # Two plots, and nothing that has to be fetched.
     assert [image.format for image in _images(page)] == ["PNG", "PNG"]
@@ -127,4 +127,4 @@ def test_what_was_passed_over(root):
     page = data_page("cars", _manifest(), root, findings)
     assert "photos below names that begin with a dot: .&lt;000&gt; (1)" in page
     assert ".&lt;199&gt; (1) and 100 more" in page
-    assert "Passed over" not in data_page("cars", _manifest(), root, Findings())
+    assert "Not used" not in data_page("cars", _manifest(), root, Findings())

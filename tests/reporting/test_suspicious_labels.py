@@ -84,7 +84,7 @@ def test_nothing_suspicious(root: Path, tmp_path: Path) -> None:
     assert write_suspicious_labels(tmp_path, rows, log_p, names, root).empty
     assert read_exclusions(tmp_path / "suspicious_labels.csv") == {}
     page = (tmp_path / "suspicious_labels.html").read_text(encoding="utf-8")
-    assert f"None: of {len(rows)} photos" in page
+    assert f"None: no label of the {len(rows)} photos" in page
 
 
 def test_a_weak_models_list_is_empty_and_its_page_says_why(root: Path, tmp_path: Path) -> None:

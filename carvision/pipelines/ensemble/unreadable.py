@@ -19,7 +19,7 @@ from carvision.store.tags import DATA
 
 log = logging.getLogger(__name__)
 
-#: Beyond this share it is not a few broken downloads but the wrong folder, or a disk that is gone.
+#: A larger share means the wrong folder, or a disk that is gone, not a few broken downloads.
 _MOST: Final = 0.05
 _NAMED: Final = 5
 
