@@ -213,7 +213,7 @@ def _bare_step(
         pixels = preprocessing.normalise(images.to(device))
         with autocast(device, compute.precision):
             logits = model(pixels.to(memory_format=layout))
-        loss = loss_of(logits.float(), targets.to(device))
+        loss = loss_of(logits, targets.to(device))
         loss.backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)

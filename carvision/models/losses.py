@@ -1,51 +1,56 @@
-"""Training losses of logits ``[B, classes]``: means over the batch.
+"""Training losses of logits ``[B, classes]``, as means over the batch.
 
-Targets are class indices ``[B]`` or, where images were mixed, probabilities ``[B, classes]``. All
-of them compute in float32.
+Targets are class indices ``[B]`` or, where images were mixed, probabilities ``[B, classes]``. Every
+loss computes in float32, whatever the precision of the logits.
 """
 
 from collections.abc import Callable
 from functools import partial
 
 import torch
-from torch import nn
 from torch.nn import functional
 
 from carvision.config import LossConfig
 
-
-class TargetLoss(nn.Module):
-    """A loss that sees every target as probabilities, smoothed by a share of equal ones."""
-
-    def __init__(
-        self,
-        of_probabilities: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
-        label_smoothing: float,
-    ) -> None:
-        super().__init__()
-        self._of_probabilities = of_probabilities
-        self._smoothing = label_smoothing
-
-    def forward(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """The mean loss, a scalar."""
-        classes = logits.shape[1]
-        soft = functional.one_hot(targets, classes).float() if targets.ndim == 1 else targets
-        smooth = soft * (1 - self._smoothing) + self._smoothing / classes
-        return self._of_probabilities(logits.float(), smooth).mean()
+#: Maps logits and targets to a scalar.
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
-def cross_entropy(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """``[B]`` losses of targets ``[B, classes]``; with mixed targets, MixUp's cross entropy."""
-    return -(targets * logits.log_softmax(1)).sum(1)
+def build_loss(config: LossConfig) -> Loss:
+    """The configured loss."""
+    smoothing = config.label_smoothing
+    if config.name == "focal":
+        return partial(_mean, partial(focal, gamma=config.focal_gamma), smoothing)
+    if config.name == "bi_tempered":
+        return partial(_mean, partial(bi_tempered, t1=config.t1, t2=config.t2), smoothing)
+    return partial(cross_entropy, label_smoothing=smoothing)
+
+
+def cross_entropy(
+    logits: torch.Tensor, targets: torch.Tensor, label_smoothing: float
+) -> torch.Tensor:
+    """torch's cross entropy, in float32."""
+    return functional.cross_entropy(logits.float(), targets, label_smoothing=label_smoothing)
+
+
+def _mean(
+    loss: Loss, label_smoothing: float, logits: torch.Tensor, targets: torch.Tensor
+) -> torch.Tensor:
+    """The mean of a ``loss`` of probabilities, which gives ``[B]``, with smoothed targets."""
+    classes = logits.shape[1]
+    soft = functional.one_hot(targets, classes).float() if targets.ndim == 1 else targets
+    smooth = soft * (1 - label_smoothing) + label_smoothing / classes
+    return loss(logits.float(), smooth).mean()
 
 
 def focal(logits: torch.Tensor, targets: torch.Tensor, gamma: float) -> torch.Tensor:
-    """Focal loss (Lin et al., arXiv 1708.02002): each class's term weighed by ``(1 - p)^gamma``.
+    """Focal loss (Lin et al., arXiv 1708.02002): each class is weighted by ``(1 - p)^gamma``.
 
-    With ``gamma`` 0 it is cross entropy.
+    Targets are probabilities ``[B, classes]``; returns ``[B]``. With ``gamma`` 0 it is cross
+    entropy.
     """
     log_p = logits.log_softmax(1)
-    # expm1 keeps 1 - p exact for p near 1, where the gradient of its power matters.
+    # expm1 computes 1 - p exactly for p near 1, where the gradient of its power matters.
     unsure = (-torch.expm1(log_p)).clamp_min(1e-12)
     return -(targets * unsure**gamma * log_p).sum(1)
 
@@ -53,20 +58,21 @@ def focal(logits: torch.Tensor, targets: torch.Tensor, gamma: float) -> torch.Te
 def bi_tempered(logits: torch.Tensor, targets: torch.Tensor, t1: float, t2: float) -> torch.Tensor:
     """Bi-tempered logistic loss (Amid et al., arXiv 1906.03361).
 
-    ``t1`` below 1 bounds the loss of a wrong label, ``t2`` above 1 gives the probabilities a heavy
-    tail. With both 1 it is cross entropy, less the targets' own entropy.
+    Targets are probabilities ``[B, classes]``; returns ``[B]``. ``t1`` below 1 bounds the loss of a
+    wrong label, ``t2`` above 1 gives the probabilities a heavy tail. With both 1 it is cross
+    entropy minus the entropy of the targets.
     """
     p = tempered_softmax(logits, t2)
-    # A class that is no target has a weight of 0, whatever its logarithm.
+    # A class of probability 0 counts for nothing, so its logarithm may be clamped.
     divergence = targets * (_log_t(targets.clamp_min(1e-10), t1) - _log_t(p, t1))
     return (divergence - (targets ** (2 - t1) - p ** (2 - t1)) / (2 - t1)).sum(1)
 
 
 def tempered_softmax(logits: torch.Tensor, t: float, iterations: int = 30) -> torch.Tensor:
-    """``exp_t(logits - shift)``, with the shift that makes each row sum to 1; ``t`` is at least 1.
+    """``exp_t(logits - shift)`` with the shift that makes each row sum to 1; ``t`` is at least 1.
 
-    The shift is found by the paper's fixed point. Its gradient is known: the escort distribution
-    ``p^t / sum(p^t)``; so none has to pass through the iterations.
+    The paper's fixed-point iteration finds the shift. Its gradient has a closed form, the escort
+    distribution ``p^t / sum(p^t)``, so that no gradient passes through the iterations.
     """
     if t == 1:
         return logits.softmax(1).clamp_min(1e-30)
@@ -91,13 +97,3 @@ def _log_t(u: torch.Tensor, t: float) -> torch.Tensor:
 def _exp_t(u: torch.Tensor, t: float) -> torch.Tensor:
     """The inverse of :func:`_log_t`."""
     return u.exp() if t == 1 else (1 + (1 - t) * u).clamp_min(0) ** (1 / (1 - t))
-
-
-def build_loss(config: LossConfig) -> nn.Module:
-    """The configured loss."""
-    losses: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
-        "cross_entropy": cross_entropy,
-        "focal": partial(focal, gamma=config.focal_gamma),
-        "bi_tempered": partial(bi_tempered, t1=config.t1, t2=config.t2),
-    }
-    return TargetLoss(losses[config.name], config.label_smoothing)

@@ -160,7 +160,7 @@ class Learner:
         for part, part_wanted in zip(split(pixels), split(wanted), strict=True):
             with autocast(self.device, self.precision):
                 logits = self.network(part.contiguous(memory_format=self._layout))
-            loss = self._loss(logits.float(), part_wanted) * (len(part) / len(pixels))
+            loss = self._loss(logits, part_wanted) * (len(part) / len(pixels))
             self._scaler.scale(loss).backward()
             total += loss.detach()
         return float(total)

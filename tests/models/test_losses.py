@@ -1,4 +1,6 @@
-"""Losses, against torch's own cross entropy, a plain formula in float64 and finite differences."""
+"""Losses against torch's cross entropy, a plain formula in float64 and finite differences."""
+
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from torch.nn.functional import cross_entropy
 
 from carvision.config import LossConfig
 from carvision.models import build_loss
-from carvision.models.losses import tempered_softmax
+from carvision.models.losses import Loss, bi_tempered, focal, tempered_softmax
 
 SMOOTHING = [0.0, 0.1, 0.5]
 
@@ -21,7 +23,7 @@ def _batch(images: int = 6, classes: int = 4, scale: float = 2.0) -> tuple[torch
 
 def _loss(
     name: str, *, smoothing: float = 0.0, gamma: float = 2.0, t1: float = 0.8, t2: float = 1.4
-) -> torch.nn.Module:
+) -> Loss:
     values = {"label_smoothing": smoothing, "focal_gamma": gamma, "t1": t1, "t2": t2}
     return build_loss(LossConfig(name=name, **values))
 
@@ -113,23 +115,33 @@ def test_what_makes_a_loss_plain_cross_entropy(name: str, settings: dict) -> Non
 
 
 @pytest.mark.parametrize("smoothing", SMOOTHING)
-def test_cross_entropy_is_torchs(smoothing: float) -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_cross_entropy_is_computed_in_float32(dtype: torch.dtype, smoothing: float) -> None:
     logits, targets = _batch()
-    expected = cross_entropy(logits, targets, label_smoothing=smoothing)
-    torch.testing.assert_close(
-        _loss("cross_entropy", smoothing=smoothing)(logits, targets), expected
-    )
+    logits = logits.to(dtype)
+    loss = _loss("cross_entropy", smoothing=smoothing)(logits, targets)
+    assert loss.dtype == torch.float32
+    expected = _formula(logits.float().numpy(), targets.numpy(), 0.0, smoothing)
+    assert loss.item() == pytest.approx(expected, rel=1e-6)
 
 
-@pytest.mark.parametrize(("name", "settings"), ALL)
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_gradients_against_finite_differences(name: str, settings: dict, smoothing: float) -> None:
+@pytest.mark.parametrize(
+    "loss",
+    [
+        partial(focal, gamma=2.0),
+        partial(bi_tempered, t1=0.8, t2=1.4),
+        partial(bi_tempered, t1=1.0, t2=1.4),
+        partial(bi_tempered, t1=0.8, t2=1.0),
+        partial(bi_tempered, t1=0.0, t2=1.4),
+    ],
+)
+def test_gradients_against_finite_differences(loss: Loss, smoothing: float) -> None:
     logits, targets = _batch(images=3, classes=5)
-    loss = _loss(name, smoothing=smoothing, **settings)
-    # Computed in float64, where differences are fine enough; forward() would round to float32.
+    # In float64, where differences are fine enough.
     soft = torch.nn.functional.one_hot(targets, 5).double() * (1 - smoothing) + smoothing / 5
-    torch.autograd.gradcheck(
-        lambda x: loss._of_probabilities(x, soft).mean(), logits.double().requires_grad_()
+    assert torch.autograd.gradcheck(
+        lambda x: loss(x, soft).mean(), logits.double().requires_grad_()
     )
 
 
