@@ -18,7 +18,7 @@ from carvision.metrics import (
     true_class_column,
     validation_metrics,
 )
-from carvision.models._torchvision import ensure_torchvision
+from carvision.models.torchvision_import import ensure_torchvision
 
 
 def _log_probabilities(images: int, classes: int, seed: int = 0, sharpness: float = 2.0):

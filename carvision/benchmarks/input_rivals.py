@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from carvision.benchmarks.contest import Build
 from carvision.config import AugmentationConfig
-from carvision.models.timm_parts import ImageDataset, create_loader
+from carvision.models.timm_api import ImageDataset, create_loader
 
 
 def one_pass(loader: DataLoader[Any]) -> int:

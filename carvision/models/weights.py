@@ -1,6 +1,6 @@
-"""Pretrained weights: a starter's package, a file of the user's, or the hub.
+"""Pretrained weights: from a starter's package, from a file, or from the Hugging Face hub.
 
-Whether they can be had is settled before any other work (:func:`ensure_weights`).
+:func:`ensure_weights` is called before any other work, so that missing weights stop a run at once.
 """
 
 import logging
@@ -14,17 +14,17 @@ from huggingface_hub.utils import logging as hub_logging
 
 from carvision.config import Config
 from carvision.errors import WeightsError
-from carvision.models._timm import pretrained_cfg
 from carvision.models.starters import starter_file
+from carvision.models.timm_api import pretrained_cfg
 
 log = logging.getLogger(__name__)
 
 
 def ensure_weights(config: Config) -> None:
-    """Fetch or find a configuration's pretrained weights; a download is cached for later.
+    """Make sure that a configuration's pretrained weights are here; download them if needed.
 
     Raises:
-        WeightsError: they can be had in none of the ways; the message names them all.
+        WeightsError: they are not; the message says how to get them.
     """
     model = config.model
     if not model.pretrained:
@@ -40,11 +40,11 @@ def ensure_weights(config: Config) -> None:
     if not hub_id:
         raise WeightsError(f"there are no pretrained weights of {model.timm_name!r} on the hub")
     log.info("fetching %s from the hub, unless it is there already", hub_id)
-    # Each of the client's five retries would warn; the error below says it once.
+    # Each of the client's five retries would log a warning; the error below says it once.
     hub_logging.set_verbosity_error()
     try:
         hf_hub_download(hub_id, "model.safetensors")
-    # The hub's client raises OSError, ValueError and its HTTP library's errors alike.
+    # The hub's client raises OSError, ValueError and the errors of its HTTP library.
     except Exception as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise WeightsError(
@@ -58,16 +58,16 @@ def ensure_weights(config: Config) -> None:
 
 
 def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
-    """Tensors of a ``.safetensors`` or ``.pth`` file; code in a pickle is refused, never run.
+    """Read the tensors of a ``.safetensors`` or ``.pth`` file, without running a pickle's code.
 
     Raises:
-        WeightsError: the file holds anything but named tensors.
+        WeightsError: the file does not hold named tensors, and nothing else.
     """
     try:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    # What a damaged file raises depends on where it is damaged: any of a dozen kinds.
+    # A damaged file raises one of a dozen errors, depending on where it is damaged.
     except Exception as error:
         raise WeightsError(f"{path} cannot be read as weights: {error}") from error
     for key in ("state_dict_ema", "model_ema", "state_dict", "model"):

@@ -19,7 +19,7 @@ from carvision.models import (
     preprocessing_of,
     smallest_batch,
 )
-from carvision.models.timm_parts import ModelEmaV3
+from carvision.models.timm_api import ModelEmaV3
 from carvision.training.batch_norm import BatchNormStatistics
 from carvision.training.micro_batches import MicroBatches
 from carvision.training.mixup import MixUp

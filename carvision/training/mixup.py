@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from carvision.config.schema import MixingConfig
-from carvision.models.timm_parts import Mixup
+from carvision.models.timm_api import Mixup
 
 
 class MixUp:

@@ -5,7 +5,7 @@ from torch import nn
 
 from carvision.config.schema import OptimizerConfig
 from carvision.models import classifier_parameters
-from carvision.models.timm_parts import param_groups_layer_decay
+from carvision.models.timm_api import param_groups_layer_decay
 
 
 def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:

@@ -1,8 +1,8 @@
-"""Make ``import timm`` work where torchvision's compiled operators cannot load.
+"""Import torchvision, also where its compiled operators cannot load.
 
-Beside a torch without CUDA, a torchvision wheel that links CUDA stops at ``operator
-torchvision::nms does not exist``. timm uses only its Python side, for which it is enough that the
-two operators' schemas are declared.
+The registry's torchvision wheel links CUDA. Beside a torch without CUDA, importing it fails with
+``operator torchvision::nms does not exist``. timm uses only its Python code, for which it is enough
+to declare the schemas of the two missing operators.
 """
 
 import sys
@@ -13,7 +13,7 @@ _SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 
 
 def ensure_torchvision() -> None:
-    """Import torchvision, with the missing schemas declared when only they stop it."""
+    """Import torchvision; declare the missing schemas first, where only they prevent it."""
     try:
         import torchvision
     except RuntimeError as error:
