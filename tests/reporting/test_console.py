@@ -5,6 +5,8 @@ import logging
 from collections.abc import Iterator
 
 import pytest
+from rich.console import Console
+from rich.progress import Progress
 
 from carvision.reporting import console as printing
 from carvision.reporting import progress_lines
@@ -158,3 +160,42 @@ def test_control_characters_of_a_name_are_spelt_out(
     shown = capsys.readouterr().out
     assert "error: left out: a\\x1b[2Jb\\x0d\\x07.jpg\nand another\\x9b" in shown
     assert "\\x1b[31mNiro" in shown and "\\x08" in shown
+
+
+@pytest.mark.parametrize(("before", "more"), [(0, 4), (3, 1), (4, 0)])
+def test_a_bar_begins_with_what_was_done_before(
+    before: int, more: int, terminal: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bars: list[Progress] = []
+
+    def kept() -> Progress:
+        bars.append(Progress(console=Console(file=io.StringIO())))
+        return bars[-1]
+
+    monkeypatch.setattr(printing, "progress_bar", kept)
+    with progress("tuning", 4, before) as advance:
+        task = bars[0].tasks[0]
+        assert (task.completed, task.total) == (before, 4)
+        # What was done before is no measure of the speed.
+        assert task.speed is None
+        for _ in range(more):
+            advance(1)
+    assert bars[0].tasks[0].completed == 4
+    assert bars[0].tasks[0].finished
+
+
+@pytest.mark.parametrize("before", [0, 3])
+def test_lines_count_what_was_done_before(
+    before: int, clock: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with progress("tuning", 5, before) as advance:
+        clock[0] += 20
+        advance(1)
+        clock[0] += 20
+        advance(1)
+    # The time that is left is by what was done since.
+    assert capsys.readouterr().out.splitlines() == [
+        f"tuning: {before + 1} of 5, about {20 * (4 - before)} s left",
+        f"tuning: {before + 2} of 5, about {20 * (3 - before)} s left",
+        f"tuning: {before + 2} in 40 s",
+    ]

@@ -1,0 +1,48 @@
+"""What is checked of the test photos and of what lies beside them."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from carvision.contracts import ClassMap
+from carvision.data.submission_photos import SubmissionPhotos
+from carvision.errors import DataError
+from carvision.pipelines.ensemble import unreadable
+from carvision.pipelines.ensemble.submission_input import SubmissionInput, find_test
+from tests.conftest import SAME_CLASSES, write_photos
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return write_photos(tmp_path, per_class=1, test=3)
+
+
+def _classes(root: Path) -> ClassMap:
+    return ClassMap.of((path.name for path in (root / "train").iterdir()), SAME_CLASSES)
+
+
+def test_photos_that_were_checked_before_are_not_decoded_again(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[int] = []
+    real = unreadable.unreadable_photos
+    monkeypatch.setattr(
+        unreadable, "unreadable_photos", lambda *given: decoded.append(1) or real(*given)
+    )
+    found, classes = find_test(str(root), ""), _classes(root)
+    first = SubmissionInput.checked(*found, classes)
+    again = SubmissionInput.checked(*found, classes, first.unreadable)
+    assert again.unreadable is first.unreadable and len(decoded) == 1
+    # The check of other photos says nothing of these.
+    others = replace(first.unreadable, photos=SubmissionPhotos(("x",), (root / "x.jpg",)))
+    SubmissionInput.checked(*found, classes, others)
+    assert len(decoded) == 2
+
+
+def test_a_template_of_other_classes_is_refused_before_photos_are_decoded(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unreadable, "unreadable_photos", lambda *given: pytest.fail("decoded"))
+    with pytest.raises(DataError, match="no column for 1 of 1 trained classes"):
+        SubmissionInput.checked(*find_test(str(root), ""), ClassMap.of(["Ferrari"]))
