@@ -36,25 +36,23 @@ def test_a_backbones_configuration_holds_the_same_settings() -> None:
 
 
 @pytest.mark.parametrize(
-    ("step", "folds", "batch_size", "seed", "passed_over"),
+    ("step", "expected", "passed_over"),
     [
-        ("prepare", 3, 32, 0, "train.epochs, recipe, inference.batch_size, seed"),
-        ("tune", 3, 32, 4, "train.epochs, recipe, inference.batch_size"),
-        ("ensemble", 3, 7, 4, "train.epochs, recipe"),
+        ("prepare", (3, 32, 0), "train.epochs, recipe, inference.batch_size, seed"),
+        ("tune", (3, 32, 4), "train.epochs, recipe, inference.batch_size"),
+        ("ensemble", (3, 7, 4), "train.epochs, recipe"),
     ],
 )
 def test_one_file_for_all_steps(
     mine: str,
     caplog: pytest.LogCaptureFixture,
     step: str,
-    folds: int,
-    batch_size: int,
-    seed: int,
+    expected: tuple[int, int, int],
     passed_over: str,
 ) -> None:
     caplog.set_level(logging.INFO, "carvision")
     found = load_run_settings(step, config=mine)
-    assert (found.data.folds, found.inference.batch_size, found.seed) == (folds, batch_size, seed)
+    assert (found.data.folds, found.inference.batch_size, found.seed) == expected
     line = f"{step} does not use these settings of your file: {passed_over}"
     assert caplog.messages == [line]
 
