@@ -3,7 +3,14 @@
 import pytest
 from pydantic import ValidationError
 
-from carvision.config import Config, list_models, list_recipes, load_config, split_models
+from carvision.config import (
+    Config,
+    list_models,
+    list_recipes,
+    load_config,
+    restored_config,
+    split_models,
+)
 from carvision.errors import ConfigError
 
 
@@ -297,3 +304,17 @@ def test_same_classes_by_the_name_of_a_preset():
     assert ("RAV4_2016_2018", "라브4_4세대_2013_2018") in groups
     with pytest.raises(ConfigError, match=r"unknown set of classes 'hay' .did you mean 'hai'"):
         load_config(overrides="data.same_classes=hay")
+
+
+def test_a_stored_configuration_is_completed_with_todays_values() -> None:
+    config = load_config("swin_large", recipe="plan", overrides="train.epochs=3 seed=4")
+    stored = config.model_dump(mode="json")
+    assert restored_config(stored) == config
+    # Keys that are new today, and one that no longer exists.
+    del stored["loader"], stored["train"]["checkpoint_minutes"]
+    stored["train"]["forgotten"] = 1
+    today = load_config("swin_large", recipe="plan")
+    restored = restored_config(stored)
+    assert (restored.train.epochs, restored.seed) == (3, 4)
+    assert restored.loader == today.loader
+    assert restored.train.checkpoint_minutes == today.train.checkpoint_minutes
