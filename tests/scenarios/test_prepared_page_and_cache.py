@@ -3,7 +3,6 @@
 import json
 import logging
 import shutil
-import sys
 import unicodedata
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from carvision.config import load_config
 from carvision.errors import DataError
 from carvision.pipelines.prepare.prepared_data import prepared_data
 from carvision.pipelines.prepare.step import prepare
+from carvision.pipelines.train import description
 from carvision.pipelines.train.step import train
 from carvision.store.runs import find_runs
 from carvision.workspace import CACHES
@@ -100,7 +100,7 @@ def test_a_photo_that_goes_away_while_training_is_named(store: Path, tmp_path: P
 
     with pytest.MonkeyPatch.context() as patch:
         # After the data was checked, before the first photo is read.
-        patch.setattr(sys.modules["carvision.pipelines.train.step"], "log_data_input", vanish)
+        patch.setattr(description, "log_data_input", vanish)
         with pytest.raises(DataError, match=rf"{Path(gone).name} cannot be read: .*No such file"):
             train([config], str(root), "1", "auto")
 
