@@ -109,13 +109,13 @@ def test_a_folder_that_was_being_exchanged_is_whole_afterwards(
         raise Killed
 
     replace = Path.replace
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(leftovers, "_remove", killed)
-        with replacing_folder(path) as temporary:
-            (temporary / "a").write_text("new")
-            patch.setattr(
-                Path, "replace", lambda a, b: killed() if a == temporary else replace(a, b)
-            )
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(Killed),
+        replacing_folder(path) as temporary,
+    ):
+        (temporary / "a").write_text("new")
+        patch.setattr(Path, "replace", lambda a, b: killed() if a == temporary else replace(a, b))
     assert not path.exists()
     clear_leftovers(Path("work"))
     assert (path / "a").read_text() == "new"

@@ -10,9 +10,9 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 #: Without a write for so long, nobody is creating the database any more.
-_IDLE_SECONDS = 10.0
+IDLE_SECONDS = 10.0
 #: How long to wait for another program that keeps the database locked.
-_LOCKED_SECONDS = 20.0
+LOCKED_SECONDS = 20.0
 #: Tables in which MLflow's own migrations write rows.
 _OF_MIGRATIONS = {"alembic_version", "workspaces"}
 
@@ -32,7 +32,7 @@ def local_database() -> Path | None:
 def connected(database: Path) -> closing[sqlite3.Connection]:
     """A connection to a database that exists, which a ``with`` block closes."""
     return closing(
-        sqlite3.connect(f"{database.as_uri()}?mode=rw", uri=True, timeout=_LOCKED_SECONDS)
+        sqlite3.connect(f"{database.as_uri()}?mode=rw", uri=True, timeout=LOCKED_SECONDS)
     )
 
 
@@ -50,7 +50,7 @@ def is_incomplete(database: Path) -> bool:
         if (written := _written(database)) != last:
             last, since = written, time.monotonic()
         # Monotonic time as well: the clock of another machine may have written the first.
-        if max(time.time() - written, time.monotonic() - since) > _IDLE_SECONDS:
+        if max(time.time() - written, time.monotonic() - since) > IDLE_SECONDS:
             return True
         time.sleep(0.2)
     return False

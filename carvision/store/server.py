@@ -32,9 +32,9 @@ TRACKING_ERRORS: Final = (*SERVER_ERRORS, TrackingError)
 
 _SECONDS = 5.0
 #: Seconds that a step waits for a server that it needs.
-_PATIENCE = 120.0
-_PAUSES = (1.0, 2.0, 4.0)
-_LONGEST_PAUSE = 8.0
+PATIENCE = 120.0
+PAUSES = (1.0, 2.0, 4.0)
+LONGEST_PAUSE = 8.0
 #: How often a call to a server that answers may fail.
 _TRIES = 3
 
@@ -104,7 +104,7 @@ def patiently(what: str, call: Callable[[], _T]) -> _T:
     """
     if not mlflow.get_tracking_uri().startswith("http"):
         return call()
-    deadline, pauses, answered = time.monotonic() + _PATIENCE, iter(_PAUSES), 0
+    deadline, pauses, answered = time.monotonic() + PATIENCE, iter(PAUSES), 0
     while True:
         try:
             return call()
@@ -124,7 +124,7 @@ def patiently(what: str, call: Callable[[], _T]) -> _T:
                     what,
                     reason,
                 )
-        time.sleep(next(pauses, _LONGEST_PAUSE))
+        time.sleep(next(pauses, LONGEST_PAUSE))
 
 
 @contextmanager

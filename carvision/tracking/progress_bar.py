@@ -29,9 +29,9 @@ class TrainingProgress(ClosingTracker):
     """
 
     def __init__(self) -> None:
-        self._bar = progress_bar(text_column("loss {task.fields[loss]}"))
-        self._task = self._bar.add_task("starting", total=None, loss="–")
-        self._validation = self._bar.add_task("  validating", visible=False, loss="–")
+        self.bars = progress_bar(text_column("loss {task.fields[loss]}"))
+        self._task = self.bars.add_task("starting", total=None, loss="–")
+        self._validation = self.bars.add_task("  validating", visible=False, loss="–")
         self._description = ""
         self._headed = False
         self._total: int | None = None
@@ -39,26 +39,26 @@ class TrainingProgress(ClosingTracker):
 
     def __enter__(self) -> Self:
         if self._lines is None:
-            self._bar.start()
+            self.bars.start()
         return super().__enter__()
 
     def close(self, *, failed: bool = False) -> None:
         if self._lines is None:
-            self._bar.stop()
+            self.bars.stop()
 
     def run_started(self, description: str, total_steps: int) -> None:
         self._description, self._total = description, total_steps
-        self._bar.update(self._task, description=description, total=total_steps)
+        self.bars.update(self._task, description=description, total=total_steps)
 
     def step_ended(self, step: int, loss: float) -> None:
-        self._bar.update(self._task, completed=step, loss=f"{loss:.3f}")
+        self.bars.update(self._task, completed=step, loss=f"{loss:.3f}")
         if self._lines is not None:
             self._lines.advanced(
                 f"{self._description}, loss {loss:.3f}", step, self._total, "step "
             )
 
     def images_predicted(self, done: int, total: int) -> None:
-        self._bar.update(self._validation, completed=done, total=total, visible=done < total)
+        self.bars.update(self._validation, completed=done, total=total, visible=done < total)
         if self._lines is not None:
             self._lines.still(f"{self._description}, validating: photo {done:,} of {total:,}")
 

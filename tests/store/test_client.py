@@ -95,7 +95,7 @@ def test_one_that_another_program_is_creating_is_waited_for(
 def test_one_that_nobody_goes_on_with_is_given_up(
     folder: Path, made: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "_IDLE_SECONDS", 0.3)
+    monkeypatch.setattr(database, "IDLE_SECONDS", 0.3)
     _half(folder / "mlflow.db")
     os.utime(folder / "mlflow.db", (time.time() + 3600,) * 2)  # a clock that differs
     open_store()
@@ -165,7 +165,7 @@ def test_what_is_wrong_in_a_sentence(
 
 
 def test_one_that_is_locked(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database, "_LOCKED_SECONDS", 0.1)
+    monkeypatch.setattr(database, "LOCKED_SECONDS", 0.1)
     with closing(sqlite3.connect(project / "mlflow.db")) as other:
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(TrackingError, match=r"mlflow.db is locked by another program"):

@@ -149,9 +149,9 @@ def test_files_that_are_gone_are_named(gone: str, predicted: str, tmp_path: Path
 def test_a_file_that_goes_away_while_its_sum_is_made_is_an_error_of_that_run(
     predicted: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def vanished(run_id: str, folder: Path) -> None:
+    def vanished(folder: Path) -> None:
         raise FileNotFoundError(2, "No such file or directory", str(folder / "index.parquet"))
 
-    monkeypatch.setattr(fold_sets, "_refuse_damaged_predictions", vanished)
+    monkeypatch.setattr(fold_sets, "files_below", vanished)
     with pytest.raises(PredictionsError, match=f"run {predicted} .*index.parquet.*train the fold"):
         fetch_predictions([predicted], tmp_path / "into")

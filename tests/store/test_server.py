@@ -110,8 +110,8 @@ def test_the_error_names_the_server_without_its_password(port: int, user: str) -
 
 @pytest.fixture
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "_PAUSES", ())
-    monkeypatch.setattr(server, "_LONGEST_PAUSE", 0.01)
+    monkeypatch.setattr(server, "PAUSES", ())
+    monkeypatch.setattr(server, "LONGEST_PAUSE", 0.01)
 
 
 def _answers(outcomes: list[Exception | int]) -> Callable[[], int]:
@@ -155,7 +155,7 @@ def test_a_server_that_does_not_come_back(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(server, "_PATIENCE", 0.1)
+    monkeypatch.setattr(server, "PATIENCE", 0.1)
     monkeypatch.setattr(server, "unreachable", lambda: "refused")
     mlflow.set_tracking_uri(f"http://127.0.0.1:{port}")
     with pytest.raises(TrackingError, match="cannot be reached: refused"):

@@ -67,7 +67,7 @@ def test_validation_has_a_bar_of_its_own_while_it_lasts(
 
 
 def _rendered(progress: TrainingProgress, capsys: pytest.CaptureFixture[str]) -> list[str]:
-    console.print(progress._bar.get_renderable())
+    console.print(progress.bars.get_renderable())
     return capsys.readouterr().out.splitlines()
 
 
