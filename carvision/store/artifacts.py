@@ -9,7 +9,6 @@ from pathlib import Path
 
 import mlflow
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.utils.file_utils import local_file_uri_to_path
 from mlflow.utils.uri import is_local_uri
@@ -17,7 +16,7 @@ from mlflow.utils.uri import is_local_uri
 from carvision.errors import GoneError
 from carvision.files import link_or_copy
 from carvision.store.client import client
-from carvision.store.server import patiently, unreachable
+from carvision.store.server import is_missing, patiently, unreachable
 
 
 def fetch(run_id: str, path: str, into: Path) -> Path:
@@ -47,7 +46,7 @@ def has_artifact(run_id: str, path: str) -> bool:
     try:
         return path in {item.path for item in client().list_artifacts(run_id, folder or None)}
     except MlflowException as error:
-        if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+        if not is_missing(error):
             raise
         return False
 

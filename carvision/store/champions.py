@@ -18,7 +18,7 @@ from carvision.errors import TrackingError
 from carvision.files import plain_name, scratch_folder
 from carvision.store.client import client
 from carvision.store.model_files import SPEC_FILE, fetch_spec
-from carvision.store.server import unreachable
+from carvision.store.server import is_missing, unreachable
 from carvision.store.tags import DATA
 from carvision.store.versions import TUNE_AGAIN, MemberVersion, damage_of, member_of
 
@@ -51,7 +51,7 @@ def other_champions() -> list[tuple[int, EnsembleSpec]]:
     try:
         aliases = dict(client().get_registered_model(ENSEMBLE).aliases)
     except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+        if not is_missing(error):
             raise
         return []
     found: dict[int, EnsembleSpec] = {}
@@ -74,7 +74,7 @@ def registered_at(version: int) -> int | None:
     try:
         return int(client().get_model_version(ENSEMBLE, str(version)).creation_timestamp)
     except MlflowException as error:
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+        if is_missing(error):
             return None
         raise
 
@@ -137,7 +137,7 @@ def version_named(name: str, alias: str) -> ModelVersion | None:
     try:
         return client().get_model_version_by_alias(name, alias)
     except MlflowException as error:
-        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+        if is_missing(error) or error.error_code == "INVALID_PARAMETER_VALUE":
             return None
         raise
 

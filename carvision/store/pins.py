@@ -12,6 +12,7 @@ from mlflow.exceptions import MlflowException
 from carvision.contracts import ClassMap, EnsembleSpec, Member, Mixing, Score
 from carvision.errors import TrackingError
 from carvision.store.client import client
+from carvision.store.server import is_missing
 from carvision.store.versions import TUNE_AGAIN, MemberVersion, member_of
 
 
@@ -65,7 +66,7 @@ def member_version(name: str, version: int) -> MemberVersion:
     try:
         entry = client().get_model_version(name, str(version))
     except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+        if not is_missing(error):
             raise
         raise TrackingError(
             f"the registry has no {name} version {version}, which the ensemble pins; "

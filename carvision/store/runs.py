@@ -7,11 +7,11 @@ import mlflow
 import yaml
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 
 from carvision.config.layers import flat
 from carvision.redaction import redacted
 from carvision.store.client import client, open_store
+from carvision.store.server import is_missing
 from carvision.store.tags import STAGE
 
 #: MLflow refuses longer parameter values.
@@ -24,7 +24,7 @@ def exists(run_id: str) -> bool:
         return client().get_run(run_id).info.lifecycle_stage == "active"
     except MlflowException as error:
         # Any other error, such as that of a server that is away, answers nothing.
-        if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+        if not is_missing(error):
             raise
         return False
 

@@ -16,6 +16,7 @@ from mlflow.environment_variables import (
     MLFLOW_HTTP_REQUEST_TIMEOUT,
 )
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request
 
@@ -125,6 +126,11 @@ def patiently(what: str, call: Callable[[], _T]) -> _T:
                     reason,
                 )
         time.sleep(next(pauses, LONGEST_PAUSE))
+
+
+def is_missing(error: MlflowException) -> bool:
+    """Whether the store has no such run, model, version or alias, by its own answer."""
+    return bool(error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST))
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from carvision.config.layers import flat
 from carvision.contracts.names import is_run_id
 from carvision.store.client import client
 from carvision.store.runs import as_parameter
+from carvision.store.server import is_missing
 from carvision.store.tags import STUDY
 from carvision.training.hyperparameter_space import configured, is_of_space
 
@@ -61,7 +62,7 @@ class BelievedTrials:
         try:
             run = client().get_run(run_id)
         except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            if not is_missing(error):
                 raise
             return f"this tracking store has no run {run_id}"
         if run.data.tags.get(STUDY) != self._study_name:

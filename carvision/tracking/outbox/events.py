@@ -19,7 +19,7 @@ from carvision.errors import GoneError, TrackingError
 from carvision.files import read_json, write_json
 from carvision.store.client import client
 from carvision.store.runs import exists
-from carvision.store.server import shown_uri
+from carvision.store.server import is_missing, shown_uri
 from carvision.tracking.event_log import (
     EPOCH,
     STARTED,
@@ -34,8 +34,8 @@ _LOCK = "sending.lock"
 _WARNING_TAG = "carvision.warning"
 #: MLflow refuses longer values of tags.
 _LONGEST_TAG = 5000
-#: How a store says that there is no such run, and that it was deleted.
-_NO_RUN = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+#: The answer of a store about a run that is marked as deleted, among others.
+_REFUSED = "INVALID_PARAMETER_VALUE"
 
 
 def pending(log: Path) -> list[Event]:
@@ -106,7 +106,8 @@ def send_event(event: Event, run_id: str) -> None:
     try:
         client().log_batch(run_id, metrics=metrics, tags=tags)
     except MlflowException as error:
-        if error.error_code not in _NO_RUN or exists(run_id):
+        refused = is_missing(error) or error.error_code == _REFUSED
+        if not refused or exists(run_id):
             raise
         raise GoneError(
             f"{shown_uri()} has no run {run_id} any more (it was deleted, or belongs to another "
