@@ -1,6 +1,6 @@
 """``what=backbones``: one training step of each backbone of the plan at its real size.
 
-Each in a process of its own, from random weights: what a step costs does not depend on them.
+Each is measured in its own process, with random weights, which do not change the cost of a step.
 """
 
 import os
@@ -44,7 +44,7 @@ def backbone_rows(
 
 
 def checkpoint_rows(config: Config, work: Path) -> list[Row]:
-    """How long writing a checkpoint blocks training, after one that makes the buffers."""
+    """How long a checkpoint blocks training, after a first one that allocates the buffers."""
     learner = _learner(config)
     writer = CheckpointWriter(work / "checkpoints")
     seconds = whole = 0.0
@@ -78,7 +78,7 @@ def _learner(config: Config) -> Learner:
 
 
 def _build_step(config: Config) -> Callable[[], int]:
-    # What the user's own training would have: every core.
+    # Every core, as in a user's training.
     torch.set_num_threads(os.cpu_count() or 1)
     learner = _learner(config)
     px = config.model.image_size

@@ -1,24 +1,21 @@
-"""``what=train``: a step against a bare loop, and a whole training against timm's script."""
+"""``what=train``: a step against a bare loop, a whole training against timm's script."""
 
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from carvision.benchmarks.rows import Row
-from carvision.benchmarks.train_rival import TimmResult, train_as_timm
+from carvision.benchmarks.train_rival import LabelledPhotos, TimmResult, train_as_timm
 from carvision.config import Config
 from carvision.contracts import VIEWS, Tracker
-from carvision.data.loading.cache import PhotoCache
-from carvision.data.manifest import Manifest
 from carvision.inference import (
     ComputeSettings,
     PhotosToPredict,
@@ -35,24 +32,35 @@ from carvision.training.optimizer import build_optimizer
 
 log = logging.getLogger(__name__)
 
+#: The rival's learning rates.
 LEARNING_RATES = (3e-4, 1e-3, 3e-3)
-_STEPS = 6
-_PASSES = 5
+#: Steps of a pass, and passes of each contender after one that warms up.
+STEPS = 6
+PASSES = 5
 
 
-class _Times(Tracker):
-    """A tracker that keeps each epoch's metrics."""
+@dataclass(frozen=True)
+class _Training:
+    """What a whole training reached: images a second while training, minutes, log loss."""
+
+    rate: float
+    minutes: float
+    loss: float
+
+
+class _Epochs(Tracker):
+    """A tracker that measures how fast epochs train."""
 
     def __init__(self) -> None:
-        self.epochs: list[dict[str, float]] = []
+        self._rates: list[float] = []
 
     @property
     def rate(self) -> float:
-        """Training images a second."""
-        return median(epoch["images_per_second"] for epoch in self.epochs)
+        """Training images a second, of the median epoch."""
+        return median(self._rates)
 
     def epoch_ended(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        self.epochs.append(dict(metrics))
+        self._rates.append(metrics["images_per_second"])
         log.info("ours, epoch %d: val log loss %.4f", epoch, metrics["val/log_loss"])
 
     def warning(self, message: str) -> None:
@@ -60,16 +68,16 @@ class _Times(Tracker):
 
 
 def step_rows(config: Config) -> list[Row]:
-    """The cost of a step over a bare PyTorch loop's, with the data in memory, by turns.
+    """Compare a step with that of a bare PyTorch loop, in turns, with the data in memory.
 
-    Once with no more work than the bare loop does, once with all that ``config`` asks for.
+    Once with no more work than the bare loop does, once with everything that ``config`` asks for.
     """
     compute = ComputeSettings.of(config)
     configure_allocator(compute.device)
     px, batch = config.train_image_size, config.train.known_batch_size
     images = torch.randint(0, 256, (batch, 3, px, px), dtype=torch.uint8)
     targets = torch.randint(10, (batch,))
-    # The average of the weights and clipping are work of their own, which the bare loop lacks.
+    # The bare loop does not average the weights, nor clip gradients.
     plain = config.model_copy(
         update={"train": config.train.model_copy(update={"ema_decay": None, "grad_clip": None})}
     )
@@ -79,13 +87,13 @@ def step_rows(config: Config) -> list[Row]:
         "bare": _bare_step(plain, compute, images, targets),
     }
     times: dict[str, list[float]] = {name: [] for name in contenders}
-    for turn in range(_PASSES + 1):
+    for turn in range(PASSES + 1):
         for name, step in contenders.items():
             started = time.perf_counter()
-            for _ in range(_STEPS):
+            for _ in range(STEPS):
                 step()
             if turn:
-                times[name].append((time.perf_counter() - started) / _STEPS * 1e3)
+                times[name].append((time.perf_counter() - started) / STEPS * 1e3)
     bare = median(times.pop("bare"))
     allowed = max(2.0, 0.05 * bare)
     return [
@@ -104,74 +112,65 @@ def step_rows(config: Config) -> list[Row]:
 
 
 def against_timm_rows(
-    config: Config,
-    manifest: Manifest,
-    root: Path,
-    cache_side: int | None,
-    work: Path,
-    learning_rates: Sequence[float] = LEARNING_RATES,
+    job: FoldJob, work: Path, learning_rates: Sequence[float] = LEARNING_RATES
 ) -> list[Row]:
-    """Our recipe against the best of timm's learning rates, on one fold, side by side.
+    """Train one fold by our recipe, and by timm's script with the best of its learning rates.
 
-    The recipe reads a cache where ``cache_side`` says so, and its minutes are those of writing it,
-    too. The rate of an epoch from the files, at the rival's own image size, stands beside it.
+    The recipe may read a cache, which must not be written yet: its minutes include that. Beside it
+    stands an epoch of ours from the files, at the image size of the rival.
     """
-    rows, validation = manifest.split(1)
-    paths = [root / path for path in validation["path"]]
-    targets = validation["class_index"].to_numpy()
-    training = ([root / path for path in rows["path"]], rows["class_index"].tolist())
-    tracker = _Times()
-    started = time.perf_counter()
-    cache = None
-    if cache_side is not None:
-        cache = PhotoCache(work / "cache", manifest, cache_side)
-        cache.write(root)
-    job = replace(FoldJob.of(config, manifest, root, 1, cache), home=work / "ours")
-    ours = train_fold(job, tracker)
-    # The other four views, which timm's script does not compute, are a part of this.
-    minutes = (time.perf_counter() - started) / 60
-    loss = ours.metrics["val/log_loss"]
-    from_files = _Times()
-    job = FoldJob.of(_one_epoch_alike(config), manifest, root, 1)
-    train_fold(replace(job, home=work / "from_files"), from_files)
-    rivals = {}
-    # In a process of its own, to which what we set in ours (the allocator) does not apply.
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as apart:
-        for lr in learning_rates:
-            result = apart.submit(
-                train_as_timm,
-                config,
-                len(manifest.classes.names),
-                training,
-                (paths, targets.tolist()),
-                lr,
-                config.train.epochs,
-            ).result()
-            rivals[lr] = (_best_loss(result, config, paths, targets), result)
-            log.info("timm, lr %g: val log loss %.4f", lr, rivals[lr][0])
-    best = min(rivals, key=lambda lr: rivals[lr][0])
-    rival_loss, result = rivals[best]
-    name = f"{config.name}, {config.train.epochs} epochs"
-    px, rival_rate = config.model.image_size, result.images_per_second
-    title = f"timm's script, lr {best:g}"
+    config = job.config
+    ours = _train_whole(replace(job, home=work / "ours"))
+    from_files = _Epochs()
+    alike = replace(job, config=_one_epoch_alike(config), cache=None, home=work / "from_files")
+    train_fold(alike, from_files)
+    rivals = _train_rivals(job, learning_rates)
+    best = min(rivals, key=lambda lr: rivals[lr].loss)
+    rival, title = rivals[best], f"timm's script, lr {best:g}"
+    name, px = f"{config.name}, {config.train.epochs} epochs", config.model.image_size
+    at_px = f"{config.name}, training from files at {px} px"
     return [
-        Row.against(
-            f"{config.name}, training from files at {px} px",
-            from_files.rate,
-            "images/s",
-            title,
-            rival_rate,
-            2.0,
-        ),
-        # Of smaller images, perhaps from a cache: no comparison of loops, so without a goal.
-        Row.against(f"{name}, training", tracker.rate, "images/s", title, rival_rate),
-        Row.against(f"{name}, log loss", loss, "nats", title, rival_loss, 1 / 0.65),
-        Row.against(f"{name}, whole", minutes, "min", title, result.minutes, 1.0),
+        Row.against(at_px, from_files.rate, "images/s", title, rival.rate, 2.0),
+        # Of smaller images, perhaps from a cache: no comparison of loops, so without a target.
+        Row.against(f"{name}, training", ours.rate, "images/s", title, rival.rate),
+        Row.against(f"{name}, log loss", ours.loss, "nats", title, rival.loss, 1 / 0.65),
+        Row.against(f"{name}, whole", ours.minutes, "min", title, rival.minutes, 1.0),
         *(
-            Row(f"timm's script, lr {lr:g}, log loss", value, "nats")
-            for lr, (value, _) in rivals.items()
+            Row(f"timm's script, lr {lr:g}, log loss", found.loss, "nats")
+            for lr, found in rivals.items()
         ),
     ]
+
+
+def _train_whole(job: FoldJob) -> _Training:
+    """Write the job's cache, if it has one, and train the fold."""
+    tracker = _Epochs()
+    started = time.perf_counter()
+    if job.cache is not None:
+        job.cache.write(job.root)
+    result = train_fold(job, tracker)
+    # Predicting the other four views, which timm's script does not do, is included.
+    minutes = (time.perf_counter() - started) / 60
+    return _Training(tracker.rate, minutes, result.metrics["val/log_loss"])
+
+
+def _train_rivals(job: FoldJob, learning_rates: Sequence[float]) -> dict[float, _Training]:
+    """Train by timm's script with each of ``learning_rates``, on the photos of the job."""
+    training, validation = (
+        LabelledPhotos([job.root / path for path in rows["path"]], rows["class_index"].tolist())
+        for rows in job.manifest.split(job.fold)
+    )
+    classes = len(job.manifest.classes.names)
+    rivals: dict[float, _Training] = {}
+    # In a process of its own, whose allocator is not configured as ours is.
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        for lr in learning_rates:
+            arguments = (job.config, classes, training, validation, lr)
+            result = pool.submit(train_as_timm, *arguments).result()
+            loss = _best_loss(result, job.config, validation)
+            rivals[lr] = _Training(result.images_per_second, result.minutes, loss)
+            log.info("timm, lr %g: val log loss %.4f", lr, loss)
+    return rivals
 
 
 def _one_epoch_alike(config: Config) -> Config:
@@ -180,13 +179,12 @@ def _one_epoch_alike(config: Config) -> Config:
     return config.model_copy(update={"train": config.train.model_copy(update=train)})
 
 
-def _best_loss(
-    result: TimmResult, config: Config, paths: Sequence[Path], targets: NDArray[np.integer]
-) -> float:
-    """On the whole photo, as ours is evaluated, or on the script's own crop if that is better."""
+def _best_loss(result: TimmResult, config: Config, validation: LabelledPhotos) -> float:
+    """The log loss on whole photos, as ours is evaluated, or on the script's crops if lower."""
     compute = ComputeSettings.of(config)
-    photos, how = PhotosToPredict(paths), preprocessing_of(config)
-    whole = predict_views(result.network, how, photos, VIEWS[:1], compute)[0]
+    photos, preprocessing = PhotosToPredict(validation.paths), preprocessing_of(config)
+    whole = predict_views(result.network, preprocessing, photos, VIEWS[:1], compute)[0]
+    targets = np.asarray(validation.targets)
     losses = [validation_metrics(p, targets)["val/log_loss"] for p in (whole, result.log_p)]
     return min(losses)
 

@@ -1,4 +1,4 @@
-"""Backbones, pretrained weights, losses, and the folder that holds a trained backbone."""
+"""Backbones, pretrained weights, losses, and the folder of a trained backbone."""
 
 from carvision.models.backbone import (
     Preprocessing,

@@ -1,4 +1,4 @@
-"""A timm backbone with a new classifier, and how its input is normalised."""
+"""A timm backbone with a new classifier, and the preprocessing of its input."""
 
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -16,15 +16,15 @@ from carvision.models.starters import load_starter
 from carvision.models.timm_api import pretrained_cfg, timm
 from carvision.models.weights import read_state_dict
 
-#: The side that ``model.image_size`` may have at most.
+#: The largest ``model.image_size`` in pixels.
 _LARGEST_IMAGE: Final = 4096
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What the model expects: a square of ``image_size`` px, RGB, normalised by channel.
+    """The input that a model expects: RGB, ``image_size`` px square, normalised by channel.
 
-    ``interpolation`` is what photos are squashed by: ``bicubic`` or ``bilinear``.
+    ``interpolation`` resizes photos to it: ``bicubic`` or ``bilinear``.
     """
 
     image_size: int
@@ -33,7 +33,7 @@ class Preprocessing:
     interpolation: str = "bicubic"
 
     def normalise(self, images: torch.Tensor) -> torch.Tensor:
-        """uint8 ``[B, 3, H, W]`` to float32 of about zero mean and unit deviation."""
+        """Turn uint8 ``[B, 3, H, W]`` into float32 of about zero mean and unit deviation."""
         mean = torch.tensor(self.mean, device=images.device).view(1, 3, 1, 1) * 255
         std = torch.tensor(self.std, device=images.device).view(1, 3, 1, 1) * 255
         return (images.float() - mean) / std
@@ -44,12 +44,12 @@ class Preprocessing:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
-        """The inverse of :meth:`to_json`.
+        """Read what :meth:`to_json` returned.
 
         Raises:
-            ValueError: it describes no input of a model.
+            ValueError: it does not describe the input of a model.
         """
-        # What was stored before there was a choice is bicubic.
+        # Models registered before there was a choice are bicubic.
         how = value.get("interpolation", "bicubic")
         size, mean, std = value["image_size"], tuple(value["mean"]), tuple(value["std"])
         if type(size) is not int or not 1 <= size <= _LARGEST_IMAGE:
@@ -62,19 +62,19 @@ class Preprocessing:
 
 
 def preprocessing_of(config: Config) -> Preprocessing:
-    """The backbone's own mean, deviation and interpolation, from timm, at the configured size."""
+    """timm's mean, deviation and interpolation of the backbone, at the configured size."""
     cfg = pretrained_cfg(config.model.timm_name)
     size = config.model.image_size
     return Preprocessing(size, tuple(cfg.mean), tuple(cfg.std), cfg.interpolation)
 
 
 def build_model(config: Config, classes: int, *, pretrained: bool) -> nn.Module:
-    """A network to train, with a fresh classifier: ``[B, 3, H, W] -> [B, classes]``.
+    """Build a network to train, with a new classifier: ``[B, 3, H, W] -> [B, classes]``.
 
     Raises:
-        ConfigError: an image size that the architecture cannot take, GeM where it is not known, a
-            batch that its batch norm cannot train on.
-        WeightsError: ``pretrained``, and the weights do not fit.
+        ConfigError: the architecture cannot take the image size, or GeM, or the batch is too small
+            for its batch norm.
+        WeightsError: the pretrained weights do not fit.
     """
     backbone = build_network(config.model, classes, pretrained=pretrained)
     smallest = smallest_batch(backbone)
@@ -88,11 +88,11 @@ def build_model(config: Config, classes: int, *, pretrained: bool) -> nn.Module:
 
 
 def build_network(model: ModelConfig, classes: int, *, pretrained: bool) -> nn.Module:
-    """:func:`build_model` without asking whether it can be trained: of what has been trained.
+    """Build a network that was trained before: :func:`build_model` without its checks.
 
     Raises:
-        ConfigError: an option that the architecture does not have, GeM where it is not known.
-        WeightsError: ``pretrained``, and the weights do not fit.
+        ConfigError: the architecture does not have an option, or cannot take GeM.
+        WeightsError: the pretrained weights do not fit.
     """
     backbone = _with_classifier(model, classes, pretrained=pretrained)
     if model.pool == "gem":
@@ -111,8 +111,8 @@ def _with_classifier(model: ModelConfig, classes: int, *, pretrained: bool) -> n
         options["img_size"] = model.image_size
     if not pretrained:
         return _create(model, num_classes=classes, **options)
-    # With its own classifier the weights must fit to the last tensor; timm is lenient, and would
-    # leave layers random, as soon as it is asked for another number of classes.
+    # Built with its own classifier, so that every tensor must fit: asked for another number of
+    # classes, timm would ignore what does not fit and leave layers random.
     if model.weights is not None:
         overlay = {"state_dict": read_state_dict(model.weights)}
         backbone = _create(model, pretrained=True, pretrained_cfg_overlay=overlay, **options)
@@ -127,21 +127,21 @@ def _with_classifier(model: ModelConfig, classes: int, *, pretrained: bool) -> n
 
 
 def smallest_batch(model: nn.Module) -> int:
-    """The fewest images that it can train on at a time: batch norm needs two to tell apart."""
+    """The fewest images in a training batch: batch norm needs two."""
     batch_norm = torch.nn.modules.batchnorm._BatchNorm
     return 2 if any(isinstance(part, batch_norm) for part in model.modules()) else 1
 
 
 def classifier_parameters(model: nn.Module) -> set[str]:
-    """Names of the new classifier's parameters."""
+    """The names of the new classifier's parameters."""
     classifier = model.get_classifier()  # type: ignore[operator]
-    # A distilled network has two, for the labels and for the teacher, and gives their mean.
+    # A distilled network has two, for the labels and for the teacher, and averages them.
     parts = classifier if isinstance(classifier, tuple) else (classifier,)
     own = {id(parameter) for part in parts for parameter in part.parameters()}
     return {name for name, parameter in model.named_parameters() if id(parameter) in own}
 
 
-#: Which key a refused argument of timm's comes from.
+#: The configuration's key of an argument to timm, where the names differ.
 _KEYS = {"img_size": "fixed_size"}
 
 
@@ -158,7 +158,8 @@ def _create(model: ModelConfig, **options: Any) -> nn.Module:
         unknown = next((name for name in options if refused and f"'{name}'" in str(error)), None)
         if unknown is None:
             raise
-        # Left out only now: where an architecture has a default of its own, it must be told zero.
+        # An argument of zero is left out only when refused: an architecture may have a default of
+        # its own, which zero must override.
         if options.pop(unknown):
             key = _KEYS.get(unknown, unknown)
             raise ConfigError(
@@ -175,12 +176,14 @@ def _create(model: ModelConfig, **options: Any) -> nn.Module:
 
 @cache
 def _refuse_sizes(model: ModelConfig, train_image_size: int) -> None:
-    """Refuse what would stop in the network's forward pass, after the data was made ready."""
-    # Each fold would ask again.
+    """Refuse sizes that the network cannot compute, before time goes into preparing data.
+
+    Cached, since every fold asks.
+    """
     for size in sorted({train_image_size, model.image_size}):
         try:
             _forward(model, size, "meta")
-        # Whatever the network's code runs into; some of it only without values to compute with.
+        # The network's code may raise anything, and some of it raises on meta tensors alone.
         except Exception:
             try:
                 _forward(model, size, "cpu")
@@ -194,7 +197,7 @@ def _refuse_sizes(model: ModelConfig, train_image_size: int) -> None:
 
 
 def _forward(model: ModelConfig, size: int, device: str) -> None:
-    """One image through a network of random weights; on ``meta`` its shapes alone."""
+    """Pass an image through a network of random weights; on ``meta`` only shapes are computed."""
     plain = model.model_copy(update={"grad_checkpointing": False})
     with torch.random.fork_rng(devices=[]), torch.inference_mode(), torch.device(device):
         build_network(plain, 2, pretrained=False).eval()(torch.zeros(1, 3, size, size))

@@ -1,7 +1,7 @@
-"""What a registered backbone holds: a folder that rebuilds every fold's model without the hub.
+"""The folder of a registered backbone, from which every fold's model is rebuilt without the hub.
 
-``model.json`` (classes, preprocessing, resolved configuration, folds) and one
-``fold<k>.safetensors`` a fold.
+It holds ``model.json`` (classes, preprocessing, resolved configuration, folds) and, for each fold,
+``fold<k>.safetensors``.
 """
 
 from collections.abc import Mapping
@@ -19,10 +19,10 @@ from carvision.files import link_or_copy, read_json, replacing_folder, write_jso
 from carvision.models.backbone import Preprocessing, build_network, preprocessing_of
 
 _DESCRIPTION: Final = "model.json"
-#: Bytes of a description, and folds: a thousand times what the competition takes.
+#: The most bytes of a description, and the most folds: a thousand times what is normal.
 _LARGEST: Final = 64 * 2**20
 _MOST_FOLDS: Final = 1000
-#: What reading a description that somebody else wrote may run into.
+#: The errors that reading a description that somebody else wrote may raise.
 _NO_DESCRIPTION: Final = (
     OSError,
     ValueError,
@@ -36,7 +36,7 @@ _NO_DESCRIPTION: Final = (
 
 @dataclass(frozen=True)
 class Bundle:
-    """A backbone's folds on disk."""
+    """A registered backbone: its description, and its folds' weights in ``folder``."""
 
     folder: Path
     config: Config
@@ -45,7 +45,7 @@ class Bundle:
     folds: tuple[int, ...]
 
     def load_fold(self, fold: int) -> nn.Module:
-        """The model of ``fold``, on the CPU, in evaluation mode.
+        """Rebuild the model of ``fold``, on the CPU, in evaluation mode.
 
         Raises:
             WeightsError: the fold's file is missing, damaged, or does not fit.
@@ -63,7 +63,7 @@ class Bundle:
 def write_bundle(
     folder: Path, config: Config, classes: ClassMap, weights: Mapping[int, Path]
 ) -> None:
-    """Write a bundle of ``weights``, a safetensors file for each fold, without copying them."""
+    """Write a bundle; ``weights`` has a safetensors file for each fold, linked where possible."""
     with replacing_folder(folder) as temporary:
         for fold, path in weights.items():
             link_or_copy(path, temporary / _fold_file(fold))
@@ -79,13 +79,13 @@ def write_bundle(
 
 
 def read_bundle(folder: Path) -> Bundle:
-    """Read a bundle's description; weights are read fold by fold.
+    """Read a bundle's description; :meth:`Bundle.load_fold` reads the weights.
 
-    It may come from a registry to which others write: of its configuration only the precision
-    and what builds the network are used, no file and no package that it names.
+    A bundle may come from a registry that others write to: of its configuration only the precision
+    and what builds the network are used, and no file or package that it names is read.
 
     Raises:
-        WeightsError: it is not a bundle.
+        WeightsError: the folder is not a bundle.
     """
     try:
         path = folder / _DESCRIPTION
@@ -106,7 +106,7 @@ def read_bundle(folder: Path) -> Bundle:
 def _fold_numbers(stored: object) -> tuple[int, ...]:
     if not isinstance(stored, list) or not stored:
         raise ValueError("folds is no list of numbers")
-    # A file's name is made of each.
+    # Each becomes a part of a file's name.
     wrong = [fold for fold in stored if type(fold) is not int or not 1 <= fold <= _MOST_FOLDS]
     if wrong or len(set(stored)) < len(stored):
         raise ValueError(f"folds are {str(stored)[:100]}")

@@ -43,16 +43,20 @@ def _prepare(prepared: PreparedData, work: Path) -> list[Row]:
 def _train(prepared: PreparedData, work: Path) -> list[Row]:
     """On one split of three quarters and a quarter of the photos."""
     from carvision.benchmarks.training import against_timm_rows, step_rows
+    from carvision.data.loading.cache import PhotoCache
+    from carvision.training.job import FoldJob
 
     config = load_config()
     announce("training by our recipe, then by timm's script with three learning rates")
     # Folds of this run alone: the user's own stay as they are.
     frame, classes = prepared.manifest.frame, prepared.manifest.classes
     quarters = divided(frame, classes, SplitSettings(folds=4))
-    root, cache = prepared.layout.root, chosen_cache(config, prepared.manifest)
-    side = None if cache is None else cache.side
-    # A cache of its own, so that writing it is a part of what is measured.
-    return step_rows(config) + against_timm_rows(config, quarters, root, side, work)
+    cache = chosen_cache(config, prepared.manifest)
+    if cache is not None:
+        # A cache of its own, so that writing it is a part of what is measured.
+        cache = PhotoCache(work / "cache", quarters, cache.side)
+    job = FoldJob.of(config, quarters, prepared.layout.root, 1, cache)
+    return step_rows(config) + against_timm_rows(job, work)
 
 
 def _backbones(prepared: PreparedData, work: Path) -> list[Row]:

@@ -40,16 +40,13 @@ def build_trainer(
     rows, validation_rows = job.manifest.split(job.fold)
     if len(rows) < 2 or validation_rows.empty:
         raise DataError(f"fold {job.fold}: too few photos to train and validate on")
-    classes = len(job.manifest.classes.names)
     compute = replace(ComputeSettings.of(job.config), precision=job.precision)
 
     saved = _newest_checkpoint(job)
     if saved is not None:
         batch_size = saved[1]["batch_size"]
-    elif job.config.train.batch_size != "auto":
-        batch_size = job.config.train.batch_size
-    elif batch_size is None:
-        batch_size = largest_batch(job.config, classes, compute, len(rows))
+    elif batch_size is None or job.config.train.batch_size != "auto":
+        batch_size = _batch_size(job, compute, len(rows))
     config = job.config.with_batch_size(batch_size)
 
     photos = training_photos(config, rows, job.root, job.cache)
@@ -66,6 +63,7 @@ def build_trainer(
         schedule=config.schedule,
         floor=config.schedule.eta_min / config.optimizer.lr,
     )
+    classes = len(job.manifest.classes.names)
     learner = Learner(config, classes, compute, tracker.warning, schedule)
 
     if total_steps < planned:
@@ -79,6 +77,13 @@ def build_trainer(
     if micro_batch is not None:
         learner.micro_batch = min(micro_batch, learner.micro_batch)
     return trainer
+
+
+def _batch_size(job: FoldJob, compute: ComputeSettings, photos: int) -> int:
+    """The configured batch size; for ``auto`` the largest that fits."""
+    if job.config.train.batch_size != "auto":
+        return job.config.train.batch_size
+    return largest_batch(job.config, len(job.manifest.classes.names), compute, photos)
 
 
 def _newest_checkpoint(job: FoldJob) -> tuple[Path, dict[str, Any]] | None:

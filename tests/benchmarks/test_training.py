@@ -2,24 +2,22 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
 
 from carvision import training
-from carvision.benchmarks import train_rival
 from carvision.benchmarks import training as module
-from carvision.benchmarks.backbones import backbone_rows, checkpoint_rows
 from carvision.benchmarks.training import against_timm_rows, step_rows
 from carvision.config import SplitSettings, load_config
 from carvision.data.folder.layout import Layout
+from carvision.data.loading.cache import PhotoCache
 from carvision.data.preparation.build import build_manifest
+from carvision.training.job import FoldJob
 
 _SMALL = "model.image_size=32 train.batch_size=8 train.epochs=1 loader.workers=0 precision=fp32"
 
 
 def test_a_step_against_a_bare_loop(monkeypatch):
-    monkeypatch.setattr(module, "_STEPS", 1)
+    monkeypatch.setattr(module, "STEPS", 1)
     plain, default = step_rows(load_config(overrides=_SMALL))
     assert default.name == f"{plain.name} with average and clipping"
     for row in (plain, default):
@@ -41,7 +39,9 @@ def test_a_training_against_timms_script(photos: Path, tmp_path: Path, monkeypat
         return training.train_fold(job, tracker)
 
     monkeypatch.setattr(module, "train_fold", train_fold)
-    rows = against_timm_rows(config, manifest, photos, 48, tmp_path, learning_rates=(1e-3, 3e-3))
+    cache = PhotoCache(tmp_path / "cache", manifest, 48)
+    job = FoldJob.of(config, manifest, photos, 1, cache)
+    rows = against_timm_rows(job, tmp_path, learning_rates=(1e-3, 3e-3))
     assert [(row.unit, row.target) for row in rows] == [
         ("images/s", 2.0),
         ("images/s", None),
@@ -57,35 +57,3 @@ def test_a_training_against_timms_script(photos: Path, tmp_path: Path, monkeypat
     assert trained == [(32, 1, True), (64, 1, None)]
     assert "from files at 64 px" in rows[0].name
     assert rows[0].rival_value == rows[1].rival_value
-
-
-def test_timms_script_keeps_its_best_epoch(photos: Path, monkeypatch):
-    paths = sorted((photos / "train").rglob("*.jpg"))[:8]
-    targets = [0, 1] * 4
-    states, given = [], [np.log([[0.6, 0.4]] * 8), np.log([[0.9, 0.1], [0.1, 0.9]] * 4)]
-    given.append(np.log([[0.5, 0.5]] * 8))
-
-    def evaluated(network, photos, shared):
-        states.append({k: v.clone() for k, v in network.state_dict().items()})
-        return given[len(states) - 1]
-
-    monkeypatch.setattr(train_rival, "_evaluated", evaluated)
-    config = load_config(overrides=_SMALL)
-    result = train_rival.train_as_timm(config, 2, (paths, targets), (paths, targets), 1e-3, 3)
-    assert result.log_p is given[1]
-    kept = result.network.state_dict()
-    assert all(torch.equal(kept[name], value) for name, value in states[1].items())
-    assert any(not torch.equal(kept[name], value) for name, value in states[2].items())
-
-
-def test_backbones_and_checkpoints(tmp_path: Path):
-    config = load_config(overrides=_SMALL)
-    rows = backbone_rows([config])
-    assert [row.unit for row in rows] == ["million", "s", "GiB"]
-    # timm's lite0 without its classifier of a thousand, and with one of 396.
-    assert rows[0].value == pytest.approx(3.88, abs=0.05)
-    assert 0.1 < rows[2].value < 24
-    rows = checkpoint_rows(config, tmp_path)
-    assert [row.unit for row in rows] == ["s", "s", "GiB"]
-    # Weights, their average, and two moments of AdamW.
-    assert rows[2].value * 2**30 == pytest.approx(4 * 4 * 3.88e6, rel=0.1)
