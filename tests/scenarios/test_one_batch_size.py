@@ -14,7 +14,7 @@ from tests.conftest import write_photos
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def asked(store: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The sets that MLflow, which is away, was asked for."""
     sets: list[str] = []
 
@@ -28,7 +28,6 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.mark.parametrize(("given", "calls", "taken"), [("8", 0, 8), ("auto", 1, 4)])
 def test_all_folds_have_the_first_one_s(
-    store: Path,
     tmp_path: Path,
     asked: list[str],
     monkeypatch: pytest.MonkeyPatch,

@@ -73,11 +73,10 @@ def close_begun_run(job: FoldJob) -> None:
 
 
 def announce_others(job: FoldJob) -> None:
-    """Note a job's identity in its folder; if the fold begins there, name what began elsewhere."""
-    begins = not checkpoints(job.folder)
-    write_json(job.folder / _SETTINGS, job.identity)
-    if not begins:
+    """Name what was begun of a fold elsewhere, if it begins in its folder; note its identity."""
+    if checkpoints(job.folder):
         return
+    write_json(job.folder / _SETTINGS, job.identity)
     for other in sorted(job.home.glob(f"*/{job.folder.name}")):
         found = _settings(other)
         if other == job.folder or found is None or not checkpoints(other):
