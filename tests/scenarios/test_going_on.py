@@ -8,12 +8,15 @@ import mlflow
 import pytest
 
 from carvision.config import load_config
+from carvision.errors import IncompleteError
 from carvision.pipelines.train.step import train
 from carvision.store.client import client
 from carvision.store.runs import find_runs
 from carvision.store.tags import PARENT
 from carvision.tracking.event_log import read_events, run_named_in
 from carvision.tracking.progress_bar import TrainingProgress
+from carvision.training import CheckpointWriter
+from carvision.training.checkpoint import peek_checkpoint
 from tests.conftest import write_photos
 
 _SETTINGS = "data.folds=2 model.image_size=32 train.epochs=2 device=cpu precision=fp32"
@@ -81,11 +84,21 @@ def test_never_starts_anew(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    """Also where nothing else is possible, for an earlier version wrote the checkpoint."""
     root = write_photos(tmp_path / "photos")
     _stop_in_second_fold(monkeypatch, root, "seed=12")
+    (folder,) = Path("work/folds").glob("*/fold2")
+    state = peek_checkpoint(folder)
+    assert state is not None
+    writer = CheckpointWriter(folder)
+    writer.write(99, state | {"identity": json.dumps(state["identity"] | {"checkpoint": 2})})
+    writer.wait()
+    with pytest.raises(IncompleteError, match="written by another version of carvision"):
+        _train(root, "auto", "seed=12")
     with caplog.at_level(logging.INFO, "carvision"):
         _train(root, "never", "seed=12")
     assert "going on from" not in caplog.text
+    assert not folder.exists()
 
 
 def test_never_that_was_stopped_goes_on(

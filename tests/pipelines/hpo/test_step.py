@@ -18,13 +18,14 @@ from optuna.trial import TrialState
 from carvision.config import Config, load_config
 from carvision.contracts import Tracker
 from carvision.errors import CarvisionError, ConfigError, DivergedError
-from carvision.pipelines.hpo.step import hpo
+from carvision.pipelines.hpo.step import hpo, study_name
 from carvision.pipelines.train import fold_run
 from carvision.pipelines.train.step import train
 from carvision.store.client import client
 from carvision.store.runs import find_runs
 from carvision.tracking.progress_bar import TrainingProgress
 from carvision.workspace import STUDY_STORAGE
+from tests.jobs import job_of
 
 _SETTINGS = (
     "data.folds=2 data.cache=off model.image_size=32 train.epochs=2 train.batch_size=8 "
@@ -285,6 +286,18 @@ def test_a_killed_search_goes_on(store: Path, photos: Path) -> None:
     assert [_epochs(run) for run in (gone_on, last)] == [[1, 2], [1, 2]]
     assert gone_on.info.run_id == _study(6).trials[1].user_attrs["run_id"]
     assert not list(Path("work/folds").glob("*"))
+
+
+@pytest.mark.parametrize(
+    ("folds", "cache_side", "name"),
+    [([1], None, "249ed33b59bad25d"), ([1, 2], 256, "73c6fe7f44497416")],
+)
+def test_studies_of_earlier_versions_are_found_again(
+    folds: list[int], cache_side: int | None, name: str
+) -> None:
+    first = job_of(fingerprint="0123456789abcdef", cache_side=cache_side)
+    jobs = [first.of_fold(fold) for fold in folds]
+    assert study_name(jobs) == f"hpo-efficientnet_lite0-{name}"
 
 
 @pytest.mark.parametrize(
