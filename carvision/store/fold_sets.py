@@ -33,15 +33,15 @@ from carvision.training.job import FoldJob
 log = logging.getLogger(__name__)
 
 STAGE_FOLD: Final = "fold"
-#: Where a fold's run keeps them.
+#: Folders of the artifacts of a fold's run, and a file among the predictions.
 WEIGHTS: Final = "checkpoint"
 PREDICTIONS: Final = "predictions"
 EPOCHS: Final = "epochs.npy"
-#: What a fold needs of it to be a part of a registered version.
-#: Predictions cannot be read without one of these.
+#: The files without which predictions cannot be read.
 _READ: Final = tuple(
     f"{PREDICTIONS}/{name}" for name in ("index.parquet", "views.json", "log_probabilities.npy")
 )
+#: The files that a fold needs to be a part of a registered version.
 _NEEDED: Final = (f"{WEIGHTS}/best.safetensors", f"{PREDICTIONS}/true_class.npy", *_READ)
 BATCH_SIZE: Final = "train/batch_size"
 _SECONDS = "predict/seconds_per_1000"
@@ -112,10 +112,10 @@ def batch_size_of(set_id: str) -> int | None:
 
 
 def fetch_weights(runs: Mapping[int, Run], into: Path) -> dict[int, Path]:
-    """Download each fold's best weights.
+    """Fetch each fold's best weights; return their paths by fold.
 
     Raises:
-        WeightsError: a file is not the one that was logged.
+        WeightsError: a file was changed since it was logged.
     """
     paths = {}
     for fold, run in runs.items():
@@ -129,7 +129,7 @@ def fetch_weights(runs: Mapping[int, Run], into: Path) -> dict[int, Path]:
 
 
 def _damage(run: Run, files: Mapping[str, Path]) -> str | None:
-    """Which of a fold's files is not the one that was logged; runs from before have no sums."""
+    """Which of a fold's files was changed; None where all are right, or were logged without sums."""
     stored = run.data.tags.get(SUMS)
     wrong = None if stored is None else damage(files, stored)
     if wrong is None:
@@ -147,9 +147,9 @@ def _refuse_damaged_predictions(run_id: str, folder: Path) -> None:
 
 
 def fetch_true_class(run_ids: Sequence[str], into: Path) -> TrueClass:
-    """Download and join what a log loss needs of a set's out-of-fold predictions.
+    """Fetch and join the true classes' log-probabilities of a set's out-of-fold predictions.
 
-    That is megabytes; the predictions as a whole are hundreds of them.
+    They are megabytes; the predictions as a whole are hundreds of megabytes.
 
     Raises:
         PredictionsError: a run's predictions are damaged, or do not fit the others.
@@ -165,13 +165,13 @@ def fetch_true_class(run_ids: Sequence[str], into: Path) -> TrueClass:
 
 
 def fetch_epochs(run_id: str, into: Path) -> NDArray[np.float32] | None:
-    """Download a fold's true class at each epoch's end, ``[epochs, images]``.
+    """Fetch the true classes' log-probabilities at the end of each epoch, ``[epochs, images]``.
 
-    Log-probabilities of the original view; images as in the fold's predictions. None where the run
-    is older than these are.
+    They are of the original view, with images as in the fold's predictions. None for runs of
+    earlier versions, which did not log them.
 
     Raises:
-        PredictionsError: they are not what was logged.
+        PredictionsError: the file was changed since it was logged.
     """
     name = f"{PREDICTIONS}/{EPOCHS}"
     if name not in {file.path for file in client().list_artifacts(run_id, PREDICTIONS)}:
@@ -189,10 +189,10 @@ def _own_folder(into: Path, run_id: str) -> Path:
 
 
 def fetch_predictions(run_ids: Sequence[str], into: Path) -> list[Predictions]:
-    """Each fold's out-of-fold predictions below ``into``, read from disk as they are used.
+    """Fetch each fold's out-of-fold predictions below ``into``; arrays are memory-mapped.
 
     Raises:
-        PredictionsError: a run's predictions are damaged, or go away while they are read.
+        PredictionsError: a run's predictions are damaged, or are removed while they are read.
     """
     parts = []
     for run_id in run_ids:
@@ -209,12 +209,12 @@ def fetch_predictions(run_ids: Sequence[str], into: Path) -> list[Predictions]:
 
 
 def has_predictions(run_id: str) -> bool:
-    """Whether a run has its predictions still, each file that they cannot be read without."""
+    """Whether a run still has the files without which its predictions cannot be read."""
     return all(has_artifact(run_id, name) for name in _READ)
 
 
 def seconds_per_1000(run_ids: Sequence[str]) -> float | None:
-    """Seconds for 1,000 photos in one view through all these folds; None if one was not timed."""
+    """Seconds to predict 1,000 photos in one view by all these folds; None if one is not known."""
     each = [client().get_run(run_id).data.metrics.get(_SECONDS) for run_id in run_ids]
     known = [seconds for seconds in each if seconds is not None]
     return sum(known) if len(known) == len(each) else None

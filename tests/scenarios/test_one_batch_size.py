@@ -26,6 +26,7 @@ def asked(store: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return sets
 
 
+@pytest.mark.usefixtures("store")
 @pytest.mark.parametrize(("given", "calls", "taken"), [("8", 0, 8), ("auto", 1, 4)])
 def test_all_folds_have_the_first_one_s(
     tmp_path: Path,
