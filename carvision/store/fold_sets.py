@@ -129,7 +129,7 @@ def fetch_weights(runs: Mapping[int, Run], into: Path) -> dict[int, Path]:
 
 
 def _damage(run: Run, files: Mapping[str, Path]) -> str | None:
-    """Which of a fold's files was changed; None where all are right, or were logged without sums."""
+    """Which of a fold's files was changed; None also if it was logged without sums."""
     stored = run.data.tags.get(SUMS)
     wrong = None if stored is None else damage(files, stored)
     if wrong is None:

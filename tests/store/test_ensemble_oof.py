@@ -18,7 +18,8 @@ from carvision.store.registry import register_ensemble
 def _oof(optimism: float) -> EnsembleOof:
     index = pd.DataFrame({"image_id": ["a", "b"], "group": ["a", "b"], "fold": 1, "class_index": 0})
     log_p = np.log(np.array([[0.9, 0.1], [0.4, 0.6]]))
-    return EnsembleOof.of(index, log_p, -log_p[:, 0], optimism, {"efficientnet_lite0": (1, 2)})
+    folds = {"efficientnet_lite0": (1, 2)}
+    return EnsembleOof.of(index, log_p, -log_p[:, 0], optimism, folds, log_p.argmax(axis=1))
 
 
 def _register(oof: EnsembleOof | None) -> tuple[int, str]:

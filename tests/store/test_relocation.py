@@ -89,13 +89,13 @@ def test_all_of_it_is_found_and_written_here(
 
 
 def test_a_copy_without_artifacts_reads_those_of_the_first_and_writes_its_own(
-    project: Path, run_id: str, into: Path, monkeypatch: pytest.MonkeyPatch
+    project: Path, run_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here = project.parent / "q"
     here.mkdir()
     shutil.copy(project / "mlflow.db", here)
     enter(here, monkeypatch)
-    assert fetch(run_id, "folder", into).joinpath("file.txt").exists()
+    assert fetch(run_id, "folder", tmp_path).joinpath("file.txt").exists()
     with tracked_run("train", "another run") as run:
         mlflow.log_text("more", "more.txt")
     assert (here / "mlruns" / "0" / run.info.run_id).exists()
