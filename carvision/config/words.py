@@ -1,5 +1,7 @@
 """A user's own text inside a message, shortened."""
 
+from collections.abc import Sequence
+
 #: Characters of it that are shown.
 _LONGEST = 100
 
@@ -14,3 +16,9 @@ def shortened(text: str, longest: int = _LONGEST) -> str:
 def quoted(text: str) -> str:
     """``text`` in quotes, shortened."""
     return shortened(repr(text))
+
+
+def first_few(items: Sequence[str], most: int = 5) -> str:
+    """Join the first ``items`` by commas, and say how many more there are."""
+    more = f" and {len(items) - most:,} more" if len(items) > most else ""
+    return ", ".join(items[:most]) + more

@@ -96,17 +96,18 @@ def read_true_class(folder: Path) -> TrueClass:
     return TrueClass(index, views, values)
 
 
-def concatenated(parts: Sequence[TrueClass]) -> TrueClass:
-    """Concatenate the photos of ``parts``.
+def concatenated(fold_predictions: Sequence[TrueClass]) -> TrueClass:
+    """Concatenate the photos of several folds.
 
     Raises:
-        PredictionsError: there is no part, or the parts have different views.
+        PredictionsError: there is no fold, or the folds have different views.
     """
-    if len({part.views for part in parts}) != 1:
-        raise PredictionsError(f"predictions of different views: {[part.views for part in parts]}")
-    index = pd.concat([part.index for part in parts], ignore_index=True)
-    values = np.concatenate([part.log_probabilities for part in parts], axis=1)
-    return TrueClass(index, parts[0].views, values)
+    views = [fold.views for fold in fold_predictions]
+    if len(set(views)) != 1:
+        raise PredictionsError(f"predictions of different views: {views}")
+    index = pd.concat([fold.index for fold in fold_predictions], ignore_index=True)
+    values = np.concatenate([fold.log_probabilities for fold in fold_predictions], axis=1)
+    return TrueClass(index, views[0], values)
 
 
 def _read(folder: Path, values: str) -> tuple[pd.DataFrame, tuple[str, ...], NDArray[np.float32]]:

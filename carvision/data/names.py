@@ -6,7 +6,6 @@ cp949.
 """
 
 import os
-from collections.abc import Sequence
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from carvision.contracts import nfc
@@ -46,12 +45,6 @@ def printable(name: str | os.PathLike[str]) -> str:
     r"""Escape what a terminal cannot show on one line: a stray byte becomes ``\xb6``."""
     text = os.fsencode(name).decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-def first_few(items: Sequence[str], most: int = 5) -> str:
-    """Join the first ``items`` by commas, and say how many more there are."""
-    more = f" and {len(items) - most:,} more" if len(items) > most else ""
-    return ", ".join(items[:most]) + more
 
 
 def portable_path(path: str) -> str:

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from carvision.config.words import quoted
+from carvision.config.words import first_few, quoted
 from carvision.contracts import nfc
 from carvision.data.folder.findings import Finding, Findings
 from carvision.data.folder.layout import Layout
 from carvision.data.folder.listing import Folder, photos_below
-from carvision.data.names import first_few, printable, text_of
+from carvision.data.names import printable, text_of
 from carvision.data.tables import read_table, refuse_repeated
 from carvision.errors import DataError
 

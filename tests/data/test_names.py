@@ -5,7 +5,7 @@ import unicodedata
 
 import pytest
 
-from carvision.data.names import first_few, path_on_disk, portable_path, printable, text_of
+from carvision.data.names import path_on_disk, portable_path, printable, text_of
 
 
 @pytest.mark.parametrize(
@@ -59,10 +59,3 @@ def test_paths_lead_back(raw):
 )
 def test_printable(raw, shown):
     assert printable(os.fsdecode(raw)) == shown
-
-
-@pytest.mark.parametrize(
-    ("count", "text"), [(1, "0"), (5, "0, 1, 2, 3, 4"), (15, "0, 1, 2, 3, 4 and 10 more")]
-)
-def test_first_few(count, text):
-    assert first_few([str(i) for i in range(count)]) == text

@@ -18,10 +18,10 @@ from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from carvision.config.words import first_few
 from carvision.data.archive.damage import DAMAGE
 from carvision.data.archive.entries import Entry, checked_entries
 from carvision.data.archive.kinds import why_no_zip
-from carvision.data.names import first_few
 from carvision.errors import DataError
 from carvision.files import one_at_a_time, replacing_folder
 

@@ -5,7 +5,8 @@ from collections.abc import Collection, Iterator
 from enum import Enum
 from typing import NamedTuple
 
-from carvision.data.names import first_few, printable
+from carvision.config.words import first_few
+from carvision.data.names import printable
 
 
 class Finding(Enum):
@@ -79,10 +80,6 @@ class Findings:
         """Add ``count`` to a finding of ``name``."""
         if count:
             self._counts[finding][name] += count
-
-    def count(self, finding: Finding) -> int:
-        """Return the sum of all counts of one kind."""
-        return self._counts[finding].total()
 
     def names(self, finding: Finding) -> list[str]:
         """Return the names with a finding of one kind."""
