@@ -22,7 +22,7 @@ from carvision.store.ensemble_oof import fetch_ensemble_oof
 from carvision.tracking.outbox.record import log_metrics, log_text
 
 
-def fetch_known_photos(
+def fetch_oof_photos(
     version: int | None, tuned: EnsembleSpec, used: EnsembleSpec
 ) -> EnsembleOof | str:
     """Fetch the out-of-fold photos of the ensemble ``used``, or say why there is no forecast.
@@ -46,21 +46,21 @@ def fetch_known_photos(
 
 
 def make_forecast(
-    known: EnsembleOof | str,
+    oof: EnsembleOof | str,
     predicted: EnsemblePredictions,
     readable: NDArray[np.bool_],
     seed: int,
 ) -> ExplainedForecast | str:
     """Forecast the score of the photos that are ``readable`` ``[images]``, or say why not.
 
-    ``known`` holds the ensemble's out-of-fold photos, or the reason why there are none.
+    ``oof`` holds the ensemble's out-of-fold photos, or the reason why there are none.
     """
-    if isinstance(known, str):
-        return known
+    if isinstance(oof, str):
+        return oof
     if not readable.any():
         return "no test photo could be predicted"
     test = TestFolds.of(predicted.folds.images(readable), predicted.mixed[readable])
-    return ExplainedForecast(forecast_score(known, test, seed), known, test)
+    return ExplainedForecast(forecast_score(oof, test, seed), oof, test)
 
 
 def photo_table(predicted: EnsemblePredictions, unreadable: Mapping[str, str]) -> pd.DataFrame:

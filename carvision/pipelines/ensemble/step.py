@@ -1,21 +1,28 @@
 """registered ensemble -> submission.csv, by the weights of each member's views."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
+
 from carvision.config import RunSettings
-from carvision.contracts import VIEWS
+from carvision.contracts import VIEWS, EnsembleOof
 from carvision.data.submission import build_submission, write_submission
 from carvision.errors import ConfigError
 from carvision.files import check_writable
 from carvision.pipelines.command import command_run, show_address
 from carvision.pipelines.ensemble.champion import ensemble_to_use
 from carvision.pipelines.ensemble.forecasting import (
-    fetch_known_photos,
+    fetch_oof_photos,
     make_forecast,
     photo_table,
     report_forecast,
 )
-from carvision.pipelines.ensemble.prediction import log_predictions, predict_photos
+from carvision.pipelines.ensemble.prediction import (
+    EnsemblePredictions,
+    log_predictions,
+    predict_photos,
+)
 from carvision.pipelines.ensemble.submission_input import (
     SubmissionInput,
     check_test,
@@ -45,10 +52,9 @@ def ensemble(
 ) -> Path:
     """Predict the test photos with the champion, and write the submission: the entry point.
 
-    ``test`` is a folder, a CSV or a zip, empty for the data's own. ``tta_steps`` is the number of
-    views to use. Without a registered ensemble the plan's fixed weights mix the registered
-    backbones. ``checked`` says which of the test photos cannot be read, where a caller decoded
-    them already.
+    ``test`` is a folder, a CSV or a zip, empty for the data's own; ``tta_steps`` is the number of
+    views. Without a registered ensemble, the plan's weights mix the registered backbones.
+    ``checked`` is the check of the same test photos, if the caller has made it.
 
     Raises:
         ConfigError: ``tta_steps`` is out of range.
@@ -69,19 +75,15 @@ def ensemble(
             refuse_other_classes(beside, spec)
         given = SubmissionInput.checked(photos, beside, spec.classes, checked)
         show_weights(spec)
-        known = fetch_known_photos(version, tuned, spec)
-        prior = class_prior(known, spec)
+        oof = fetch_oof_photos(version, tuned, spec)
+        prior = class_prior(oof, spec)
         predicted = predict_photos(settings, spec, pinned, given.unreadable, prior)
         submission = build_submission(given.template, spec.classes, photos.ids, predicted.mixed)
         # Before all else is computed and logged: everything else can be made again.
         write_submission(output, submission)
         log_artifact(output)
-        log_predictions(predicted)
-        expected = [nested_score(tuned, spec), *(member.oof_log_loss for member in pinned)]
-        truth = show_scores(predicted, given, submission, expected)
-        forecast = make_forecast(known, predicted, given.unreadable.readable, settings.seed)
-        table = photo_table(predicted, given.unreadable.reasons)
-        report_forecast(forecast, table, photos, truth)
+        out_of_fold = [nested_score(tuned, spec), *(member.oof_log_loss for member in pinned)]
+        _report(predicted, given, submission, oof, out_of_fold, settings.seed)
         console.print(
             f"submission: {output.resolve()} ({len(submission):,} rows)",
             highlight=False,
@@ -89,3 +91,19 @@ def ensemble(
         )
         show_address(run)
     return output
+
+
+def _report(
+    predicted: EnsemblePredictions,
+    given: SubmissionInput,
+    submission: pd.DataFrame,
+    oof: EnsembleOof | str,
+    out_of_fold: Sequence[float | None],
+    seed: int,
+) -> None:
+    """Log the predictions, the true scores where the answers are oof, and the forecast."""
+    log_predictions(predicted)
+    truth = show_scores(predicted, given, submission, out_of_fold)
+    forecast = make_forecast(oof, predicted, given.unreadable.readable, seed)
+    table = photo_table(predicted, given.unreadable.reasons)
+    report_forecast(forecast, table, given.photos, truth)

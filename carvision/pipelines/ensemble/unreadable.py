@@ -92,14 +92,14 @@ class UnreadablePhotos:
         )
 
 
-def class_prior(known: EnsembleOof | str, spec: EnsembleSpec) -> NDArray[np.float64]:
+def class_prior(oof: EnsembleOof | str, spec: EnsembleSpec) -> NDArray[np.float64]:
     """Compute the share of each class among the training photos, ``[classes]``; none is zero.
 
-    The photos are the ensemble's out-of-fold ones where they are ``known``, else those that were
+    The photos are the ensemble's out-of-fold ones where ``oof`` holds these, else those that were
     prepared. Where neither is there, every class gets the same share.
     """
-    if isinstance(known, EnsembleOof):
-        labels = known.photos["class_index"].to_numpy()
+    if isinstance(oof, EnsembleOof):
+        labels = oof.photos["class_index"].to_numpy()
     else:
         labels = _prepared_labels(spec)
     counts = 1 + (labels[:, None] == np.arange(len(spec.class_names))).sum(axis=0)

@@ -13,7 +13,7 @@ from scipy.special import log_softmax
 from carvision.config import Config, load_config
 from carvision.contracts import VIEWS, EnsembleOof
 from carvision.files import scratch_folder
-from carvision.pipelines.ensemble.forecasting import fetch_known_photos
+from carvision.pipelines.ensemble.forecasting import fetch_oof_photos
 from carvision.pipelines.ensemble.step import ensemble
 from carvision.pipelines.ensemble.true_scores import nested_score
 from carvision.pipelines.prepare.prepared_data import known_manifest
@@ -107,7 +107,7 @@ def test_fewer_views_than_were_tuned_have_no_forecast(tuned: Run) -> None:
     champion = champion_ensemble()
     assert champion is not None
     version, spec = champion
-    assert isinstance(fetch_known_photos(version, spec, spec.with_views(VIEWS)), EnsembleOof)
+    assert isinstance(fetch_oof_photos(version, spec, spec.with_views(VIEWS)), EnsembleOof)
     (member,) = spec.members
     # Whatever the tuning chose, here both views count.
     both = member.model_copy(
@@ -117,13 +117,13 @@ def test_fewer_views_than_were_tuned_have_no_forecast(tuned: Run) -> None:
         }
     )
     given = spec.model_copy(update={"members": (both,)})
-    assert isinstance(fetch_known_photos(version, given, given.with_views(VIEWS[:2])), EnsembleOof)
+    assert isinstance(fetch_oof_photos(version, given, given.with_views(VIEWS[:2])), EnsembleOof)
     assert given.score is not None
     assert nested_score(given, given.with_views(VIEWS[:2])) == given.score.nested is not None
     # Another ensemble, whose score nobody knows.
     assert nested_score(given, given.with_views(VIEWS[:1])) is None
     assert nested_score(given.model_copy(update={"score": None}), given) is None
-    reason = fetch_known_photos(version, given, given.with_views(VIEWS[:1]))
+    reason = fetch_oof_photos(version, given, given.with_views(VIEWS[:1]))
     assert reason == "tta_steps leaves out views that the ensemble was tuned with"
 
 

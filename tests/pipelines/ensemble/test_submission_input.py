@@ -26,10 +26,7 @@ def test_photos_that_were_checked_before_are_not_decoded_again(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decoded: list[int] = []
-    real = unreadable.unreadable_photos
-    monkeypatch.setattr(
-        unreadable, "unreadable_photos", lambda *given: decoded.append(1) or real(*given)
-    )
+    monkeypatch.setattr(unreadable, "unreadable_photos", lambda *given: decoded.append(1) or {})
     found, classes = find_test(str(root), ""), _classes(root)
     first = SubmissionInput.checked(*found, classes)
     again = SubmissionInput.checked(*found, classes, first.unreadable)
