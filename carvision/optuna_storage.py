@@ -88,17 +88,17 @@ def _file_storage(address: str) -> RDBStorage:
             return RDBStorage(address, engine_kwargs={"connect_args": {"factory": _WriteAhead}})
     # Optuna raises RuntimeError for a file of another version.
     except (SQLAlchemyError, CommandError, StorageInternalError, RuntimeError) as error:
-        if _is_no_fault_of_the_file(error):
+        if _is_file_intact(error):
             raise
         reason = str(error).strip().partition("\n")[0][:300]
         raise ConfigError(
-            f"{address} cannot be used for studies: {reason}\nMove the file away, and searches "
-            f"begin anew; one of an older Optuna: optuna storage upgrade --storage {address}"
+            f"{address} cannot be used for studies: {reason}\nMove the file away to begin anew, "
+            f"or if an older Optuna wrote it: optuna storage upgrade --storage {address}"
         ) from error
 
 
-def _is_no_fault_of_the_file(error: BaseException) -> bool:
-    """Whether a sound file cannot be used just now: it must not be moved away for that."""
+def _is_file_intact(error: BaseException) -> bool:
+    """Whether only a lock, the disk or missing rights keep the file from being used."""
     names = (each.sqlite_errorname for each in causes(error) if isinstance(each, sqlite3.Error))
     return next(names, "").startswith(_FILE_IS_INTACT)
 

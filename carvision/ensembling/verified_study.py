@@ -99,11 +99,11 @@ class VerifiedStudy:
 def _warn(study: optuna.Study, corrected: Mapping[int, float]) -> None:
     listed = []
     for number, value in list(corrected.items())[:_LISTED]:
-        again = f"computed again {value:.4f}" if math.isfinite(value) else "not of this search"
+        again = f"computed again {value:.4f}" if math.isfinite(value) else "of another search"
         listed.append(f"{number} (stored {study.trials[number].value:.4f}, {again})")
     more = f" and {len(corrected) - _LISTED} more" if len(corrected) > _LISTED else ""
     log.warning(
-        "the study %s stores values that its trials do not have; they do not count: trials %s%s",
+        "the study %s stores wrong values, which do not count: trials %s%s",
         study.study_name,
         ", ".join(listed),
         more,

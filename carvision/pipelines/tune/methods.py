@@ -89,7 +89,7 @@ def tune_by_method(
             )
             blend, weights, study = search(request, rows, crossfit_folds)
         again = StudyRequest(nested_trials(settings.trials, study), settings.seed)
-        with progress("the search again, without each fold", len(np.unique(crossfit_folds))) as bar:
+        with progress("searching again without each fold", len(np.unique(crossfit_folds))) as bar:
             nested = nested_log_probabilities(
                 scorer,
                 crossfit_folds,

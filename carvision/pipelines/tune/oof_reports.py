@@ -92,8 +92,8 @@ def _announce_labels(found: int, judgement: LabelJudgement) -> None:
     else:
         announce(
             f"{found:,} labels are suspicious: {Path(CSV).resolve()}, with a page in this run; "
-            f"{judgement_line(judgement)}. Look at them, and what you agree with, leave out by "
-            f"`mlflow run . -e prepare -P exclude={CSV}`"
+            f"{judgement_line(judgement)}. Look at them, keep the rows that you agree with, and "
+            f"leave these photos out by `mlflow run . -e prepare -P exclude={CSV}`"
         )
 
 
@@ -124,7 +124,7 @@ def _selection_optimism(
         for run_id, fold in zip(member.fold_runs, oof.fold_predictions, strict=True):
             found = epochs_of[run_id]
             if found is None:
-                announce(f"{member.preset}: run {run_id} is from before epochs were kept")
+                announce(f"{member.preset}: run {run_id} is too old to hold its epochs' losses")
                 continue
             # A smoke run may have predicted photos that the other members lack.
             known = fold.index["image_id"].isin(group_of.index).to_numpy()
