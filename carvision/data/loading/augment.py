@@ -7,7 +7,7 @@ interrupted training resumes.
 import hashlib
 import random
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from carvision.config import AugmentationConfig
 from carvision.data.loading.crops import random_crop
 from carvision.data.photo.decode import Box
+
+_SAME_COLOURS: Final = {"contrast": (1, 1), "saturation": (1, 1), "hue": (0, 0)}
 
 
 @dataclass(frozen=True)
@@ -80,12 +82,7 @@ def _composed(config: AugmentationConfig) -> Any:
         (
             config.darken.p,
             albumentations.ColorJitter,
-            {
-                "brightness": config.darken.factor,
-                "contrast": (1, 1),
-                "saturation": (1, 1),
-                "hue": (0, 0),
-            },
+            {"brightness": config.darken.factor} | _SAME_COLOURS,
         ),
         (
             config.blur.p,
