@@ -1,4 +1,4 @@
-"""What a user would have done instead of carvision's input pipeline."""
+"""The rivals of carvision's input pipeline: timm's loader, and Pillow with albumentations."""
 
 from functools import partial
 from pathlib import Path
@@ -15,12 +15,12 @@ from carvision.models.timm_api import ImageDataset, create_loader
 
 
 def one_pass(loader: DataLoader[Any]) -> int:
-    """Go over all batches once; the number of images."""
+    """Iterate over all batches once; return the number of images."""
     return sum(len(batch[0]) for batch in loader)
 
 
 def timm_loader(folder: Path, px: int, batch: int, config: AugmentationConfig) -> Build:
-    """timm's data set, transform and loader, up to the uint8 batch (normalisation left out)."""
+    """Load by timm's data set, transform and loader, up to the uint8 batch, not normalised."""
     return partial(_build_timm, folder, px, batch, config)
 
 
@@ -42,7 +42,7 @@ def _build_timm(folder: Path, px: int, batch: int, config: AugmentationConfig) -
 
 
 class _Photos(Dataset[tuple[torch.Tensor, int]]):
-    """Pillow decodes, albumentations does the rest."""
+    """Photos that Pillow decodes and albumentations augments."""
 
     def __init__(self, folder: Path, px: int, config: AugmentationConfig) -> None:
         # Imported here, in the process that is measured: it takes a second.
@@ -68,7 +68,7 @@ class _Photos(Dataset[tuple[torch.Tensor, int]]):
 
 
 def albumentations_loader(folder: Path, px: int, batch: int, config: AugmentationConfig) -> Build:
-    """Pillow and albumentations in a DataLoader."""
+    """Load by Pillow and albumentations in a DataLoader."""
     return partial(_build_albumentations, folder, px, batch, config)
 
 
