@@ -9,6 +9,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from carvision.data.folder.class_folders import class_folders, count_beside, describe_depth
 from carvision.data.folder.findings import Findings
@@ -44,24 +45,15 @@ class Layout:
     root: Path
 
     @classmethod
-    def at(cls, folder: Path) -> "Layout":
+    def at(cls, folder: Path) -> Self:
         """Return the layout of ``folder``.
 
         Raises:
             DataError: it does not exist, is not a folder, cannot be read, or lies one level above
                 the folder of the data.
         """
-        try:
-            what = (
-                ""
-                if folder.is_dir()
-                else "is not a folder"
-                if folder.exists()
-                else "does not exist"
-            )
-        except OSError as error:
-            what = f"cannot be read ({error.strerror})"
-        if what:
+        what = _why_no_folder(folder)
+        if what is not None:
             raise DataError(
                 f"data={printable(folder)} {what}; give a folder of photos, a zip, or data=sample"
             )
@@ -204,6 +196,16 @@ class Layout:
                 "photos for validation, or classes: put every class folder into a folder train, "
                 "and leave out what is no class"
             )
+
+
+def _why_no_folder(path: Path) -> str | None:
+    """Say why ``path`` is not a folder; None where it is one."""
+    try:
+        if path.is_dir():
+            return None
+        return "is not a folder" if path.exists() else "does not exist"
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
 
 
 def _train_in(folder: Path) -> str:
