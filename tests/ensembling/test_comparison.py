@@ -1,26 +1,10 @@
 """When a new ensemble is better than the one in use."""
 
-import numpy as np
-import pandas as pd
 import pytest
 
-from carvision.contracts import EnsembleOof, Score
+from carvision.contracts import Score
 from carvision.ensembling.comparison import compare_with_champion
-
-
-def _oof(photos: range, loss: float) -> EnsembleOof:
-    """Photos with a loss that grows along them, ``loss`` for the first."""
-    index = pd.DataFrame(
-        {
-            "image_id": [f"{i}.jpg" for i in photos],
-            "group": [f"{i}.jpg" for i in photos],
-            "fold": 1,
-            "class_index": 0,
-        }
-    )
-    losses = loss + 0.01 * np.array(photos)
-    log_p = np.log([[0.5, 0.5]] * len(photos))
-    return EnsembleOof.of(index, log_p, losses, 0.0, {}, log_p.argmax(axis=1))
+from tests.ensembling.oof_photos import oof_photos
 
 
 def _score(nested: float | None, images: int = 10, data: str = "d", fitted: float = 0.2) -> Score:
@@ -58,15 +42,15 @@ def test_the_better_nested_loss_on_the_same_photos_wins(
     why: str,
 ) -> None:
     score, photos = held
-    old = None if photos is None else _oof(range(photos[1]), photos[0])
-    oof = _oof(range(new[2]), new[1])
+    old = None if photos is None else oof_photos(range(photos[1]), photos[0])
+    oof = oof_photos(range(new[2]), new[1])
     found = compare_with_champion(new[0], oof, "old", score, old)
     assert found[0] is crowned
     assert why in found[1]
 
 
 def test_ensembles_of_no_common_photo_are_not_compared() -> None:
-    held, new = _oof(range(10), 0.3), _oof(range(10, 20), 0.0)
+    held, new = oof_photos(range(10), 0.3), oof_photos(range(10, 20), 0.0)
     assert compare_with_champion(_score(0.1), new, "old", _score(0.3), held) == (
         False,
         "old was tuned on none of the same photos",

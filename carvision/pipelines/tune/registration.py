@@ -128,7 +128,7 @@ def _compare(
     """Whether ``spec`` replaces the champion, version ``version`` of the ensemble, and why."""
     name = f"version {version}"
     if not champion.pinned and same_ensemble(champion, spec.without_pins):
-        return True, f"it is {name}, and tells in addition who its members are"
+        return True, f"it is {name} with the identities of its members added"
     return compare_with_champion(spec.score, oof, name, champion.score, _photos_of(version))
 
 

@@ -3,8 +3,6 @@
 from pathlib import Path
 
 import mlflow
-import numpy as np
-import pandas as pd
 import pytest
 
 from carvision.contracts import EnsembleOof, EnsembleSpec, Member, Score, write_ensemble_oof
@@ -14,21 +12,7 @@ from carvision.pipelines.tune import registration
 from carvision.pipelines.tune.registration import finish_delivery, register_and_crown
 from carvision.tracking.outbox.record import ABOUT, ARTIFACTS
 from carvision.workspace import LOCKS
-
-
-def _oof(photos: range, loss: float) -> EnsembleOof:
-    """Photos with a loss that grows along them, ``loss`` for the first."""
-    index = pd.DataFrame(
-        {
-            "image_id": [f"{i}.jpg" for i in photos],
-            "group": [f"{i}.jpg" for i in photos],
-            "fold": 1,
-            "class_index": 0,
-        }
-    )
-    losses = loss + 0.01 * np.array(photos)
-    log_p = np.log([[0.5, 0.5]] * len(photos))
-    return EnsembleOof.of(index, log_p, losses, 0.0, {}, log_p.argmax(axis=1))
+from tests.ensembling.oof_photos import oof_photos
 
 
 def _spec(nested: float) -> EnsembleSpec:
@@ -56,7 +40,7 @@ def test_the_champions_own_photos_are_fetched(
         assert version == 3
         if damaged:
             raise PredictionsError("not the photos")
-        return _oof(range(10), 0.1)
+        return oof_photos(range(10), 0.1)
 
     crowns: list[int] = []
     monkeypatch.setattr(registration, "champion_ensemble", lambda: (3, _spec(0.3)))
@@ -64,7 +48,7 @@ def test_the_champions_own_photos_are_fetched(
     monkeypatch.setattr(registration, "register_ensemble", lambda spec, data: 4)
     monkeypatch.setattr(registration, "crown_ensemble", crowns.append)
     with mlflow.start_run() as run:
-        register_and_crown(_spec(0.2), "d", _oof(range(10), 0.2))
+        register_and_crown(_spec(0.2), "d", oof_photos(range(10), 0.2))
     tags = mlflow.get_run(run.info.run_id).data.tags
     # On the photos it is the worse one; by the scores, if they are all there is, the better.
     assert crowns == ([4] if damaged else [])
@@ -74,7 +58,7 @@ def test_the_champions_own_photos_are_fetched(
 def test_the_same_result_says_so(monkeypatch: pytest.MonkeyPatch, store: object) -> None:
     monkeypatch.setattr(registration, "champion_ensemble", lambda: (3, _spec(0.3)))
     with mlflow.start_run() as run:
-        register_and_crown(_spec(0.3), "d", _oof(range(10), 0.3))
+        register_and_crown(_spec(0.3), "d", oof_photos(range(10), 0.3))
     tags = mlflow.get_run(run.info.run_id).data.tags
     assert tags["carvision.comparison"].endswith("version 3, the champion already")
     assert tags["carvision.crowned"] == "false"
@@ -110,7 +94,7 @@ def test_a_result_of_another_number_of_threads_registers_no_version(
     assert held != found
     monkeypatch.setattr(registration, "champion_ensemble", lambda: (3, held))
     with mlflow.start_run() as run:
-        register_and_crown(found, "d", _oof(range(10), 0.3))
+        register_and_crown(found, "d", oof_photos(range(10), 0.3))
     tags = mlflow.get_run(run.info.run_id).data.tags
     assert tags["carvision.comparison"].endswith("version 3, the champion already")
 
@@ -121,7 +105,7 @@ def test_one_ensemble_is_registered_at_a_time(
     write_json(tmp_path / "ensemble.json", _spec(0.3).model_dump(mode="json"))
     write_json(tmp_path / ABOUT, {"data": "d"})
     (tmp_path / ARTIFACTS).mkdir()
-    write_ensemble_oof(tmp_path / ARTIFACTS, _oof(range(10), 0.3))
+    write_ensemble_oof(tmp_path / ARTIFACTS, oof_photos(range(10), 0.3))
     lock, registered = LOCKS / "register-carvision-ensemble", []
 
     def register(spec: EnsembleSpec, data: str, oof: EnsembleOof) -> None:
