@@ -15,7 +15,6 @@ from carvision.contracts import VIEWS, EnsembleOof
 from carvision.files import scratch_folder
 from carvision.pipelines.ensemble.forecasting import fetch_oof_photos
 from carvision.pipelines.ensemble.step import ensemble
-from carvision.pipelines.ensemble.true_scores import nested_score
 from carvision.pipelines.prepare.prepared_data import known_manifest
 from carvision.pipelines.train.step import train
 from carvision.pipelines.tune.step import tune
@@ -118,11 +117,6 @@ def test_fewer_views_than_were_tuned_have_no_forecast(tuned: Run) -> None:
     )
     given = spec.model_copy(update={"members": (both,)})
     assert isinstance(fetch_oof_photos(version, given, given.with_views(VIEWS[:2])), EnsembleOof)
-    assert given.score is not None
-    assert nested_score(given, given.with_views(VIEWS[:2])) == given.score.nested is not None
-    # Another ensemble, whose score nobody knows.
-    assert nested_score(given, given.with_views(VIEWS[:1])) is None
-    assert nested_score(given.model_copy(update={"score": None}), given) is None
     reason = fetch_oof_photos(version, given, given.with_views(VIEWS[:1]))
     assert reason == "tta_steps leaves out views that the ensemble was tuned with"
 
