@@ -77,7 +77,7 @@ def tune_by_method(
         CarvisionError: another process runs the same study.
     """
     digest = _problem_digest(scorer, settings)
-    # Named by its problem, as version numbers begin again in another store.
+    # Not named by the members' versions, which begin at 1 again in another store.
     name = f"{settings.method}-{digest[:16]}"
     search = partial(METHODS[settings.method], scorer, settings.budget)
     rows = np.arange(len(scorer.table.index))
