@@ -1,4 +1,4 @@
-"""What the results of a step and those of a fold have in common while they wait for their run.
+"""Results that wait for their run, of a step or of a fold: held by one process, tried, removed.
 
 The process that writes results holds them until its run has all of them. Results that could not be
 delivered stay on the disk, for the next process that holds them. A delivery can be repeated: see
@@ -52,10 +52,10 @@ class Results:
 
 
 def tried(deliver: Callable[[], _T]) -> _T:
-    """Call ``deliver`` up to three times, each time when the tracking server answers.
+    """Call ``deliver`` up to three times; each try begins with a check of the tracking server.
 
     Raises:
-        Exception: the error of the last try. The results are safe on the disk.
+        Exception: the error of the last try; the results are still on the disk.
     """
     for pause in PAUSES:
         try:
