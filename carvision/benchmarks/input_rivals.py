@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from carvision.benchmarks.contest import Build
 from carvision.config import AugmentationConfig
-from carvision.models.timm_api import ImageDataset, create_loader
+from carvision.models.timm_api import load_timm
 
 
 def one_pass(loader: DataLoader[Any]) -> int:
@@ -25,8 +25,9 @@ def timm_loader(folder: Path, px: int, batch: int, config: AugmentationConfig) -
 
 
 def _build_timm(folder: Path, px: int, batch: int, config: AugmentationConfig) -> Any:
-    loader = create_loader(
-        ImageDataset(str(folder)),
+    data = load_timm().data
+    loader = data.create_loader(
+        data.ImageDataset(str(folder)),
         input_size=(3, px, px),
         batch_size=batch,
         is_training=True,

@@ -24,12 +24,7 @@ from torch.utils.data import Dataset
 from carvision.config import Config
 from carvision.metrics import validation_metrics
 from carvision.models import build_model, preprocessing_of
-from carvision.models.timm_api import (
-    LabelSmoothingCrossEntropy,
-    create_loader,
-    create_optimizer_v2,
-    create_scheduler_v2,
-)
+from carvision.models.timm_api import load_timm
 
 
 class LabelledPhotos(Dataset[tuple[Any, int]]):
@@ -67,13 +62,14 @@ def train_as_timm(
     config: Config, classes: int, training: LabelledPhotos, validation: LabelledPhotos, lr: float
 ) -> TimmResult:
     """Train as the script would, from the same weights, with the same batch, at ``image_size``."""
+    timm = load_timm()
     torch.manual_seed(config.seed)
     epochs = config.train.epochs
     settings = _loader_settings(config)
-    loader = create_loader(training, is_training=True, interpolation="random", **settings)
+    loader = timm.data.create_loader(training, is_training=True, interpolation="random", **settings)
     network = build_model(config, classes, pretrained=True)
-    optimizer = create_optimizer_v2(network, opt="adamw", lr=lr, weight_decay=0.05)
-    scheduler, _ = create_scheduler_v2(
+    optimizer = timm.optim.create_optimizer_v2(network, opt="adamw", lr=lr, weight_decay=0.05)
+    scheduler, _ = timm.scheduler.create_scheduler_v2(
         optimizer,
         num_epochs=epochs,
         warmup_epochs=5,
@@ -102,7 +98,9 @@ def predict_cropped(
 ) -> NDArray[np.float32]:
     """Log-probabilities ``[images, classes]`` of the script's own centre crops."""
     network.eval()
-    loader = create_loader(photos, is_training=False, interpolation="bicubic", **settings)
+    loader = load_timm().data.create_loader(
+        photos, is_training=False, interpolation="bicubic", **settings
+    )
     with torch.inference_mode():
         batches = [network(images).log_softmax(1) for images, _ in loader]
     return torch.cat(batches).numpy()
@@ -125,7 +123,7 @@ def _loader_settings(config: Config) -> dict[str, Any]:
 def _train_epoch(network: nn.Module, loader: Any, optimizer: torch.optim.Optimizer) -> int:
     """Train for an epoch; return the number of images."""
     network.train()
-    loss_of = LabelSmoothingCrossEntropy(smoothing=0.1)
+    loss_of = load_timm().loss.LabelSmoothingCrossEntropy(smoothing=0.1)
     count = 0
     for images, targets in loader:
         loss_of(network(images), targets).backward()

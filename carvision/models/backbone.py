@@ -13,7 +13,7 @@ from carvision.config.schema import ModelConfig
 from carvision.errors import ConfigError, WeightsError
 from carvision.models.pooling import put_gem
 from carvision.models.starters import load_starter
-from carvision.models.timm_api import pretrained_cfg, timm
+from carvision.models.timm_api import load_timm, pretrained_cfg
 from carvision.models.weights import read_state_dict
 
 #: The largest ``model.image_size`` in pixels.
@@ -148,7 +148,7 @@ _KEYS = {"img_size": "fixed_size"}
 def _create(model: ModelConfig, **options: Any) -> nn.Module:
     pretrained_cfg(model.timm_name)
     try:
-        return timm.create_model(model.timm_name, **options)
+        return load_timm().create_model(model.timm_name, **options)
     except AssertionError as error:
         raise ConfigError(
             f"model.image_size={model.image_size} does not suit {model.timm_name}: {error}"

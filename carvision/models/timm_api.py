@@ -1,32 +1,26 @@
-"""What carvision takes from timm, imported in the one way that works everywhere."""
+"""timm, imported at its first use: that takes seconds, and only models and training need it."""
 
+from functools import cache
 from typing import Any
 
 from carvision.errors import ConfigError
 from carvision.models.torchvision_import import ensure_torchvision
 
-# timm imports torchvision.
-ensure_torchvision()
 
-import timm  # noqa: E402
-from timm.data import ImageDataset, Mixup, create_loader  # noqa: E402
-from timm.loss import LabelSmoothingCrossEntropy  # noqa: E402
-from timm.optim import create_optimizer_v2, param_groups_layer_decay  # noqa: E402
-from timm.scheduler import create_scheduler_v2  # noqa: E402
-from timm.utils import ModelEmaV3  # noqa: E402
+@cache
+def load_timm() -> Any:
+    """Import timm with the modules that carvision uses."""
+    # timm imports torchvision.
+    ensure_torchvision()
 
-__all__ = [
-    "ImageDataset",
-    "LabelSmoothingCrossEntropy",
-    "Mixup",
-    "ModelEmaV3",
-    "create_loader",
-    "create_optimizer_v2",
-    "create_scheduler_v2",
-    "param_groups_layer_decay",
-    "pretrained_cfg",
-    "timm",
-]
+    import timm
+    import timm.data
+    import timm.loss
+    import timm.optim
+    import timm.scheduler
+    import timm.utils
+
+    return timm
 
 
 def pretrained_cfg(timm_name: str) -> Any:
@@ -36,7 +30,7 @@ def pretrained_cfg(timm_name: str) -> Any:
         ConfigError: timm does not know the name, or not with this tag.
     """
     try:
-        cfg = timm.get_pretrained_cfg(timm_name)
+        cfg = load_timm().get_pretrained_cfg(timm_name)
     except RuntimeError as error:
         raise ConfigError(f"model.timm_name={timm_name!r}: {error}") from error
     if cfg is None:

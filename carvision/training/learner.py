@@ -19,7 +19,7 @@ from carvision.models import (
     preprocessing_of,
     smallest_batch,
 )
-from carvision.models.timm_api import ModelEmaV3
+from carvision.models.timm_api import load_timm
 from carvision.training.batch_norm import BatchNormStatistics
 from carvision.training.micro_batches import MicroBatches
 from carvision.training.mixup import MixUp
@@ -193,12 +193,14 @@ class Learner:
             ) from error
         return smaller
 
-    def _move_to_device(self) -> ModelEmaV3 | None:
+    def _move_to_device(self) -> Any:
         """Move the network to its device; return its average there, where one is kept."""
         decay = self._config.train.ema_decay
         try:
             self.network.to(self.device, memory_format=self._layout)  # type: ignore[call-overload]
-            return None if decay is None else ModelEmaV3(self.network, decay, use_warmup=True)
+            if decay is None:
+                return None
+            return load_timm().utils.ModelEmaV3(self.network, decay, use_warmup=True)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise

@@ -4,14 +4,14 @@ import numpy as np
 import torch
 
 from carvision.config.schema import MixingConfig
-from carvision.models.timm_api import Mixup
+from carvision.models.timm_api import load_timm
 
 
 class MixUp:
     """Mixes the images of a batch in pairs; what it draws depends on (seed, step) alone."""
 
     def __init__(self, config: MixingConfig, classes: int, seed: int) -> None:
-        self._mixup = Mixup(
+        self._mixup = load_timm().data.Mixup(
             mixup_alpha=config.mixup_alpha,
             cutmix_alpha=config.cutmix_alpha,
             prob=config.p,

@@ -5,7 +5,7 @@ from torch import nn
 
 from carvision.config.schema import OptimizerConfig
 from carvision.models import classifier_parameters
-from carvision.models.timm_api import param_groups_layer_decay
+from carvision.models.timm_api import load_timm
 
 
 def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
@@ -42,5 +42,5 @@ def _layer_factors(model: nn.Module, layer_decay: float) -> dict[int, float]:
     """The share of the learning rate that each parameter, by its id, gets."""
     if layer_decay == 1.0:
         return {id(parameter): 1.0 for parameter in model.parameters()}
-    layers = param_groups_layer_decay(model, layer_decay=layer_decay)
+    layers = load_timm().optim.param_groups_layer_decay(model, layer_decay=layer_decay)
     return {id(parameter): layer["lr_scale"] for layer in layers for parameter in layer["params"]}

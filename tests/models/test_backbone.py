@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import timm
 import torch
 
 from carvision.config import Config, list_models, load_config
@@ -14,6 +13,9 @@ from carvision.models import (
     preprocessing_of,
     smallest_batch,
 )
+from carvision.models.timm_api import load_timm
+
+timm = load_timm()
 
 STARTERS = ["efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"]
 

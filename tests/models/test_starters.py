@@ -9,7 +9,6 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
-import timm
 import torch
 from PIL import Image
 from sklearn.datasets import load_sample_image
@@ -21,6 +20,9 @@ from carvision.data.photo.decode import decode
 from carvision.errors import WeightsError
 from carvision.models import preprocessing_of, starters
 from carvision.models.starters import load_starter, starter_file
+from carvision.models.timm_api import load_timm
+
+timm = load_timm()
 
 STARTERS = ["efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"]
 

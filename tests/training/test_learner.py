@@ -9,6 +9,7 @@ from carvision.errors import CarvisionError
 from carvision.inference import ComputeSettings
 from carvision.inference.memory import is_out_of_memory
 from carvision.models import classifier_parameters
+from carvision.models.timm_api import load_timm
 from carvision.training import learner as module
 from carvision.training.learner import Learner, UpdateCutShortError, constant_lr
 from carvision.training.mixup import MixUp
@@ -124,7 +125,7 @@ def test_a_batch_that_is_tried_again_counts_once_in_batch_norm():
 
 
 @pytest.mark.parametrize(
-    ("part", "method"), [(torch.optim.AdamW, "step"), (module.ModelEmaV3, "update")]
+    ("part", "method"), [(torch.optim.AdamW, "step"), (load_timm().utils.ModelEmaV3, "update")]
 )
 def test_memory_that_runs_out_in_the_update_says_where_to_go_on(part, method, monkeypatch):
     def short(*arguments, **named):
@@ -145,7 +146,7 @@ def test_an_average_that_has_no_room_is_said(monkeypatch):
     def short(*arguments, **named):
         raise ERRORS[0]
 
-    monkeypatch.setattr("carvision.training.learner.ModelEmaV3", short)
+    monkeypatch.setattr("timm.utils.ModelEmaV3", short)
     with pytest.raises(CarvisionError, match=r"efficientnet_lite0: .* train\.ema_decay=null"):
         _learner()
 

@@ -3,13 +3,15 @@
 from typing import Any
 
 import pytest
-import timm
 import torch
 from torch import nn
 
 from carvision.config.schema import OptimizerConfig
 from carvision.models import classifier_parameters
+from carvision.models.timm_api import load_timm
 from carvision.training.optimizer import build_optimizer
+
+timm = load_timm()
 
 #: Small relatives of every kind of backbone among the presets.
 BACKBONES = [
