@@ -14,7 +14,7 @@ from torch import nn
 from carvision.errors import WeightsError
 
 #: timm's names of the layers outside of blocks.
-_TOP = {
+OUTER_LAYERS = {
     "_conv_stem": "conv_stem",
     "_bn0": "bn1",
     "_conv_head": "conv_head",
@@ -22,7 +22,7 @@ _TOP = {
     "_fc": "classifier",
 }
 #: timm's names of the layers in a block that expands its channels first.
-_EXPANDING = {
+EXPANDING_LAYERS = {
     "_expand_conv": "conv_pw",
     "_depthwise_conv": "conv_dw",
     "_project_conv": "conv_pwl",
@@ -31,7 +31,12 @@ _EXPANDING = {
     "_bn2": "bn3",
 }
 #: timm's names of the layers in a block that does not.
-_PLAIN = {"_depthwise_conv": "conv_dw", "_project_conv": "conv_pw", "_bn1": "bn1", "_bn2": "bn2"}
+PLAIN_LAYERS = {
+    "_depthwise_conv": "conv_dw",
+    "_project_conv": "conv_pw",
+    "_bn1": "bn1",
+    "_bn2": "bn2",
+}
 
 
 def starter_file(package: str) -> Path:
@@ -78,8 +83,8 @@ def _renamed(key: str, stages: list[tuple[int, int]], keys: set[str]) -> str:
     match = re.fullmatch(r"_blocks\.(\d+)\.([^.]+)\.(.+)", key)
     if not match:
         name, _, rest = key.partition(".")
-        return f"{_TOP.get(name, name)}.{rest}"
+        return f"{OUTER_LAYERS.get(name, name)}.{rest}"
     number, layer, rest = match.groups()
-    names = _EXPANDING if f"_blocks.{number}._expand_conv.weight" in keys else _PLAIN
+    names = EXPANDING_LAYERS if f"_blocks.{number}._expand_conv.weight" in keys else PLAIN_LAYERS
     stage, block = stages[int(number)]
     return f"blocks.{stage}.{block}.{names.get(layer, layer)}.{rest}"

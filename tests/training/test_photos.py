@@ -11,7 +11,12 @@ from carvision.data.photo.resize import resized
 from carvision.training import training_photos
 from tests.training.conftest import Data, tiny
 
-SIDE = 40
+#: Of a training image.
+SIDE = 32
+WITHOUT_AUGMENTATION = (
+    "augmentation.crop_scale=[1.0,1.0] augmentation.crop_jitter=0 augmentation.hflip=0 "
+    "augmentation.brightness=0 augmentation.contrast=0 augmentation.saturation=0"
+)
 
 
 @pytest.mark.parametrize(
@@ -21,15 +26,14 @@ SIDE = 40
 def test_the_backbones_own_interpolation(
     data: Data, tmp_path: Path, timm_name: str, interpolation: str
 ) -> None:
-    config = tiny(f"model.timm_name={timm_name}")
+    config = tiny(f"model.timm_name={timm_name} {WITHOUT_AUGMENTATION}")
     rows = data.manifest.usable
-    path = data.root / rows["path"].iloc[0]
+    whole = decode(data.root / rows["path"].iloc[0], SIDE, interpolation=interpolation)
     from_files = training_photos(config, rows, data.root, None)
-    np.testing.assert_array_equal(
-        from_files._source.crop(0, 24, WHOLE), decode(path, 24, interpolation=interpolation)
-    )
-    cache = PhotoCache(tmp_path, data.manifest, SIDE)
+    np.testing.assert_array_equal(from_files.image(1, 0), whole)
+    # A photo of its own size in the cache, resized when it is read.
+    cache = PhotoCache(tmp_path, data.manifest, 40)
     cache.write(data.root)
-    cached = training_photos(config, rows, data.root, cache)._source
-    whole = cached.crop(0, SIDE, WHOLE)
-    np.testing.assert_array_equal(cached.crop(0, 24, WHOLE), resized(whole, 24, interpolation))
+    cached = training_photos(config, rows, data.root, cache)
+    stored = cache.photos(rows, interpolation).crop(0, 40, WHOLE)
+    np.testing.assert_array_equal(cached.image(1, 0), resized(stored, SIDE, interpolation))

@@ -1,5 +1,6 @@
 """Training that was stopped at any moment goes on to the same weights, bit by bit."""
 
+import logging
 import os
 import random
 import signal
@@ -121,7 +122,9 @@ def _is_killed(data: Data, folder: Path, seconds: float) -> bool:
 def test_killed_at_random_moments(data: Data, uninterrupted, tmp_path: Path) -> None:
     """SIGKILL, again and again, wherever it strikes: in a step, in validation, in a checkpoint."""
     result, whole = uninterrupted
-    generator = random.Random(time.time_ns())
+    seed = time.time_ns()
+    generator = random.Random(seed)
+    logging.getLogger(__name__).warning("seed %d", seed)
     folders = (tmp_path / str(number) for number in count())
     folder = next(folders)
     killed_at: list[int] = []
