@@ -1,4 +1,11 @@
-"""Training of one backbone on one fold."""
+"""Training of one backbone on one fold, and the search over its hyperparameters.
+
+``fold`` trains a ``job``: ``builder`` builds a ``trainer``, in the state of its last checkpoint.
+Data: ``photos``, ``batches``, ``validation``. An optimiser step: ``learner``, with ``optimizer``,
+``learning_rate``, ``mixup``, ``micro_batches`` and ``batch_norm``; ``batch_size`` finds the largest
+that fits. State: ``train_state``, ``early_stopping``, ``best_checkpoint``, ``checkpoint``,
+``identity``; ``interrupts`` and ``divergence`` end a training early.
+"""
 
 from carvision.training.checkpoint import CheckpointWriter, newest_checkpoint
 from carvision.training.fold import train_fold

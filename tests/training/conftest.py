@@ -1,4 +1,4 @@
-"""What the tests of training share: a manifest of small photos, a tiny run, a recording tracker."""
+"""Shared by the tests of training: a manifest of small photos, a tiny run, a recording tracker."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -22,7 +22,7 @@ PER_CLASS = 12
 
 @dataclass
 class Recorder:
-    """A tracker that keeps what it is told."""
+    """A tracker that records its events."""
 
     planned: int | None = None
     steps: list[tuple[int, float]] = field(default_factory=list)
@@ -56,7 +56,7 @@ class Data:
 
 @dataclass(frozen=True)
 class Run:
-    """A fold that was trained, and what was reported meanwhile."""
+    """A trained fold, and the events of its training."""
 
     config: Config
     root: Path

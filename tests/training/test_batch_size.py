@@ -1,4 +1,4 @@
-"""``train.batch_size=auto``: what fits is taken, kept, and leaves no trace in what is trained."""
+"""``train.batch_size=auto``: what fits is taken and kept, and the search leaves no trace."""
 
 import logging
 from pathlib import Path

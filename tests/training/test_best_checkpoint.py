@@ -1,4 +1,4 @@
-"""The best weights belong to a checkpoint: damaged, gone or too new, they are not taken for it."""
+"""The best weights of a checkpoint: damaged, missing or newer ones are not used."""
 
 from pathlib import Path
 

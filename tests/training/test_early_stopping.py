@@ -1,4 +1,4 @@
-"""Overfitting is said once, and patience counts from the best epoch."""
+"""Overfitting is reported once, and patience counts from the best epoch."""
 
 import pytest
 

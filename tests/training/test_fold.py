@@ -14,7 +14,7 @@ from carvision.errors import CarvisionError, DataError, DivergedError
 from carvision.inference import ComputeSettings, PhotosToPredict, predict_views
 from carvision.metrics import validation_metrics
 from carvision.models import build_model, preprocessing_of
-from carvision.training import newest_checkpoint, train_fold, trainer
+from carvision.training import learner, newest_checkpoint, train_fold, trainer
 from carvision.training.validation import Validation
 from tests.training.conftest import PER_CLASS, Data, Recorder, Run, job_in, tiny
 
@@ -226,6 +226,17 @@ def test_backbones_of_different_precision_follow_each_other(train: Train) -> Non
         torch.float32,
         torch.int64,
     }
+
+
+def test_a_first_step_that_the_scaler_skips_gives_no_warning(
+    train: Train, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    """In fp16 the first steps may overflow; torch would warn of the order of two calls."""
+    scaler = torch.amp.GradScaler("cpu", init_scale=3.4e38)
+    monkeypatch.setattr(learner, "grad_scaler", lambda device, precision: scaler)
+    train(tiny("train.max_steps=2 optimizer.name=sgd"))
+    assert scaler.get_scale() < 3.4e38, "the test needs a step that overflows"
+    assert not [found for found in recwarn if "lr_scheduler" in str(found.message)]
 
 
 @pytest.mark.parametrize("fold", [0, 4])

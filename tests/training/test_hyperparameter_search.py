@@ -1,4 +1,4 @@
-"""The search itself, over trainings that are made up: its order, its end, its interruptions."""
+"""The search over made-up trainings: its order, its end, its interruptions."""
 
 from collections.abc import Callable
 from pathlib import Path

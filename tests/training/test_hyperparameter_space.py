@@ -1,4 +1,4 @@
-"""What is searched: around the configuration, which is one of its points."""
+"""The search space: around the configuration, which is one of its points."""
 
 from pathlib import Path
 

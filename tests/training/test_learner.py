@@ -1,4 +1,4 @@
-"""One optimiser step: parts that add up, memory that runs out, what is frozen, what is mixed."""
+"""One optimiser step: micro-batches, memory that runs out, frozen layers, the learning rate."""
 
 from copy import deepcopy
 
@@ -12,7 +12,6 @@ from carvision.models import classifier_parameters
 from carvision.models.timm_api import load_timm
 from carvision.training import learner as module
 from carvision.training.learner import Learner, UpdateCutShortError, constant_lr
-from carvision.training.mixup import MixUp
 from tests.training.conftest import tiny
 
 CLASSES = 3
@@ -39,7 +38,7 @@ def _batch(images=8, seed=0):
 
 
 def _without_batch_norm(learner):
-    """Batch norm sees the parts of a batch one by one; everything else adds up."""
+    """Freeze batch norm, which sees micro-batches one by one; everything else adds up."""
     for part in learner.network.modules():
         if isinstance(part, torch.nn.modules.batchnorm._BatchNorm):
             part.train(False)
@@ -50,7 +49,7 @@ def _weights(learner):
 
 
 @pytest.mark.parametrize("size", [8, 7, 5])
-def test_parts_of_a_batch_add_up_to_the_whole(size):
+def test_micro_batches_add_up_to_the_whole(size):
     whole, parts = _learner("optimizer.name=sgd"), _learner("optimizer.name=sgd")
     parts.micro_batch = 3
     losses = []
@@ -156,7 +155,7 @@ def test_an_average_that_has_no_room_is_said(monkeypatch):
     [
         # Not given up before two.
         (12, 2, "", [12, 6, 3, 2]),
-        # Parts of five are no two, two and one.
+        # Five images are not split into two, two and one.
         (5, 3, "", [5, 3]),
         (7, 3, "", [7, 3, 2]),
         # Without batch norm an image can be alone.
@@ -187,7 +186,7 @@ def test_halving_ends_at_what_the_network_needs(images, room, overrides, tried):
 @pytest.mark.parametrize(
     ("images", "micro", "fewest"), [(3, 3, 3), (5, 3, 3), (5, 2, 3), (2, 2, 2), (9, 2, 3)]
 )
-def test_what_cannot_be_parted_further_says_how_many_did_not_fit(images, micro, fewest):
+def test_what_cannot_be_split_further_says_how_many_did_not_fit(images, micro, fewest):
     learner = _learner()
     learner.micro_batch = micro
     learner.start_epoch(1)
@@ -245,39 +244,6 @@ def test_the_average_follows_the_network():
     assert any(not torch.equal(a, b) for a, b in near)
 
 
-@pytest.mark.parametrize("kind", ["mixup_alpha", "cutmix_alpha"])
-def test_mixing_depends_on_seed_and_step_alone(kind):
-    config = tiny(f"mixing.p=1.0 mixing.{kind}=1.0").mixing
-    images, targets = _batch(9)
-    images = images.float()
-    before = images.clone()
-    one, other = (MixUp(config, CLASSES, seed=4) for _ in range(2))
-    other(images, targets, 7)
-    torch.manual_seed(3)
-    mixed, soft = one(images, targets, 5)
-    again, soft_again = other(images, targets, 5)
-    assert torch.equal(mixed, again) and torch.equal(soft, soft_again)
-    # Nothing of the caller's is changed, the odd image is left out, and shares add up.
-    assert torch.equal(images, before)
-    assert mixed.shape == (8, 3, 32, 32)
-    torch.testing.assert_close(soft.sum(1), torch.ones(8))
-    assert not torch.equal(mixed, images[:8])
-    assert not torch.equal(one(images, targets, 6)[0], mixed)
-    assert not torch.equal(MixUp(config, CLASSES, seed=5)(images, targets, 5)[0], mixed)
-
-
-def test_mixing_leaves_numpys_state(monkeypatch):
-    import numpy as np
-
-    config = tiny("mixing.p=1.0 mixing.mixup_alpha=1.0").mixing
-    np.random.seed(3)
-    expected = np.random.random()
-    np.random.seed(3)
-    images, targets = _batch()
-    MixUp(config, CLASSES, seed=4)(images.float(), targets, 5)
-    assert np.random.random() == expected
-
-
 def test_the_learning_rate_follows_its_factor():
     peak = tiny().optimizer.lr
 
@@ -307,7 +273,7 @@ def test_a_factor_of_zero_moves_no_weight():
 
 @pytest.fixture
 def with_scaler(monkeypatch):
-    """A learner that scales, as fp16 needs it; it computes in float32, which a CPU does, too."""
+    """A learner that scales its loss, as in fp16, but computes in float32, as a CPU can."""
 
     def make(overrides="", lr_factor=constant_lr):
         scaler = torch.amp.GradScaler("cpu", init_scale=1024.0, growth_interval=2)

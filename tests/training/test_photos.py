@@ -1,4 +1,4 @@
-"""The photos as training sees them: squashed as the backbone's weights were made for."""
+"""Training photos are resized with the interpolation of the backbone's weights."""
 
 from pathlib import Path
 

@@ -33,7 +33,7 @@ EVERYTHING = (
 
 
 class _Interrupting(Recorder):
-    """Presses Ctrl-C at the end of a step."""
+    """Interrupts at the end of a step."""
 
     def __init__(self, at: int) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class _Interrupting(Recorder):
 
 
 class _Timed(Recorder):
-    """Notes when the first step has ended, and the seconds from then to the end."""
+    """Records when the first step ended, and the seconds from then to the end."""
 
     first: float
     seconds: float
@@ -114,7 +114,7 @@ def _is_killed(data: Data, folder: Path, seconds: float) -> bool:
     process.join(seconds)
     process.kill()
     process.join()
-    # What is told of a process that has ended by itself is its own status.
+    # A process that ended by itself has its own status.
     assert process.exitcode in (0, -signal.SIGKILL)
     return process.exitcode == -signal.SIGKILL
 
@@ -295,7 +295,7 @@ def test_ctrl_c_after_a_checkpoint_that_the_disk_refused(
     caplog: pytest.LogCaptureFixture,
     refused: int,
 ) -> None:
-    """It is tried anew, for there may be room by then; Ctrl-C it stays, whatever comes of that."""
+    """A checkpoint is tried again, since there may be room by now; training ends with Ctrl-C."""
     save = torch.save
     tried = []
 
@@ -325,7 +325,7 @@ def test_after_broken_checkpoints_new_ones_are_kept(data: Data, tmp_path: Path) 
 
 
 class _InterruptingAtEpochs(Recorder):
-    """Presses Ctrl-C while the first epoch is reported."""
+    """Interrupts while the first epoch is reported."""
 
     def epoch_ended(self, epoch, metrics) -> None:
         super().epoch_ended(epoch, metrics)
