@@ -1,6 +1,7 @@
 """Builds the trainer of a fold from its job, in the state of its newest checkpoint."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import torch
 
+from carvision.config import Config
 from carvision.contracts import Tracker
 from carvision.errors import DataError
 from carvision.inference import ComputeSettings
@@ -56,13 +58,7 @@ def build_trainer(
 
     # Everything that is drawn at random is drawn from here on, on each fold from another seed.
     torch.manual_seed(config.seed * 1000 + job.fold)
-    schedule = partial(
-        lr_factor,
-        steps_per_epoch=batches.steps_per_epoch,
-        total_steps=total_steps,
-        schedule=config.schedule,
-        floor=config.schedule.eta_min / config.optimizer.lr,
-    )
+    schedule = _schedule(config, batches.steps_per_epoch, total_steps)
     classes = len(job.manifest.classes.names)
     learner = Learner(config, classes, compute, tracker.warning, schedule)
 
@@ -84,6 +80,17 @@ def _batch_size(job: FoldJob, compute: ComputeSettings, photos: int) -> int:
     if job.config.train.batch_size != "auto":
         return job.config.train.batch_size
     return largest_batch(job.config, len(job.manifest.classes.names), compute, photos)
+
+
+def _schedule(config: Config, steps_per_epoch: int, total_steps: int) -> Callable[[int], float]:
+    """The learning rate's factor at a step."""
+    return partial(
+        lr_factor,
+        steps_per_epoch=steps_per_epoch,
+        total_steps=total_steps,
+        schedule=config.schedule,
+        floor=config.schedule.eta_min / config.optimizer.lr,
+    )
 
 
 def _newest_checkpoint(job: FoldJob) -> tuple[Path, dict[str, Any]] | None:
