@@ -47,15 +47,15 @@ BATCH_SIZE: Final = "train/batch_size"
 _SECONDS = "predict/seconds_per_1000"
 
 
-def set_tags(job: FoldJob) -> dict[str, str]:
-    """The tags that the runs of a job's fold set are found by."""
+def fold_set_tags(job: FoldJob) -> dict[str, str]:
+    """The tags by which the runs of a job's fold set are found."""
     tags = {MODEL: job.config.name, SET: job.set_id, DATA: job.manifest.fingerprint}
     return tags | ({STUDY: job.study} if job.study else {})
 
 
 def fold_tags(job: FoldJob) -> dict[str, str]:
-    """The tags that the runs of a job's fold are found by."""
-    return set_tags(job) | {FOLD: str(job.fold)}
+    """The tags by which the runs of a job's fold are found."""
+    return fold_set_tags(job) | {FOLD: str(job.fold)}
 
 
 def best_metrics(result: FoldResult) -> dict[str, float]:

@@ -1,7 +1,7 @@
-"""One fold's training as one object: made once, handed down, and good in any process.
+"""A fold to train as one object, which is made once and passed on, even to another process.
 
-A job pickles, and everything in it was decided when it was made: a process that gets one asks
-neither MLflow nor the machine what the fold is.
+A job can be pickled. Everything in it is decided when it is made: the process that trains it needs
+neither MLflow nor the settings of the machine where it was made to know what the fold is.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from carvision.files import sha256_of
 from carvision.inference import resolved_precision
 from carvision.workspace import FOLDS
 
-#: The format of checkpoints, which is a part of a fold's identity: another one is refused.
+#: The format of checkpoints. It is a part of a fold's identity, so other formats are refused.
 CHECKPOINT_FORMAT: Final = 3
 
 
@@ -30,8 +30,8 @@ class FoldJob:
     ``root`` is the folder that the manifest's paths are relative to. ``precision`` is what
     ``config.precision`` means on the machine that made the job, and ``weights_sum`` the SHA-256 of
     the file ``model.weights``, where there is one. ``study`` names the search that trains the fold
-    for its score alone; empty where its model is to be registered. ``home`` is where the folders of
-    fold sets lie.
+    for its score alone; it is empty if the fold's model is to be registered. ``home`` holds the
+    folders of fold sets.
     """
 
     config: Config
@@ -53,7 +53,7 @@ class FoldJob:
         fold: int,
         cache: PhotoCache | None = None,
     ) -> Self:
-        """The job of training ``fold`` on this machine.
+        """Make the job of training ``fold`` on this machine.
 
         Raises:
             ConfigError: the device or the precision is not available here.
@@ -69,15 +69,15 @@ class FoldJob:
 
     @property
     def name(self) -> str:
-        """For messages and run names."""
+        """A name for messages and runs."""
         return f"{self.config.name} fold {self.fold}"
 
     @property
     def set_identity(self) -> dict[str, Any]:
-        """Everything that changes the result of a set's folds, beside the fold.
+        """Everything that changes the result of a set's folds, except the fold itself.
 
-        A cache is a part of it: a photo that was resized twice has other last bits. Of a weights
-        file the content counts, not the name.
+        The side of the cache is included, because a photo that is resized twice differs in its last
+        bits. A file of weights counts by its content, not by its name.
         """
         settings = self.config.result_settings()
         settings["model"]["weights"] = self.weights_sum
@@ -89,14 +89,14 @@ class FoldJob:
 
     @property
     def set_id(self) -> str:
-        """The name of the fold set: folds trained on other days or machines have the same."""
+        """The fold set's name: its folds share it, whatever day or machine they are trained on."""
         content = json.dumps(self.set_identity, sort_keys=True)
         digest = hashlib.sha256(content.encode()).hexdigest()[:16]
         return f"{self.study}-{digest}" if self.study else digest
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What a checkpoint must have been written for, to be gone on from."""
+        """The identity that a checkpoint must have for training to go on from it."""
         settings = self.set_identity
         return settings | {
             "data": settings.pop("fingerprint"),
@@ -119,7 +119,7 @@ class FoldJob:
 def fold_jobs(
     config: Config, manifest: Manifest, root: Path, folds: Sequence[int]
 ) -> tuple[FoldJob, ...]:
-    """The jobs of training ``folds``; they read from a cache of photos where one is worth it.
+    """Make the jobs of training ``folds``, with a cache of photos if one is worth its room.
 
     Raises:
         CarvisionError: the device or the precision is not available here; the cache takes too much

@@ -20,7 +20,7 @@ from carvision.pipelines.hpo.believed_trials import BEST, RUN_ID, run_named_by
 from carvision.pipelines.train.begun_folds import begun_run
 from carvision.pipelines.train.fold_run import train_with_trackers
 from carvision.reporting.console import announce
-from carvision.store.fold_sets import best_metrics, finished_folds, fold_tags, set_tags
+from carvision.store.fold_sets import best_metrics, finished_folds, fold_set_tags, fold_tags
 from carvision.store.open_runs import tracked_run
 from carvision.store.runs import log_settings
 from carvision.tracking.event_log import EVENTS_FILE
@@ -46,7 +46,7 @@ def train_trial(trial: optuna.Trial, config: Config, jobs: Sequence[FoldJob]) ->
     study = trial.study.study_name
     own = [replace(job, config=config, cache=cache, study=study) for job in jobs]
     begun = run_named_by(trial.user_attrs)
-    with tracked_run(STAGE_TRIAL, f"trial {trial.number}", set_tags(own[0]), begun) as run:
+    with tracked_run(STAGE_TRIAL, f"trial {trial.number}", fold_set_tags(own[0]), begun) as run:
         trial.set_user_attr(RUN_ID, run.info.run_id)
         if run.info.run_id != begun:
             log_settings(config.model_dump(mode="json"))

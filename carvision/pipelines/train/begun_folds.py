@@ -53,7 +53,7 @@ def begun_batch_size(job: FoldJob) -> int | None:
         require_server()
         return batch_size_of(job.set_id)
     except TRACKING_ERRORS as error:
-        announce(f"train.batch_size=auto is looked for anew: {error}")
+        announce(f"the batch size of train.batch_size=auto is searched anew: {error}")
         return None
 
 
@@ -69,7 +69,7 @@ def close_begun_run(job: FoldJob) -> None:
         for closed in close_abandoned(run_id):
             announce(f"run {closed.info.run_name} was killed before; it is marked so")
     except TRACKING_ERRORS as error:
-        announce(f"what was killed before may show as RUNNING: {error}")
+        announce(f"runs that were killed before may show as RUNNING: {error}")
 
 
 def announce_others(job: FoldJob) -> None:
@@ -82,9 +82,9 @@ def announce_others(job: FoldJob) -> None:
         if other == job.folder or found is None or not checkpoints(other):
             continue
         if found.get("name") == job.config.name:
-            how = "To go on with that, give what it had"
+            how = "To go on with that, give it the same settings and data"
             if not is_of_this_version(found, job.identity):
-                how = "Another version of carvision began it, and only that one can go on with it"
+                how = "Only the version of carvision that began it can go on with it"
             announce(
                 f"{job.name} is trained anew. It was begun with other settings or data before, and "
                 f"is not finished: {', '.join(differences(found, job.identity))}. {how}; its "

@@ -5,7 +5,7 @@ import mlflow
 from carvision.data.loading.preview import augmentation_preview
 from carvision.pipelines.train.fold_set import FoldSet
 from carvision.reporting.console import announce
-from carvision.store.fold_sets import set_tags
+from carvision.store.fold_sets import fold_set_tags
 from carvision.store.prepared import log_data_input
 from carvision.store.runs import log_settings
 from carvision.store.server import TRACKING_ERRORS, require_server
@@ -18,7 +18,7 @@ def log_description(fold_set: FoldSet) -> None:
     job = fold_set.jobs[0]
     try:
         require_server()
-        mlflow.set_tags(set_tags(job))
+        mlflow.set_tags(fold_set_tags(job))
         log_settings(job.config.model_dump(mode="json"))
         log_data_input(job.manifest, job.root, "training")
         if fold_set.missing:

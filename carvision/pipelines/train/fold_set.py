@@ -16,9 +16,10 @@ from carvision.training.job import FoldJob, fold_jobs
 
 @dataclass(frozen=True)
 class FoldSet:
-    """Folds to train: ``jobs``, without those that have a run in ``finished``, by fold.
+    """The folds that a command trains.
 
-    ``anew`` forgets what was begun of a fold before.
+    ``jobs`` are all of them, ``finished`` has the runs of those that are finished, by fold. With
+    ``anew``, what was begun of a fold before is forgotten.
     """
 
     jobs: tuple[FoldJob, ...]
@@ -39,7 +40,7 @@ class FoldSet:
 def fold_set_of(
     config: Config, prepared: PreparedData, folds: Sequence[int], resume: str
 ) -> FoldSet:
-    """The set of ``folds``; results of an earlier training that wait on the disk are logged first.
+    """Make the set of ``folds``, after logging the results that wait on the disk.
 
     ``resume`` is ``auto`` or ``never``, as in :func:`carvision.pipelines.train.step.train`.
 

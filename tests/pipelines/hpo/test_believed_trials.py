@@ -1,6 +1,5 @@
 """A search's trials count where their runs say the same."""
 
-import logging
 from types import SimpleNamespace
 
 import optuna
@@ -12,7 +11,6 @@ from optuna.trial import FrozenTrial
 from carvision.config import load_config
 from carvision.pipelines.hpo import believed_trials
 from carvision.pipelines.hpo.believed_trials import BelievedTrials, run_named_by
-from carvision.pipelines.hpo.report import trial_report
 from carvision.training.hyperparameter_space import configured, distributions, starting_values
 from tests.hostile_names import HOSTILE
 
@@ -108,18 +106,6 @@ def test_a_setting_that_is_hidden_as_a_secret_is_no_other(monkeypatch: pytest.Mo
     assert not BelievedTrials("s", CONFIG)(_trial())
     monkeypatch.setenv("HF_TOKEN", name)
     assert BelievedTrials("s", CONFIG)(_trial())
-
-
-def test_a_new_trial_that_is_not_believed_ends_no_search(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO, "carvision")
-    _store(monkeypatch, study="another")
-    study, believe = optuna.create_study(study_name="s"), BelievedTrials("s", CONFIG)
-    report = trial_report(study, 3, believe)
-    study.add_trial(_trial())
-    report(study.trials[0])
-    assert "trial 0: log loss 0.5000; 0 of 3 done" in caplog.text
 
 
 def test_a_store_that_cannot_be_asked_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,7 +63,7 @@ def test_other_data_and_classes_are_named(tmp_path: Path, caplog: pytest.LogCapt
         announce_others(replace(job_of(others, fingerprint="y", classes=("K5",)), home=tmp_path))
     (message,) = caplog.messages
     assert "classes: 2 → 1, without ['K5_Hybrid'], with [], data: x → y, loss.name: " in message
-    assert "To go on with that, give what it had" in message
+    assert "To go on with that, give it the same settings and data" in message
     assert str(begun) in message
 
 
@@ -79,7 +79,7 @@ def test_what_an_earlier_version_began_is_named_as_such(
         announce_others(replace(job_of("optimizer.lr=0.002"), home=tmp_path))
     (message,) = caplog.messages
     assert "optimizer.lr: 0.001 → 0.002" in message
-    assert "Another version of carvision began it, and only that one can go on with it" in message
+    assert "Only the version of carvision that began it can go on with it" in message
 
 
 @pytest.mark.parametrize("content", ["", "[]", "null", '"x"', "[" * 100_000])
