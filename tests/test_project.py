@@ -1,5 +1,6 @@
 """MLproject, scripts, pins and files agree with each other."""
 
+import ast
 import importlib
 import re
 import tomllib
@@ -120,3 +121,28 @@ def test_no_file_is_long():
     }
     assert len(lines) > 20
     assert {name: count for name, count in lines.items() if count > 300} == {}
+
+
+def test_no_function_is_long():
+    """A function fits on a screen."""
+    lengths = {}
+    for path in ROOT.glob("carvision/**/*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef):
+                length = (node.end_lineno or 0) - node.lineno + 1
+                lengths[f"{path.relative_to(ROOT)}:{node.name}"] = length
+    assert len(lengths) > 500
+    assert {name: length for name, length in lengths.items() if length > 50} == {}
+
+
+def test_tests_bear_the_names_of_the_modules():
+    """Whole situations, which have no module of their own, are in tests/scenarios."""
+    strangers = []
+    for path in ROOT.glob("tests/*/**/test_*.py"):
+        room, *folders = path.relative_to(ROOT / "tests").parts[:-1]
+        module = ROOT / "carvision" / room / Path(*folders) / path.name.removeprefix("test_")
+        # A package's tests may be one file.
+        known = module.exists() or module.with_suffix("").is_dir()
+        if room not in ("scenarios", "commands") and not known:
+            strangers.append(path.relative_to(ROOT).as_posix())
+    assert sorted(strangers) == []
