@@ -4,9 +4,11 @@ MLflow and torch take seconds to import, so only the step itself imports them: `
 mistyped parameter answer at once.
 """
 
+import _thread
 import errno
 import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Final, NoReturn
@@ -41,6 +43,8 @@ _HANG_UP: Final = getattr(signal, "SIGHUP", None)
 _INTERRUPTIONS: Final = tuple(filter(None, (signal.SIGINT, signal.SIGTERM, _HANG_UP)))
 
 _INTERRUPTED: Final = 130
+#: Seconds.
+_UNTIL_RAISED_AGAIN: Final = 0.1
 
 
 def run_entry_point(command: Callable[..., None], settings: Sequence[str] = ()) -> NoReturn:
@@ -57,6 +61,7 @@ def run_entry_point(command: Callable[..., None], settings: Sequence[str] = ()) 
         # `nohup` has this signal ignored: it stays so.
         if number != _HANG_UP or signal.getsignal(number) == signal.SIG_DFL:
             signal.signal(number, _interrupt)
+    sys.unraisablehook = _not_swallowing_interrupts
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(command)
     status = 0
@@ -114,3 +119,17 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     for other in _INTERRUPTIONS:
         signal.signal(other, lambda number, frame: None)
     raise KeyboardInterrupt
+
+
+def _not_swallowing_interrupts(unraisable: "sys.UnraisableHookArgs") -> None:
+    """Raise KeyboardInterrupt again where Python swallowed it.
+
+    Python prints and drops what is raised in a destructor, such as that of a loader whose workers
+    end. The command would then go on, deaf to every further Ctrl-C.
+    """
+    if issubclass(unraisable.exc_type, KeyboardInterrupt):
+        signal.signal(signal.SIGINT, _interrupt)
+        # Not at once: raised in this hook, it would be dropped as well.
+        threading.Timer(_UNTIL_RAISED_AGAIN, _thread.interrupt_main).start()
+    else:
+        sys.__unraisablehook__(unraisable)
