@@ -4,18 +4,15 @@ MLflow and torch take seconds to import, so only the step itself imports them: `
 mistyped parameter answer at once.
 """
 
-import _thread
 import errno
-import signal
 import sys
-import threading
 from collections.abc import Callable, Sequence
-from types import FrameType
 from typing import Final, NoReturn
 
 import typer
 
 from carvision.errors import CarvisionError
+from carvision.interruption import interruptions_handled
 from carvision.library_settings import set_up_libraries
 from carvision.pipelines.command_line import usage_message, with_one_set
 from carvision.redaction import redacted
@@ -38,13 +35,7 @@ _DISK_ERRORS: Final = (
     errno.EPERM,
 )
 
-#: Sent when a terminal is closed; Windows has no such signal.
-_HANG_UP: Final = getattr(signal, "SIGHUP", None)
-_INTERRUPTIONS: Final = tuple(filter(None, (signal.SIGINT, signal.SIGTERM, _HANG_UP)))
-
 _INTERRUPTED: Final = 130
-#: Seconds.
-_UNTIL_RAISED_AGAIN: Final = 0.1
 
 
 def run_entry_point(command: Callable[..., None], settings: Sequence[str] = ()) -> NoReturn:
@@ -57,16 +48,11 @@ def run_entry_point(command: Callable[..., None], settings: Sequence[str] = ()) 
     set_up_logging()
     set_mlflow_defaults()
     set_up_libraries()
-    for number in _INTERRUPTIONS:
-        # `nohup` has this signal ignored: it stays so.
-        if number != _HANG_UP or signal.getsignal(number) == signal.SIG_DFL:
-            signal.signal(number, _interrupt)
-    sys.unraisablehook = _not_swallowing_interrupts
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(command)
     status = 0
     try:
-        with unstarted_run_closed():
+        with interruptions_handled(), unstarted_run_closed():
             # Not standalone: typer then raises errors, instead of printing them, and returns the
             # exit status.
             status = app(with_one_set(sys.argv[1:]), standalone_mode=False) or 0
@@ -107,29 +93,3 @@ def _about_the_store(error: Exception) -> str | None:
 def _fail(message: str) -> NoReturn:
     print_error(redacted(message))
     sys.exit(1)
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    """Raise KeyboardInterrupt, so that runs end KILLED and temporary files are removed.
-
-    The terminal sends Ctrl-C to ``mlflow run`` and to this process, and ``mlflow run`` then
-    terminates this process: the second signal must not stop the clean-up. (Not by SIG_IGN: Python
-    would complain about a signal that has already arrived.)
-    """
-    for other in _INTERRUPTIONS:
-        signal.signal(other, lambda number, frame: None)
-    raise KeyboardInterrupt
-
-
-def _not_swallowing_interrupts(unraisable: "sys.UnraisableHookArgs") -> None:
-    """Raise KeyboardInterrupt again where Python swallowed it.
-
-    Python prints and drops what is raised in a destructor, such as that of a loader whose workers
-    end. The command would then go on, deaf to every further Ctrl-C.
-    """
-    if issubclass(unraisable.exc_type, KeyboardInterrupt):
-        signal.signal(signal.SIGINT, _interrupt)
-        # Not at once: raised in this hook, it would be dropped as well.
-        threading.Timer(_UNTIL_RAISED_AGAIN, _thread.interrupt_main).start()
-    else:
-        sys.__unraisablehook__(unraisable)

@@ -14,6 +14,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from carvision.interruption import raise_if_interrupted
 from carvision.reporting.log_filters import hide_secrets
 from carvision.reporting.progress_lines import ProgressLines
 from carvision.reporting.streams import output_failed
@@ -80,10 +81,16 @@ def progress(description: str, total: int, done: int = 0) -> Iterator[Callable[.
     """Show the progress over ``total`` items, ``done`` of which are done already.
 
     It is a bar on a terminal, and a line from time to time in a file. The function that is yielded
-    takes the number of items just done and, optionally, a new description.
+    takes the number of items just done and, optionally, a new description; after Ctrl-C it raises
+    KeyboardInterrupt.
     """
     shown = _bar if console.is_interactive else _lines
-    with shown(description, total, done) as advance:
+    with shown(description, total, done) as show:
+
+        def advance(done: int, description: str | None = None) -> None:
+            raise_if_interrupted()
+            show(done, description)
+
         yield advance
 
 

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+from carvision.interruption import raise_if_interrupted
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -16,7 +18,11 @@ def deferred_interrupts() -> Iterator[None]:
 
     An optimiser step is such a block: in the middle of it the weights, the optimiser and the
     counters do not belong together, so a checkpoint of them would be useless.
+
+    Raises:
+        KeyboardInterrupt: before the block, if an earlier one was lost.
     """
+    raise_if_interrupted()
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread can set handlers, and Python handles signals there
         return

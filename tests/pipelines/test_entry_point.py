@@ -4,7 +4,6 @@ import errno
 import os
 import signal
 import sys
-import time
 
 import pytest
 import typer
@@ -21,7 +20,6 @@ def _own_command_line(monkeypatch):
         number: signal.getsignal(number)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     }
-    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
     yield
     for number, handler in handlers.items():
         signal.signal(number, handler)
@@ -125,24 +123,3 @@ def test_a_hang_up_unwinds_unless_it_is_ignored(monkeypatch: pytest.MonkeyPatch)
         with pytest.raises(SystemExit) as caught:
             run_entry_point(hung_up)
         assert caught.value.code == status
-
-
-def test_an_interrupt_in_a_destructor_stops_the_command():
-    """Python drops what a destructor raises; then no further Ctrl-C would be heard."""
-    went_on = []
-
-    class Loader:
-        def __del__(self) -> None:
-            signal.raise_signal(signal.SIGINT)
-
-    def command() -> None:
-        loader = Loader()
-        del loader
-        for _ in range(100):
-            time.sleep(0.01)
-        went_on.append(True)
-
-    with pytest.raises(SystemExit) as caught:
-        run_entry_point(command)
-    assert caught.value.code == 130
-    assert not went_on
