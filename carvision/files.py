@@ -15,7 +15,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from carvision.errors import CarvisionError, ConfigError
-from carvision.leftovers import exchange, temporary_path
+from carvision.temporary_files import exchange, temporary_path
 from carvision.workspace import SCRATCH
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from torch import nn
 
 from carvision.data.loading.loader import PhotoLoader
 from carvision.data.loading.whole_photos import WholePhotos, whole_photo_loader
-from carvision.data.views import apply_view
+from carvision.data.tta_views import apply_view
 from carvision.ensembling.mix import fold_mean, tempered
 from carvision.errors import CarvisionError
 from carvision.inference.compute_settings import ComputeSettings

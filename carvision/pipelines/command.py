@@ -8,13 +8,13 @@ from contextlib import contextmanager
 import mlflow
 from mlflow.entities import Run
 
-from carvision.leftovers import clear_leftovers
-from carvision.pipelines.tune.registration import finish_delivery
+from carvision.pipelines.tune.register_ensemble import finish_delivery
 from carvision.reporting.console import announce, console
 from carvision.store.address import is_local_store, run_address
 from carvision.store.killed_runs import close_killed_runs
 from carvision.store.open_runs import tracked_run
 from carvision.store.server import require_server
+from carvision.temporary_files import clear_leftovers
 from carvision.tracking.outbox.steps import deliver_waiting
 from carvision.workspace import WORK
 

@@ -8,7 +8,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 from mlflow.models.model import MLMODEL_FILE_NAME
 
-from carvision.contracts.sums import SUMS, damage, damage_below
+from carvision.contracts.checksums import SUMS, damage, damage_below
 from carvision.errors import WeightsError
 
 

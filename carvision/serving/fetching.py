@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from carvision.errors import ConfigError
-from carvision.leftovers import clear_leftovers, temporary_path
+from carvision.temporary_files import clear_leftovers, temporary_path
 
 #: Windows, which knows no such number, has a temporary folder for each user.
 _USER: Final = os.getuid() if hasattr(os, "getuid") else 0

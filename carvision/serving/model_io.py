@@ -19,7 +19,7 @@ from mlflow.types import ColSpec, Schema
 from mlflow.types.schema import AnyType
 from PIL import Image
 
-from carvision.data.submission_photos import ALLOW_PATHS
+from carvision.data.submission_listing import ALLOW_PATHS
 from carvision.errors import DataError
 from carvision.serving.limits import MAX_PHOTOS_KEY, MAX_PIXELS_KEY
 

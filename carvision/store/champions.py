@@ -17,10 +17,10 @@ from carvision.contracts import EnsembleSpec, read_spec
 from carvision.errors import TrackingError
 from carvision.files import plain_name, scratch_folder
 from carvision.store.client import client
+from carvision.store.member_versions import TUNE_AGAIN, MemberVersion, damage_of, member_of
 from carvision.store.model_files import SPEC_FILE, fetch_spec
 from carvision.store.server import is_missing, unreachable
 from carvision.store.tags import DATA
-from carvision.store.versions import TUNE_AGAIN, MemberVersion, damage_of, member_of
 
 ENSEMBLE: Final = "carvision-ensemble"
 CHAMPION: Final = "champion"

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from carvision.contracts import EnsembleOof, read_ensemble_oof, write_ensemble_oof
+from carvision.contracts.checksums import SUMS, damage, sums_of
 from carvision.contracts.ensemble_oof import FORECAST_FILE, OOF_FILE
-from carvision.contracts.sums import SUMS, damage, sums_of
 from carvision.errors import PredictionsError
 from carvision.files import scratch_folder
 from carvision.store.artifacts import fetch

@@ -21,7 +21,7 @@ from carvision.contracts import (
     read_predictions,
     read_true_class,
 )
-from carvision.contracts.sums import SUMS, damage, files_below
+from carvision.contracts.checksums import SUMS, damage, files_below
 from carvision.errors import PredictionsError, WeightsError
 from carvision.store.artifacts import fetch, has_artifact
 from carvision.store.client import client

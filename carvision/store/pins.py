@@ -12,8 +12,8 @@ from mlflow.exceptions import MlflowException
 from carvision.contracts import ClassMap, EnsembleSpec, Member, Mixing, Score
 from carvision.errors import TrackingError
 from carvision.store.client import client
+from carvision.store.member_versions import TUNE_AGAIN, MemberVersion, member_of
 from carvision.store.server import is_missing
-from carvision.store.versions import TUNE_AGAIN, MemberVersion, member_of
 
 
 def build_spec(

@@ -15,7 +15,7 @@ from mlflow.data.sources import LocalArtifactDatasetSource
 from mlflow.entities import Run
 
 from carvision.config import SplitSettings
-from carvision.contracts.sums import SUMS, damage_below, sums_of
+from carvision.contracts.checksums import SUMS, damage_below, sums_of
 from carvision.data.manifest import MANIFEST_FILES, Manifest, read_manifest, write_manifest
 from carvision.data.names import path_on_disk, portable_path, printable
 from carvision.data.preparation.exclusions import (

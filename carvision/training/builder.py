@@ -13,7 +13,7 @@ from carvision.config import Config
 from carvision.contracts import Tracker
 from carvision.errors import DataError
 from carvision.inference import ComputeSettings
-from carvision.training.batch_size import largest_batch
+from carvision.training.auto_batch_size import largest_batch
 from carvision.training.batches import TrainingBatches
 from carvision.training.best_checkpoint import has_best_weights
 from carvision.training.checkpoint import newest_checkpoint

@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.optim.lr_scheduler import LambdaLR
 
 from carvision.config import Config
 from carvision.errors import CarvisionError
@@ -21,6 +20,7 @@ from carvision.models import (
 )
 from carvision.models.timm_api import load_timm
 from carvision.training.batch_norm import BatchNormStatistics
+from carvision.training.learning_rate import constant_lr, schedule_learning_rate
 from carvision.training.micro_batches import MicroBatches
 from carvision.training.mixup import MixUp
 from carvision.training.optimizer import build_optimizer
@@ -40,11 +40,6 @@ class UpdateCutShortError(Exception):
 def grad_scaler(device: str, precision: str) -> torch.amp.GradScaler:
     """Scales losses so that fp16 gradients do not vanish; in other precisions it does nothing."""
     return torch.amp.GradScaler(device, enabled=precision == "fp16")
-
-
-def constant_lr(step: int) -> float:
-    """A learning rate that stays at its peak."""
-    return 1.0
 
 
 class Learner:
@@ -80,7 +75,7 @@ class Learner:
         )
         self._average = self._move_to_device()
         self._optimizer = build_optimizer(self.network, config.optimizer)
-        self._scheduler = LambdaLR(self._optimizer, lr_factor)
+        self._scheduler = schedule_learning_rate(self._optimizer, lr_factor)
         self._scaler = grad_scaler(compute.device, compute.precision)
         self._batch_norm = BatchNormStatistics(self.network)
         self._loss = build_loss(config.loss)

@@ -7,7 +7,7 @@ from PIL import Image
 from carvision.data.folder.layout import Layout
 from carvision.data.sample import write_sample
 from carvision.data.submission import Template, read_answers
-from carvision.data.submission_photos import SubmissionPhotos
+from carvision.data.submission_listing import SubmissionPhotos
 
 NAMES = [f"digit_{digit}" for digit in range(10)]
 

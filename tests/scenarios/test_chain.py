@@ -25,9 +25,9 @@ from carvision.pipelines.prepare.prepared_data import prepared_data
 from carvision.pipelines.train.step import train
 from carvision.pipelines.tune.step import tune
 from carvision.store.champions import crown_ensemble
-from carvision.store.members import superseded_by
+from carvision.store.member_choice import superseded_by
+from carvision.store.member_versions import MemberVersion
 from carvision.store.runs import find_runs
-from carvision.store.versions import MemberVersion
 from tests.conftest import SAME_CLASSES, write_photos
 
 _SETTINGS = "data.folds=2 model.image_size=32 train.epochs=2 precision=fp32 device=cpu"

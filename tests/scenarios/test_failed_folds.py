@@ -11,7 +11,7 @@ from carvision.errors import CarvisionError, DataError, DivergedError, Incomplet
 from carvision.pipelines.train import fold_run
 from carvision.pipelines.train.step import train
 from carvision.store.client import client
-from carvision.store.versions import MemberVersion
+from carvision.store.member_versions import MemberVersion
 from tests.conftest import write_photos
 
 _QUICK = "data.folds=3 model.image_size=32 train.max_steps=1 precision=fp32"

@@ -16,9 +16,9 @@ from carvision.pipelines.train.step import train
 from carvision.store.artifacts import fetch
 from carvision.store.client import client
 from carvision.store.fold_sets import usable_folds
-from carvision.store.members import choose_members
+from carvision.store.member_choice import choose_members
+from carvision.store.member_versions import MemberVersion
 from carvision.store.prepared import prepared_runs
-from carvision.store.versions import MemberVersion
 from tests.conftest import write_photos
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from carvision.store.registry import REQUIREMENTS
+from carvision.store.registration import REQUIREMENTS
 
 #: Distributions whose module has another name.
 _MODULES = {

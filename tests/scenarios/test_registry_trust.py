@@ -15,7 +15,7 @@ from carvision.errors import CarvisionError, TrackingError, WeightsError
 from carvision.pipelines.ensemble.step import ensemble
 from carvision.pipelines.train.step import train
 from carvision.pipelines.tune.step import tune
-from carvision.store.versions import MemberVersion
+from carvision.store.member_versions import MemberVersion
 from carvision.workspace import STUDY_STORAGE
 from tests.conftest import write_photos
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from carvision.contracts import EnsembleOof, EnsembleSpec, Mixing
-from carvision.data.submission_photos import SubmissionPhotos
+from carvision.data.submission_listing import SubmissionPhotos
 from carvision.ensembling.blend import Blend, Scorer
 from carvision.ensembling.fold_averaging import FoldMixtures, TestFolds
 from carvision.ensembling.forecast import Forecast, forecast_score

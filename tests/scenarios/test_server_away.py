@@ -17,9 +17,9 @@ from carvision.pipelines.train import description, fold_run
 from carvision.pipelines.train.description import log_description
 from carvision.pipelines.train.fold_set import FoldSet
 from carvision.pipelines.train.step import train
+from carvision.store.member_versions import MemberVersion
 from carvision.store.open_runs import tracked_run_if_reachable
 from carvision.store.runs import find_runs
-from carvision.store.versions import MemberVersion
 from carvision.tracking.event_log import read_events, run_named_in
 from carvision.tracking.outbox import delivery
 from carvision.tracking.outbox.events import pending

@@ -15,9 +15,9 @@ from carvision.store.champions import (
     other_champions,
     registered_at,
 )
-from carvision.store.versions import member_of
+from carvision.store.member_versions import member_of
 from tests.hostile_names import HOSTILE
-from tests.store.test_versions import TAGS
+from tests.store.test_member_versions import TAGS
 
 A, B = "a" * 16, "b" * 16
 

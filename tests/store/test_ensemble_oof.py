@@ -12,7 +12,7 @@ from carvision.errors import PredictionsError
 from carvision.files import scratch_folder
 from carvision.store.client import client
 from carvision.store.ensemble_oof import fetch_ensemble_oof, write_oof_artifacts
-from carvision.store.registry import register_ensemble
+from carvision.store.registration import register_ensemble
 
 
 def _oof(optimism: float) -> EnsembleOof:

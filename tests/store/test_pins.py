@@ -10,7 +10,7 @@ from carvision.contracts import EnsembleSpec, Member, Score
 from carvision.errors import TrackingError
 from carvision.store import pins
 from carvision.store.pins import pinned_members
-from tests.store.test_versions import RUNS, TAGS, entry
+from tests.store.test_member_versions import RUNS, TAGS, entry
 
 
 def _spec(data: str = TAGS["carvision.data"], **pin: object) -> EnsembleSpec:

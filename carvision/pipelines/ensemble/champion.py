@@ -11,7 +11,7 @@ from carvision.errors import DataError, TrackingError
 from carvision.pipelines.prepare.prepared_data import find_layout, known_manifest
 from carvision.reporting.console import announce
 from carvision.store.champions import champion_ensemble, data_champion, other_champions
-from carvision.store.members import choose_members
+from carvision.store.member_choice import choose_members
 from carvision.store.pins import build_spec
 from carvision.store.prepared import PreparedRun, prepared_runs
 from carvision.store.tags import DATA

@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from carvision.contracts import VIEWS, EnsembleOof, EnsembleSpec
-from carvision.data.submission_photos import SubmissionPhotos
+from carvision.data.submission_listing import SubmissionPhotos
 from carvision.data.tables import spreadsheet_csv
 from carvision.ensembling.confidence import confidence_table
 from carvision.ensembling.fold_averaging import TestFolds

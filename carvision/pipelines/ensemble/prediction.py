@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from carvision.config import RunSettings
 from carvision.contracts import EnsembleSpec, Predictions, write_predictions
-from carvision.data.submission_photos import SubmissionPhotos
+from carvision.data.submission_listing import SubmissionPhotos
 from carvision.ensembling.fold_averaging import FoldMixtures
 from carvision.ensembling.mix import mix
 from carvision.files import scratch_folder
@@ -19,7 +19,7 @@ from carvision.inference.memory import configure_allocator
 from carvision.metrics import MIN_PROBABILITY
 from carvision.pipelines.ensemble.unreadable import UnreadablePhotos
 from carvision.reporting.console import progress
-from carvision.store.versions import MemberVersion
+from carvision.store.member_versions import MemberVersion
 from carvision.tracking.outbox.record import log_artifacts
 
 

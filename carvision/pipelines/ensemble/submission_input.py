@@ -8,7 +8,7 @@ from carvision.config.words import shortened
 from carvision.contracts import ClassMap, EnsembleSpec
 from carvision.data.folder.layout import Layout
 from carvision.data.submission import Template, answers_for
-from carvision.data.submission_photos import SubmissionPhotos
+from carvision.data.submission_listing import SubmissionPhotos
 from carvision.errors import DataError
 from carvision.pipelines.ensemble.unreadable import UnreadablePhotos
 from carvision.pipelines.prepare.prepared_data import check_data, find_layout

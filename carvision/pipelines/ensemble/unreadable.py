@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from carvision.contracts import EnsembleOof, EnsembleSpec
 from carvision.data.photo.check import unreadable_photos
-from carvision.data.submission_photos import SubmissionPhotos
+from carvision.data.submission_listing import SubmissionPhotos
 from carvision.errors import CarvisionError, DataError
 from carvision.reporting.console import announce, progress
 from carvision.store.prepared import prepared_runs

@@ -23,10 +23,10 @@ from carvision.pipelines.prepare.prepared_data import check_data, prepared_data
 from carvision.pipelines.train.description import log_description
 from carvision.pipelines.train.fold_run import train_in_own_run
 from carvision.pipelines.train.fold_set import FoldSet, fold_set_of
-from carvision.pipelines.train.registration import register_if_reachable
+from carvision.pipelines.train.register_backbone import register_if_reachable
 from carvision.reporting.console import announce
+from carvision.store.member_versions import MemberVersion
 from carvision.store.open_runs import tracked_run_if_reachable
-from carvision.store.versions import MemberVersion
 from carvision.tracking.outbox.folds import is_finished
 from carvision.tracking.wandb_tracker import check_wandb
 

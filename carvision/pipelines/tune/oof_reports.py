@@ -27,9 +27,9 @@ from carvision.reporting.suspicious_labels import (
 )
 from carvision.store.ensemble_oof import write_oof_artifacts
 from carvision.store.fold_sets import fetch_epochs
+from carvision.store.member_versions import MemberVersion
 from carvision.store.prepared import prepared_runs
 from carvision.store.tags import DATA
-from carvision.store.versions import MemberVersion
 from carvision.tracking.outbox.record import log_artifacts, log_metrics, set_tags
 
 

@@ -9,7 +9,7 @@ from carvision.data.manifest import Manifest
 from carvision.ensembling.oof_predictions import MemberOof, OofTable
 from carvision.errors import PredictionsError
 from carvision.store.fold_sets import fetch_predictions, seconds_per_1000
-from carvision.store.versions import MemberVersion
+from carvision.store.member_versions import MemberVersion
 
 
 def fetch_oof_table(manifest: Manifest, members: Sequence[MemberVersion], folder: Path) -> OofTable:

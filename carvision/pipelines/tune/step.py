@@ -21,13 +21,13 @@ from carvision.pipelines.tune.leaderboard_report import log_leaderboard
 from carvision.pipelines.tune.methods import METHODS, TuneSettings, tune_by_method
 from carvision.pipelines.tune.oof_reports import ReportInputs, log_oof_photos
 from carvision.pipelines.tune.oof_table import fetch_oof_table
-from carvision.pipelines.tune.registration import finish_delivery, to_register
+from carvision.pipelines.tune.register_ensemble import finish_delivery, to_register
 from carvision.reporting.console import announce, progress
 from carvision.reporting.tables import show_weights
-from carvision.store.members import choose_members
+from carvision.store.member_choice import choose_members
+from carvision.store.member_versions import MemberVersion
 from carvision.store.pins import build_spec
 from carvision.store.tags import DATA
-from carvision.store.versions import MemberVersion
 from carvision.tracking.outbox.record import log_params, set_tags
 from carvision.tracking.outbox.steps import recorded
 

@@ -13,7 +13,7 @@ import numpy as np
 from mlflow.entities import Run
 
 from carvision.contracts import write_predictions
-from carvision.contracts.sums import SUMS, sums_of
+from carvision.contracts.checksums import SUMS, sums_of
 from carvision.errors import TrackingError
 from carvision.files import flush, link_or_copy, replacing_folder
 from carvision.store.client import client

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from carvision.contracts import ClassMap
-from carvision.data.submission_photos import SubmissionPhotos
+from carvision.data.submission_listing import SubmissionPhotos
 from carvision.errors import DataError
 from carvision.pipelines.ensemble import unreadable
 from carvision.pipelines.ensemble.submission_input import SubmissionInput, find_test

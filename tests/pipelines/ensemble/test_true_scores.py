@@ -7,7 +7,7 @@ import pytest
 
 from carvision.contracts import VIEWS, EnsembleSpec, Member, Score
 from carvision.data.submission import Template, build_submission
-from carvision.data.submission_photos import SubmissionPhotos
+from carvision.data.submission_listing import SubmissionPhotos
 from carvision.ensembling.fold_averaging import FoldMixtures
 from carvision.pipelines.ensemble import true_scores
 from carvision.pipelines.ensemble.prediction import EnsemblePredictions

@@ -11,7 +11,7 @@ import pytest
 from mlflow.entities import Run
 
 from carvision.config import Config, load_config
-from carvision.data.submission_photos import SubmissionPhotos
+from carvision.data.submission_listing import SubmissionPhotos
 from carvision.errors import DataError
 from carvision.pipelines.ensemble import prediction
 from carvision.pipelines.ensemble.step import ensemble

@@ -7,7 +7,7 @@ import mlflow
 import pytest
 from mlflow.exceptions import MlflowException
 
-from carvision.contracts.sums import sums_of
+from carvision.contracts.checksums import sums_of
 from carvision.errors import TrackingError
 from carvision.files import write_json
 from carvision.store.client import client

@@ -14,8 +14,8 @@ from typing import Final
 from mlflow.entities.model_registry import ModelVersion
 
 from carvision.contracts import ClassMap
+from carvision.contracts.checksums import SUMS, damage_below
 from carvision.contracts.names import is_run_id
-from carvision.contracts.sums import SUMS, damage_below
 from carvision.errors import TrackingError, WeightsError
 from carvision.files import plain_name
 from carvision.models import Bundle, read_bundle

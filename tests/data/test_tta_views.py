@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from carvision.contracts import VIEWS
-from carvision.data.views import apply_view
+from carvision.data.tta_views import apply_view
 
 EXPECTED = {
     "original": lambda image: image,

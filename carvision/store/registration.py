@@ -13,20 +13,20 @@ from mlflow.models import Model
 import carvision
 from carvision import serving
 from carvision.contracts import EnsembleSpec
-from carvision.contracts.sums import SUMS, sums_of
+from carvision.contracts.checksums import SUMS, sums_of
 from carvision.files import link_or_copy, scratch_folder, write_json
 from carvision.models import Bundle
 from carvision.store.champions import ENSEMBLE, crown_member
 from carvision.store.client import client
-from carvision.store.model_files import BUNDLE, SPEC, SPEC_FILE, log_model_files
-from carvision.store.tags import DATA, MODEL
-from carvision.store.versions import (
+from carvision.store.member_versions import (
     WEIGHT,
     MemberVersion,
     TrainedFolds,
     member_of,
     registered_name,
 )
+from carvision.store.model_files import BUNDLE, SPEC, SPEC_FILE, log_model_files
+from carvision.store.tags import DATA, MODEL
 
 _WEIGHTS = "*.safetensors"
 

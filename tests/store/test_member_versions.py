@@ -6,9 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from carvision.contracts.sums import sums_of
+from carvision.contracts.checksums import sums_of
 from carvision.errors import TrackingError
-from carvision.store.versions import MemberVersion, damage_of, member_of, member_or_none
+from carvision.store.member_versions import MemberVersion, damage_of, member_of, member_or_none
 from tests.hostile_names import HOSTILE
 
 RUNS = ("a" * 32, "b" * 32)

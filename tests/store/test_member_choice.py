@@ -5,9 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from carvision.store import members
-from carvision.store.members import choose_members
-from carvision.store.versions import MemberVersion
+from carvision.store import member_choice
+from carvision.store.member_choice import choose_members
+from carvision.store.member_versions import MemberVersion
 
 
 def _version(name: str, folds: str, loss: float, smoke: bool = False) -> MemberVersion:
@@ -61,7 +61,7 @@ def test_the_best_backbone_and_those_that_share_its_photos(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     found = [_version(*version) for version in versions]
-    monkeypatch.setattr(members, "members_of", lambda fingerprint: found)
+    monkeypatch.setattr(member_choice, "members_of", lambda fingerprint: found)
     with caplog.at_level(logging.INFO, "carvision"):
         taken = choose_members("d", ())
     assert [member.preset for member in taken] == chosen

@@ -20,10 +20,10 @@ from carvision.reporting.tables import show_folds
 from carvision.store.address import is_local_store
 from carvision.store.errors import store_problem
 from carvision.store.fold_sets import fetch_true_class, fetch_weights, usable_folds
-from carvision.store.members import find_member, superseded_by
-from carvision.store.registry import register_member
+from carvision.store.member_choice import find_member, superseded_by
+from carvision.store.member_versions import MemberVersion, TrainedFolds
+from carvision.store.registration import register_member
 from carvision.store.server import TRACKING_ERRORS, require_server
-from carvision.store.versions import MemberVersion, TrainedFolds
 from carvision.tracking.outbox.folds import deliver_all
 from carvision.training.job import FoldJob
 from carvision.workspace import registration_lock

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from carvision.contracts.sums import damage, damage_below, files_below, sums_of
+from carvision.contracts.checksums import damage, damage_below, files_below, sums_of
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from carvision.config import list_models
 from carvision.errors import TrackingError
 from carvision.store.client import client
 from carvision.store.fold_sets import has_predictions
+from carvision.store.member_versions import MemberVersion, member_or_none, registered_name
 from carvision.store.model_files import has_bundle
 from carvision.store.tags import DATA, SET
-from carvision.store.versions import MemberVersion, member_or_none, registered_name
 
 log = logging.getLogger(__name__)
 

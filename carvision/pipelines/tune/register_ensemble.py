@@ -30,7 +30,7 @@ from carvision.store.champions import (
 from carvision.store.client import client
 from carvision.store.ensemble_oof import fetch_ensemble_oof
 from carvision.store.pins import pinned_members
-from carvision.store.registry import register_ensemble
+from carvision.store.registration import register_ensemble
 from carvision.tracking.outbox.record import ABOUT, ARTIFACTS, Record
 from carvision.workspace import registration_lock
 

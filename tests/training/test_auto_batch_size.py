@@ -9,8 +9,8 @@ import torch
 
 from carvision.inference import ComputeSettings
 from carvision.models import build_model
-from carvision.training import batch_size, learner, train_fold
-from carvision.training.batch_size import bytes_saved_for_backward, largest_batch
+from carvision.training import auto_batch_size, learner, train_fold
+from carvision.training.auto_batch_size import bytes_saved_for_backward, largest_batch
 from tests.training.conftest import Data, Recorder, job_in, tiny
 
 AUTO = tiny("train.batch_size=auto train.epochs=1")
@@ -42,7 +42,9 @@ def room_for(monkeypatch: pytest.MonkeyPatch):
             return network
 
         monkeypatch.setattr(learner, "build_model", limited_model)
-        monkeypatch.setattr(batch_size, "largest_by_estimate", batch_size.largest_by_trial)
+        monkeypatch.setattr(
+            auto_batch_size, "largest_by_estimate", auto_batch_size.largest_by_trial
+        )
         return tried
 
     return limit
@@ -87,13 +89,13 @@ def test_no_step_needs_more_than_the_photos(photos: int, accumulation: int, foun
 def test_on_a_cpu_it_follows_the_memory_that_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     found = []
     for gib in (0.0, 0.05, 0.1, 0.2, 10_000.0):
-        monkeypatch.setattr(batch_size, "available_memory", lambda gib=gib: gib * 2**30)
+        monkeypatch.setattr(auto_batch_size, "available_memory", lambda gib=gib: gib * 2**30)
         found.append(_largest(10_000))
     assert found[0] == 2
     assert found[-1] == 256
     # Twice the memory, twice the batch, but for what the gradients take.
     assert 2 < found[1] < found[2] < found[3] < 256
-    monkeypatch.setattr(batch_size, "available_memory", lambda: 0.2 * 2**30)
+    monkeypatch.setattr(auto_batch_size, "available_memory", lambda: 0.2 * 2**30)
     # Activations grow with the area; an average of the weights is there before.
     assert _largest(10_000, "model.image_size=64 train.image_size=64") == found[3] // 4
 
@@ -146,7 +148,7 @@ def test_a_fold_keeps_what_it_began_with(
 
     with pytest.raises(KeyboardInterrupt):
         train_fold(job_in(tmp_path, data, AUTO), _Stopping())
-    monkeypatch.setattr(batch_size, "available_memory", lambda: 0)
+    monkeypatch.setattr(auto_batch_size, "available_memory", lambda: 0)
     # Nor does it take what the other folds have.
     result = train_fold(job_in(tmp_path, data, AUTO), Recorder(), 4)
     assert result.batch_size == 16

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from carvision import leftovers
+from carvision import temporary_files
 from carvision.files import replacing, replacing_folder, scratch_folder
-from carvision.leftovers import clear_leftovers, temporary_path
+from carvision.temporary_files import clear_leftovers, temporary_path
 
 #: One of each kind of temporary files and folders, in the places where they are made.
 _WORKER = """
@@ -49,7 +49,7 @@ def worker(project: Path) -> Iterator[subprocess.Popen[str]]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={"PYTHONPATH": str(Path(leftovers.__file__).parents[1])},
+        env={"PYTHONPATH": str(Path(temporary_files.__file__).parents[1])},
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
@@ -151,11 +151,11 @@ def test_an_exchange_that_is_interrupted_loses_neither_folder(
 def test_a_disk_without_locks(
     project: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    class NoLock(leftovers.FileLock):
+    class NoLock(temporary_files.FileLock):
         def acquire(self, *args: object, **named: object) -> None:
             raise error
 
-    monkeypatch.setattr(leftovers, "FileLock", NoLock)
+    monkeypatch.setattr(temporary_files, "FileLock", NoLock)
     with temporary_path(Path("work/scratch"), "") as path:
         path.write_text("mine")
         assert clear_leftovers(Path("work")) == []
@@ -169,16 +169,16 @@ def test_a_folder_that_is_taken_for_a_leftover_while_it_is_made(
     """Between the making of the lock file and its locking."""
     taken = []
 
-    class Slow(leftovers.FileLock):
+    class Slow(temporary_files.FileLock):
         def acquire(self, *args: object, **named: object) -> object:
             if not taken:
                 taken.append(self.lock_file)
-                monkeypatch.setattr(leftovers, "FileLock", lock)
+                monkeypatch.setattr(temporary_files, "FileLock", lock)
                 clear_leftovers(Path("work"))
             return super().acquire(*args, **named)
 
-    lock = leftovers.FileLock
-    monkeypatch.setattr(leftovers, "FileLock", Slow)
+    lock = temporary_files.FileLock
+    monkeypatch.setattr(temporary_files, "FileLock", Slow)
     with temporary_path(Path("work/scratch"), "") as path:
         assert len(taken) == 1
         assert Path(f"{path}.owner").exists()

@@ -10,7 +10,7 @@ import pytest
 from carvision.data.folder.layout import Layout
 from carvision.data.preparation.exclusions import read_exclusions
 from carvision.data.submission import Template
-from carvision.data.submission_photos import ALLOW_PATHS, SubmissionPhotos, read_table
+from carvision.data.submission_listing import ALLOW_PATHS, SubmissionPhotos, read_table
 from carvision.errors import DataError
 
 BOM = "\ufeff"

@@ -8,8 +8,8 @@ import pytest
 from carvision.contracts import EnsembleOof, EnsembleSpec, Member, Score, write_ensemble_oof
 from carvision.errors import CarvisionError, PredictionsError
 from carvision.files import alone, write_json
-from carvision.pipelines.tune import registration
-from carvision.pipelines.tune.registration import finish_delivery, register_and_crown
+from carvision.pipelines.tune import register_ensemble
+from carvision.pipelines.tune.register_ensemble import finish_delivery, register_and_crown
 from carvision.tracking.outbox.record import ABOUT, ARTIFACTS
 from carvision.workspace import LOCKS
 from tests.ensembling.oof_photos import oof_photos
@@ -43,10 +43,10 @@ def test_the_champions_own_photos_are_fetched(
         return oof_photos(range(10), 0.1)
 
     crowns: list[int] = []
-    monkeypatch.setattr(registration, "champion_ensemble", lambda: (3, _spec(0.3)))
-    monkeypatch.setattr(registration, "fetch_ensemble_oof", fetch)
-    monkeypatch.setattr(registration, "register_ensemble", lambda spec, data: 4)
-    monkeypatch.setattr(registration, "crown_ensemble", crowns.append)
+    monkeypatch.setattr(register_ensemble, "champion_ensemble", lambda: (3, _spec(0.3)))
+    monkeypatch.setattr(register_ensemble, "fetch_ensemble_oof", fetch)
+    monkeypatch.setattr(register_ensemble, "register_ensemble", lambda spec, data: 4)
+    monkeypatch.setattr(register_ensemble, "crown_ensemble", crowns.append)
     with mlflow.start_run() as run:
         register_and_crown(_spec(0.2), "d", oof_photos(range(10), 0.2))
     tags = mlflow.get_run(run.info.run_id).data.tags
@@ -56,7 +56,7 @@ def test_the_champions_own_photos_are_fetched(
 
 
 def test_the_same_result_says_so(monkeypatch: pytest.MonkeyPatch, store: object) -> None:
-    monkeypatch.setattr(registration, "champion_ensemble", lambda: (3, _spec(0.3)))
+    monkeypatch.setattr(register_ensemble, "champion_ensemble", lambda: (3, _spec(0.3)))
     with mlflow.start_run() as run:
         register_and_crown(_spec(0.3), "d", oof_photos(range(10), 0.3))
     tags = mlflow.get_run(run.info.run_id).data.tags
@@ -92,7 +92,7 @@ def test_a_result_of_another_number_of_threads_registers_no_version(
         }
     )
     assert held != found
-    monkeypatch.setattr(registration, "champion_ensemble", lambda: (3, held))
+    monkeypatch.setattr(register_ensemble, "champion_ensemble", lambda: (3, held))
     with mlflow.start_run() as run:
         register_and_crown(found, "d", oof_photos(range(10), 0.3))
     tags = mlflow.get_run(run.info.run_id).data.tags
@@ -113,7 +113,7 @@ def test_one_ensemble_is_registered_at_a_time(
             pass
         registered.append((spec.score.nested, data, len(oof.photos)))
 
-    monkeypatch.setattr(registration, "register_and_crown", register)
+    monkeypatch.setattr(register_ensemble, "register_and_crown", register)
     with mlflow.start_run():
         finish_delivery(tmp_path)
     assert registered == [(0.3, "d", 10)]
