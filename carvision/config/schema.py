@@ -24,7 +24,8 @@ from carvision.config.section import (
 )
 from carvision.errors import ConfigError
 
-#: What stands first and last in ``base.yaml``; pydantic puts the fields of a base class first.
+#: The order of sections in ``base.yaml``, kept when a configuration is stored: pydantic alone would
+#: put the fields of the base class first.
 _PLACES = {"name": 0, "recipe": 0, "loader": 2, "inference": 2, "tracking": 2}
 #: Sides of cached photos: few, so that backbones share them.
 CACHE_SIDES = (128, 256, 384, 512, 640, 832, 1024)

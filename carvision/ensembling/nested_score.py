@@ -27,7 +27,8 @@ def nested_log_probabilities(
 ) -> NDArray[np.float32]:
     """Predictions of each photo by an ensemble that never saw its fold, ``[images, classes]``.
 
-    The folds of ``crossfit_folds`` ``[images]`` are held out one by one; ``advance`` follows each.
+    The folds of ``crossfit_folds`` ``[images]`` are held out one by one; ``advance`` is called
+    after each.
     ``seed`` deals the other photos into new folds where they are of a single one.
     """
     index = scorer.table.index

@@ -16,6 +16,8 @@ from carvision.store.tags import STAGE
 
 #: MLflow refuses longer parameter values.
 _LONGEST_PARAM = 6000
+#: What some stores answer for a run that they do not have.
+_MALFORMED = "INVALID_PARAMETER_VALUE"
 
 
 def exists(run_id: str) -> bool:
@@ -24,7 +26,7 @@ def exists(run_id: str) -> bool:
         return client().get_run(run_id).info.lifecycle_stage == "active"
     except MlflowException as error:
         # Any other error, such as that of a server that is away, answers nothing.
-        if not is_missing(error):
+        if not is_missing(error) and error.error_code != _MALFORMED:
             raise
         return False
 

@@ -4,8 +4,8 @@ import logging
 import threading
 from collections.abc import Mapping
 
-from carvision.errors import GoneError
-from carvision.store.server import require_server
+from carvision.errors import GoneError, TrackingError
+from carvision.store.server import shown_uri, unreachable
 from carvision.tracking.closing_tracker import ClosingTracker
 from carvision.tracking.event_log import EventLog
 from carvision.tracking.outbox.events import epochs_of, pending, send_pending
@@ -78,7 +78,8 @@ class MlflowTracker(ClosingTracker):
     def _send(self) -> bool:
         """Whether nothing is left that another try could send."""
         try:
-            require_server()
+            if (reason := unreachable()) is not None:
+                raise TrackingError(f"{shown_uri()} does not answer: {reason}")
             send_pending(self._path)
         except GoneError as error:
             self._warn(f"{error}; {self._path} keeps its epochs", once=str(error))

@@ -2,8 +2,8 @@
 
 ``fold`` trains a ``job``: ``builder`` builds a ``trainer``, in the state of its last checkpoint.
 Data: ``photos``, ``batches``, ``validation``. An optimiser step: ``learner``, with ``optimizer``,
-``learning_rate``, ``mixup``, ``micro_batches`` and ``batch_norm``; ``batch_size`` finds the largest
-that fits. State: ``train_state``, ``early_stopping``, ``best_checkpoint``, ``checkpoint``,
+``learning_rate``, ``mixup``, ``micro_batches`` and ``batch_norm``; ``auto_batch_size`` finds the
+largest that fits. State: ``train_state``, ``early_stopping``, ``best_checkpoint``, ``checkpoint``,
 ``identity``; ``interrupts`` and ``divergence`` end a training early.
 """
 

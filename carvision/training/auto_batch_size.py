@@ -109,7 +109,10 @@ def _throwaway(
 ) -> Learner:
     """A learner with random weights, past the epochs in which the classifier learns alone."""
     model = config.model.model_copy(update={"pretrained": False})
-    changed = config.model_copy(update={"model": model}).with_batch_size(_LARGEST)
+    # Two sizes are compared: both are mixed, or none.
+    mixing = config.mixing.model_copy(update={"p": 1.0 if config.mixing.active else 0.0})
+    changed = config.model_copy(update={"model": model, "mixing": mixing})
+    changed = changed.with_batch_size(_LARGEST)
     learner = Learner(changed, classes, compute, warnings.append)
     learner.start_epoch(config.train.head_first_epochs + 1)
     return learner

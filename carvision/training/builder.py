@@ -12,7 +12,7 @@ import torch
 from carvision.config import Config
 from carvision.contracts import Tracker
 from carvision.errors import DataError
-from carvision.inference import ComputeSettings
+from carvision.inference import ComputeSettings, resolve_precision
 from carvision.training.auto_batch_size import largest_batch
 from carvision.training.batches import TrainingBatches
 from carvision.training.best_checkpoint import has_best_weights
@@ -42,7 +42,9 @@ def build_trainer(
     rows, validation_rows = job.manifest.split(job.fold)
     if len(rows) < 2 or validation_rows.empty:
         raise DataError(f"fold {job.fold}: too few photos to train and validate on")
-    compute = replace(ComputeSettings.of(job.config), precision=job.precision)
+    compute = ComputeSettings.of(job.config)
+    # The job's own precision, which may have been resolved on another machine.
+    compute = replace(compute, precision=resolve_precision(job.precision, compute.device))
 
     saved = _newest_checkpoint(job)
     if saved is not None:

@@ -1,7 +1,5 @@
 """Train one backbone on one fold."""
 
-import warnings
-
 from carvision.contracts import Tracker
 from carvision.inference import resolve_device
 from carvision.inference.memory import configure_allocator, release_memory
@@ -32,8 +30,6 @@ def train_fold(job: FoldJob, tracker: Tracker, batch_size: int | None = None) ->
     """
     device = resolve_device(job.config.device)
     configure_allocator(device)
-    # In fp16 torch's scaler may skip the optimiser's first steps; the schedule counts them anyway.
-    warnings.filterwarnings("ignore", r"Detected call of `lr_scheduler\.step", UserWarning)
     micro_batch: int | None = None
     while True:
         try:

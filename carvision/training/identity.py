@@ -22,8 +22,7 @@ def refuse_another(path: Path, found: Mapping[str, Any], wanted: Mapping[str, An
     if not is_of_this_version(found, wanted):
         raise ConfigError(
             f"the checkpoint {path} was written by another version of carvision, which this one "
-            "cannot go on from; resume=never trains the fold anew, or remove the checkpoint's "
-            "folder"
+            "cannot go on from; remove its folder to start anew (in train, resume=never does)"
         )
     changed = differences(found, wanted)
     if changed:

@@ -95,8 +95,11 @@ def test_cuda_by_choice_says_why_not():
 
 
 @pytest.mark.parametrize("name", ["cpu", "mps"])
-def test_other_devices_need_no_card(name):
+def test_other_devices_need_no_card(name, monkeypatch):
+    asked = []
+    monkeypatch.setattr(torch, "empty", lambda *size, **where: asked.append(where))
     cuda.refuse_unfit_card(name)
+    assert asked == []
 
 
 def test_a_card_that_torch_has_no_code_for_is_refused(monkeypatch):

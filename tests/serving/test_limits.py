@@ -113,4 +113,5 @@ def test_pixels_are_counted_by_the_header(photo: bytes, tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_read_is_left_to_the_decoder(tmp_path: Path) -> None:
-    Limits(None, 1).check([b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", tmp_path / "gone"])
+    unreadable = [b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", tmp_path / "gone"]
+    assert Limits(None, 1).check(unreadable) is None

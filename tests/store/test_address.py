@@ -23,7 +23,7 @@ from carvision.store.address import refuse_unusable
     ],
 )
 def test_what_mlflow_may_open(uri: str) -> None:
-    refuse_unusable(uri)
+    assert refuse_unusable(uri) is None
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def ensemble_to_use(
 
 
 def _planned_ensemble(manifest: Manifest) -> EnsembleSpec:
-    """The registered backbones by the weights of their presets, every view alike."""
+    """An ensemble of the registered backbones with the plan's weights, equal for all views."""
     members = choose_members(manifest.fingerprint, ())
     names = ", ".join(f"{member.preset} v{member.version}" for member in members)
     announce(

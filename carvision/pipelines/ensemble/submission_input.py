@@ -35,7 +35,7 @@ class SubmissionInput:
     ) -> "SubmissionInput":
         """Check the ``photos`` and what lies ``beside`` them, before any work.
 
-        Photos are decoded, unless ``unreadable`` holds the result for the same ones.
+        Photos are decoded; if ``unreadable`` is of an earlier check, only those that failed then.
 
         Raises:
             DataError: template or answers are of other classes or photos, or too many photos
@@ -45,6 +45,8 @@ class SubmissionInput:
         answers = answers_for(beside.answers, template, classes) if beside.answers else None
         if unreadable is None or unreadable.photos != photos:
             unreadable = UnreadablePhotos.among(photos)
+        else:
+            unreadable.check_again()
         return cls(photos, template, answers, unreadable)
 
 

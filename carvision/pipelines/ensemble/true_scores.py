@@ -16,9 +16,9 @@ from carvision.tracking.outbox.record import log_metrics
 
 
 def nested_score(tuned: EnsembleSpec, used: EnsembleSpec) -> float | None:
-    """The nested log loss of the ensemble ``used``; None where nobody knows it.
+    """The nested log loss of the ensemble ``used``; None if it is not known.
 
-    That is where it was not computed, and where ``tta_steps`` made another ensemble of ``tuned``.
+    It is unknown if it was not computed, or if ``tta_steps`` leaves out views of ``tuned``.
     """
     same = used == tuned.with_views(VIEWS)
     return tuned.score.nested if tuned.score is not None and same else None

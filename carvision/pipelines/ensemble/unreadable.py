@@ -56,6 +56,19 @@ class UnreadablePhotos:
         """Which photos could be read, ``[photos]``."""
         return ~self.marks.numpy()
 
+    def check_again(self) -> None:
+        """Decode again the photos that could not be read, and warn of those that still cannot.
+
+        Raises:
+            DataError: there are too many of them.
+        """
+        marked = np.flatnonzero(~self.readable)
+        found = unreadable_photos([self.photos.paths[i] for i in marked])
+        self.marks.zero_()
+        self.marks[[int(marked[i]) for i in found]] = True
+        self.reasons = {self.photos.ids[marked[i]]: why for i, why in found.items()}
+        self._warn(self.reasons)
+
     def warn_of_new(self) -> None:
         """Warn of photos that were marked since: gone or broken while they were predicted.
 

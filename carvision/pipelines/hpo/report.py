@@ -1,4 +1,4 @@
-"""What a search says: what its study has, each trial's result, and at the end what was found."""
+"""Console lines of a search: its study at the start, each trial, the result at the end."""
 
 import shlex
 import time

@@ -32,7 +32,7 @@ def begun_run(job: FoldJob) -> str:
 def begun_after(job: FoldJob, finished: Run) -> bool:
     """Whether a fold was begun anew after its run ``finished``, and stopped.
 
-    What was begun before that is of no use: another machine finished the fold meanwhile.
+    A fold that was begun before is no longer needed: another machine has finished it.
     """
     events = read_events(job.folder / EVENTS_FILE)
     begun = min((event.time for event in events), default=0.0)

@@ -63,10 +63,10 @@ def fold_set_of(
 
 
 def _announce_unknown_precision(job: FoldJob) -> None:
-    """Name the folds of an earlier version, which kept the word auto and not what it meant."""
+    """Announce finished folds that cannot be reused: an earlier version logged precision=auto."""
     if folds := finished_folds(replace(job, precision="auto").set_id):
         announce(
             f"{job.config.name}: fold {', '.join(map(str, folds))} was trained by an earlier "
-            "version, which did not note the precision: it is trained again, and what is "
-            "registered of it stays"
+            "version, which did not log the precision that auto selected. It is trained again; "
+            "registered versions of it stay"
         )

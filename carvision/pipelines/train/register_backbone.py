@@ -90,7 +90,7 @@ def _register(job: FoldJob) -> MemberVersion | None:
 
 
 def _announce_limits(version: MemberVersion) -> None:
-    """Say which older versions are of no use now, and that a smoke run is one."""
+    """Announce older versions that this one supersedes, and that a smoke run is one."""
     if older := ", ".join(map(str, superseded_by(version))):
         announce(
             f"version {older} of it holds a part of these folds. On this disk it takes no room of "

@@ -24,8 +24,8 @@ def fetch_oof_table(manifest: Manifest, members: Sequence[MemberVersion], folder
     common = np.ones(len(rows), dtype=bool)
     found = []
     for member in members:
-        parts = fetch_predictions(member.fold_runs, folder / member.preset)
-        ids = {image_id for part in parts for image_id in part.index["image_id"]}
+        fold_predictions = fetch_predictions(member.fold_runs, folder / member.preset)
+        ids = {image_id for one in fold_predictions for image_id in one.index["image_id"]}
         has = rows["image_id"].isin(ids).to_numpy()
         lacking = rows[rows["fold"].isin(member.folds) & ~has]
         if len(lacking) and not member.smoke_run:
@@ -36,7 +36,9 @@ def fetch_oof_table(manifest: Manifest, members: Sequence[MemberVersion], folder
             )
         common &= has
         cost = seconds_per_1000(member.fold_runs)
-        found.append(MemberOof(member.preset, tuple(parts), member.ensemble_weight, cost))
+        found.append(
+            MemberOof(member.preset, tuple(fold_predictions), member.ensemble_weight, cost)
+        )
     if not common.any():
         raise PredictionsError(
             "no photo was predicted out of fold by all of "

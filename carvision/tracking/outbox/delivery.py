@@ -1,4 +1,4 @@
-"""Results that wait for their run, of a step or of a fold: held by one process, tried, removed.
+"""The delivery of the results of a step or of a fold: one process holds, sends and removes them.
 
 The process that writes results holds them until its run has all of them. Results that could not be
 delivered stay on the disk, for the next process that holds them. A delivery can be repeated: see
@@ -32,7 +32,7 @@ class Results:
     lock: Path
 
     @property
-    def wait(self) -> bool:
+    def are_complete(self) -> bool:
         """Whether they are on the disk, whole."""
         return (self.record / ABOUT).exists()
 

@@ -65,7 +65,7 @@ def write_finished(folder: Path, result: FoldResult, name: str, tags: Mapping[st
 
 def is_finished(folder: Path) -> bool:
     """Whether a fold has a result that waits for its run."""
-    return _results(folder).wait
+    return _results(folder).are_complete
 
 
 def waiting_metrics(folder: Path) -> dict[str, float]:

@@ -13,7 +13,9 @@ from mlflow.entities import Run
 
 from carvision.errors import TrackingError
 from carvision.files import flush, read_json, replacing_folder
-from carvision.store.open_runs import tracked_run
+from carvision.store.client import client
+from carvision.store.open_runs import end_run, tracked_run
+from carvision.store.runs import exists
 from carvision.store.server import TRACKING_ERRORS, shown_uri, unreachable
 from carvision.store.tags import STAGE
 from carvision.tracking.outbox.delivery import Results, tried
@@ -86,7 +88,7 @@ def deliver_waiting(finish: Finish) -> list[Path]:
         results = _results(folder)
         try:
             with results.held():
-                if results.wait:
+                if results.are_complete:
                     _deliver_later(results, finish)
         except Exception as error:  # whatever fails, the record is safe on the disk
             log.warning("%s waits longer: %s (to give it up, remove the folder)", folder, error)
@@ -118,8 +120,17 @@ def _deliver_later(results: Results, finish: Finish) -> None:
     about = read_about(results.record)
     # Records of earlier versions have no stage; a run's name begins with it.
     stage = about.get("stage") or about["name"].partition(" ")[0]
-    with tracked_run(stage, about["name"], about["tags"], about["run_id"]) as run:
-        send(results.record, run.info.run_id)
-        finish(results.folder)
+    run_id = about["run_id"]
+    if not exists(run_id):
+        # Made here: MLflow would take the run that `mlflow run` opened for this command.
+        made = client().create_run(about["experiment_id"], run_name=about["name"])
+        run_id = made.info.run_id
+    with tracked_run(stage, about["name"], about["tags"], run_id) as run:
+        try:
+            send(results.record, run.info.run_id)
+            finish(results.folder)
+        except Exception:
+            end_run(run, "KILLED")  # not FAILED: the step itself has succeeded
+            raise
     results.remove()
     log.info("the results of %s are in MLflow now, in run %s", about["name"], run.info.run_id)

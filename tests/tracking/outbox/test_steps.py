@@ -1,5 +1,6 @@
 """A step's record: whole or not at all, delivered once, by whoever holds it."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -137,9 +138,19 @@ def test_killed_in_the_middle_of_the_sending(kept: Run, monkeypatch: pytest.Monk
     _check(kept.info.run_id)
 
 
-def test_a_run_that_was_deleted_gets_a_new_one(kept: Run) -> None:
+@pytest.mark.parametrize("by_mlflow_run", [False, True])
+def test_a_run_that_was_deleted_gets_a_new_one(
+    kept: Run, by_mlflow_run: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     client().delete_run(kept.info.run_id)
+    if by_mlflow_run:  # opened for the command that delivers first, and that command's own
+        own = client().create_run(kept.info.experiment_id, run_name="own").info.run_id
+        monkeypatch.setenv("MLFLOW_RUN_ID", own)
     assert deliver_waiting(_nothing) == []
+    if by_mlflow_run:
+        assert os.environ["MLFLOW_RUN_ID"] == own
+        assert client().get_run(own).info.run_name == "own"
+        assert client().get_run(own).info.status == "RUNNING"
     (run,) = mlflow.search_runs(
         filter_string="attributes.run_name = 'kept'", output_format="list", max_results=1
     )
