@@ -43,8 +43,7 @@ class FoldMixtures:
         """
         if fold in self._by_fold:
             for weight, own in zip(weights, log_p, strict=True):
-                # As many as folds: in float64 they would take gigabytes.
-                self._by_fold[fold].add(weight, own.astype(np.float32))
+                self._by_fold[fold].add(weight, own)
 
     def images(self, chosen: NDArray[np.bool_]) -> "FoldMixtures":
         """The mixtures of the ``chosen`` images alone, a mask ``[images]``."""

@@ -63,6 +63,8 @@ class UnreadablePhotos:
             DataError: there are too many of them.
         """
         marked = np.flatnonzero(~self.readable)
+        if not len(marked):
+            return
         found = unreadable_photos([self.photos.paths[i] for i in marked])
         self.marks.zero_()
         self.marks[[int(marked[i]) for i in found]] = True

@@ -5,11 +5,13 @@ registration of an ensemble. What could not be delivered is delivered by the nex
 """
 
 import logging
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from mlflow.entities import Run
+from mlflow.environment_variables import MLFLOW_RUN_ID
 
 from carvision.errors import TrackingError
 from carvision.files import flush, read_json, replacing_folder
@@ -125,7 +127,7 @@ def _deliver_later(results: Results, finish: Finish) -> None:
         # Made here: MLflow would take the run that `mlflow run` opened for this command.
         made = client().create_run(about["experiment_id"], run_name=about["name"])
         run_id = made.info.run_id
-    with tracked_run(stage, about["name"], about["tags"], run_id) as run:
+    with _handed_run_kept(), tracked_run(stage, about["name"], about["tags"], run_id) as run:
         try:
             send(results.record, run.info.run_id)
             finish(results.folder)
@@ -134,3 +136,17 @@ def _deliver_later(results: Results, finish: Finish) -> None:
             raise
     results.remove()
     log.info("the results of %s are in MLflow now, in run %s", about["name"], run.info.run_id)
+
+
+@contextmanager
+def _handed_run_kept() -> Iterator[None]:
+    """Keep the run that `mlflow run` opened for this command: MLflow forgets it with any run's end.
+
+    The command opens it later.
+    """
+    handed = os.environ.get(MLFLOW_RUN_ID.name)
+    try:
+        yield
+    finally:
+        if handed is not None:
+            os.environ[MLFLOW_RUN_ID.name] = handed

@@ -31,10 +31,14 @@ def test_photos_that_were_checked_before_are_not_decoded_again(
     first = SubmissionInput.checked(*found, classes)
     again = SubmissionInput.checked(*found, classes, first.unreadable)
     assert again.unreadable is first.unreadable and len(decoded) == 1
+    # A photo that could not be read is tried again: its disk may have come back.
+    first.unreadable.marks[0] = True
+    SubmissionInput.checked(*found, classes, first.unreadable)
+    assert len(decoded) == 2 and first.unreadable.readable.all()
     # The check of other photos says nothing of these.
     others = replace(first.unreadable, photos=SubmissionPhotos(("x",), (root / "x.jpg",)))
     SubmissionInput.checked(*found, classes, others)
-    assert len(decoded) == 2
+    assert len(decoded) == 3
 
 
 def test_a_template_of_other_classes_is_refused_before_photos_are_decoded(
