@@ -25,6 +25,10 @@ from carvision.config import Config
 from carvision.metrics import validation_metrics
 from carvision.models import build_model, preprocessing_of
 from carvision.models.timm_api import load_timm
+from carvision.models.torchvision_import import ensure_torchvision
+
+# A loader's worker that was spawned imports this module, then torchvision for the transform.
+ensure_torchvision()
 
 
 class LabelledPhotos(Dataset[tuple[Any, int]]):
