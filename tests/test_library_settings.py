@@ -12,7 +12,7 @@ from PIL import Image
 os.environ.pop("NO_ALBUMENTATIONS_UPDATE", None)
 before = Image.MAX_IMAGE_PIXELS, list(warnings.filters)
 import carvision.data.loading.training_photos
-import carvision.data.loading.whole_photos
+import carvision.data.loading.inference_photos
 from carvision.library_settings import set_up_libraries
 assert (Image.MAX_IMAGE_PIXELS, list(warnings.filters)) == before
 assert "NO_ALBUMENTATIONS_UPDATE" not in os.environ

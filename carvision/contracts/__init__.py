@@ -17,7 +17,7 @@ from carvision.contracts.predictions import (
 )
 from carvision.contracts.same_ensemble import same_ensemble
 from carvision.contracts.tracker import Tracker, TrackerGroup
-from carvision.contracts.view_names import VIEWS
+from carvision.contracts.tta_view_names import VIEWS
 
 __all__ = [
     "VIEWS",

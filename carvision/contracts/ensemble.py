@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from carvision.contracts.classes import ClassMap, checked_classes
 from carvision.contracts.names import Ordinal, PlainName, RunId
-from carvision.contracts.view_names import VIEWS
+from carvision.contracts.tta_view_names import VIEWS
 from carvision.errors import PredictionsError, TrackingError
 from carvision.files import read_json
 

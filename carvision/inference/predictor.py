@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from carvision.data.loading.inference_photos import WholePhotos, whole_photo_loader
 from carvision.data.loading.loader import PhotoLoader
-from carvision.data.loading.whole_photos import WholePhotos, whole_photo_loader
 from carvision.data.tta_views import apply_view
 from carvision.ensembling.mix import fold_mean, tempered
 from carvision.errors import CarvisionError

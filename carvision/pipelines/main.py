@@ -6,8 +6,8 @@ from pathlib import Path
 from carvision.config import Config
 from carvision.files import check_writable
 from carvision.pipelines.command import command_run, show_address
+from carvision.pipelines.ensemble.input_checks import SubmissionInput, check_test, find_test
 from carvision.pipelines.ensemble.step import ensemble
-from carvision.pipelines.ensemble.submission_input import SubmissionInput, check_test, find_test
 from carvision.pipelines.prepare.prepared_data import check_data, prepared_data
 from carvision.pipelines.train.step import check_trainable, train
 from carvision.pipelines.tune.step import tune

@@ -11,7 +11,7 @@ from scipy.special import log_softmax
 
 from carvision.config import LoaderConfig
 from carvision.contracts import VIEWS
-from carvision.data.loading import whole_photos
+from carvision.data.loading import inference_photos
 from carvision.data.photo.decode import decode
 from carvision.errors import CarvisionError, DataError
 from carvision.inference import (
@@ -154,13 +154,13 @@ def test_several_models_are_predicted_from_one_reading(
 ) -> None:
     expected = [_predict(bundle, sources, VIEWS[:2], fold) for fold in (1, 2)]
     read, seen = [], []
-    decode = whole_photos.decode
+    decode = inference_photos.decode
 
     def counted(source: Path, *rest: object, **named: object) -> np.ndarray:
         read.append(source)
         return decode(source, *rest, **named)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(whole_photos, "decode", counted)
+    monkeypatch.setattr(inference_photos, "decode", counted)
     models = [bundle.load_fold(fold) for fold in (1, 2)]
     photos, views = PhotosToPredict(sources), VIEWS[:2]
     found = predict_views_of_each(

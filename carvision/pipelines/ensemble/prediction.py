@@ -17,7 +17,7 @@ from carvision.files import scratch_folder
 from carvision.inference import ComputeSettings, PhotosToPredict, predict_member
 from carvision.inference.memory import configure_allocator
 from carvision.metrics import MIN_PROBABILITY
-from carvision.pipelines.ensemble.unreadable import UnreadablePhotos
+from carvision.pipelines.ensemble.unreadable_photos import UnreadablePhotos
 from carvision.reporting.console import progress
 from carvision.store.member_versions import MemberVersion
 from carvision.tracking.outbox.record import log_artifacts

@@ -18,19 +18,19 @@ from carvision.pipelines.ensemble.forecasting import (
     photo_table,
     report_forecast,
 )
-from carvision.pipelines.ensemble.prediction import (
-    EnsemblePredictions,
-    log_predictions,
-    predict_photos,
-)
-from carvision.pipelines.ensemble.submission_input import (
+from carvision.pipelines.ensemble.input_checks import (
     SubmissionInput,
     check_test,
     find_test,
     refuse_other_classes,
 )
+from carvision.pipelines.ensemble.prediction import (
+    EnsemblePredictions,
+    log_predictions,
+    predict_photos,
+)
 from carvision.pipelines.ensemble.true_scores import nested_score, show_scores
-from carvision.pipelines.ensemble.unreadable import UnreadablePhotos, class_prior
+from carvision.pipelines.ensemble.unreadable_photos import UnreadablePhotos, class_prior
 from carvision.reporting.console import console
 from carvision.reporting.tables import show_weights
 from carvision.store.champions import registered_at

@@ -8,8 +8,8 @@ import pandas as pd
 from carvision.contracts import VIEWS, ClassMap, EnsembleSpec, nfc
 from carvision.data.submission import Template, build_submission, class_columns
 from carvision.metrics import competition_log_loss
+from carvision.pipelines.ensemble.input_checks import SubmissionInput
 from carvision.pipelines.ensemble.prediction import EnsemblePredictions
-from carvision.pipelines.ensemble.submission_input import SubmissionInput
 from carvision.reporting.forecast_page import TrueScores
 from carvision.reporting.tables import show_test_scores
 from carvision.tracking.outbox.record import log_metrics

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from carvision.config import LoaderConfig
+from carvision.data.loading.inference_photos import WholePhotos, whole_photo_loader
 from carvision.data.loading.shared_batches import SharedBatches
-from carvision.data.loading.whole_photos import WholePhotos, whole_photo_loader
 from carvision.data.photo.decode import decode
 from carvision.errors import DataError
 from tests.data.loading.small_photos import PHOTOS, SIZE

@@ -10,8 +10,8 @@ from carvision.data.submission import Template, build_submission
 from carvision.data.submission_listing import SubmissionPhotos
 from carvision.ensembling.fold_averaging import FoldMixtures
 from carvision.pipelines.ensemble import true_scores
+from carvision.pipelines.ensemble.input_checks import SubmissionInput
 from carvision.pipelines.ensemble.prediction import EnsemblePredictions
-from carvision.pipelines.ensemble.submission_input import SubmissionInput
 from carvision.pipelines.ensemble.true_scores import nested_score, show_scores
 
 _SPEC = EnsembleSpec(

@@ -10,7 +10,7 @@ from carvision.data.folder.layout import Layout
 from carvision.data.submission import Template, answers_for
 from carvision.data.submission_listing import SubmissionPhotos
 from carvision.errors import DataError
-from carvision.pipelines.ensemble.unreadable import UnreadablePhotos
+from carvision.pipelines.ensemble.unreadable_photos import UnreadablePhotos
 from carvision.pipelines.prepare.prepared_data import check_data, find_layout
 from carvision.pipelines.prepare.source import opened
 from carvision.store.prepared import prepared_runs

@@ -15,7 +15,7 @@ from carvision.data.submission_listing import SubmissionPhotos
 from carvision.errors import DataError
 from carvision.pipelines.ensemble import prediction
 from carvision.pipelines.ensemble.step import ensemble
-from carvision.pipelines.ensemble.unreadable import UnreadablePhotos
+from carvision.pipelines.ensemble.unreadable_photos import UnreadablePhotos
 from carvision.pipelines.main import main
 from carvision.pipelines.train.step import train
 from carvision.pipelines.tune.step import tune

@@ -8,8 +8,8 @@ import pytest
 from carvision.contracts import ClassMap
 from carvision.data.submission_listing import SubmissionPhotos
 from carvision.errors import DataError
-from carvision.pipelines.ensemble import unreadable
-from carvision.pipelines.ensemble.submission_input import SubmissionInput, find_test
+from carvision.pipelines.ensemble import unreadable_photos
+from carvision.pipelines.ensemble.input_checks import SubmissionInput, find_test
 from tests.conftest import SAME_CLASSES, write_photos
 
 
@@ -26,7 +26,9 @@ def test_photos_that_were_checked_before_are_not_decoded_again(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decoded: list[int] = []
-    monkeypatch.setattr(unreadable, "unreadable_photos", lambda *given: decoded.append(1) or {})
+    monkeypatch.setattr(
+        unreadable_photos, "unreadable_photos", lambda *given: decoded.append(1) or {}
+    )
     found, classes = find_test(str(root), ""), _classes(root)
     first = SubmissionInput.checked(*found, classes)
     again = SubmissionInput.checked(*found, classes, first.unreadable)
@@ -44,6 +46,8 @@ def test_photos_that_were_checked_before_are_not_decoded_again(
 def test_a_template_of_other_classes_is_refused_before_photos_are_decoded(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(unreadable, "unreadable_photos", lambda *given: pytest.fail("decoded"))
+    monkeypatch.setattr(
+        unreadable_photos, "unreadable_photos", lambda *given: pytest.fail("decoded")
+    )
     with pytest.raises(DataError, match="no column for 1 of 1 trained classes"):
         SubmissionInput.checked(*find_test(str(root), ""), ClassMap.of(["Ferrari"]))
