@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from carvision.contracts import VIEWS
 from carvision.errors import CarvisionError, DataError, DivergedError
 from carvision.inference import ComputeSettings, PhotosToPredict, predict_views
+from carvision.library_settings import set_up_libraries
 from carvision.metrics import validation_metrics
 from carvision.models import build_model, preprocessing_of
 from carvision.training import learner, newest_checkpoint, train_fold, trainer
@@ -234,6 +235,7 @@ def test_a_first_step_that_the_scaler_skips_gives_no_warning(
     """In fp16 the first steps may overflow; torch would warn of the order of two calls."""
     scaler = torch.amp.GradScaler("cpu", init_scale=3.4e38)
     monkeypatch.setattr(learner, "grad_scaler", lambda device, precision: scaler)
+    set_up_libraries()  # as a command does; pytest begins each test with its own filters
     train(tiny("train.max_steps=2 optimizer.name=sgd"))
     assert scaler.get_scale() < 3.4e38, "the test needs a step that overflows"
     assert not [found for found in recwarn if "lr_scheduler" in str(found.message)]
