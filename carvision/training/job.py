@@ -2,6 +2,7 @@
 
 A job can be pickled. Everything in it is decided when it is made: the process that trains it needs
 neither MLflow nor the settings of the machine where it was made to know what the fold is.
+Its paths start from the project's folder, in which every process works.
 """
 
 import hashlib

@@ -85,7 +85,13 @@ def tune_by_method(
     with alone(study_lock(name), f"the study {name}"):
         with _trials_bar() as (on_start, on_trial):
             request = StudyRequest(
-                settings.trials, settings.seed, name, digest, STUDY_STORAGE, on_start, on_trial
+                settings.trials,
+                settings.seed,
+                name=name,
+                digest=digest,
+                storage=STUDY_STORAGE,
+                on_start=on_start,
+                on_trial=on_trial,
             )
             blend, weights, study = search(request, rows, crossfit_folds)
         again = StudyRequest(nested_trials(settings.trials, study), settings.seed)
